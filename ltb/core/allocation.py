@@ -1,0 +1,147 @@
+"""Allocations: which weights make up a target sparsity. (scores, masks, target) -> masks, with exact counts.
+
+Of n weights a target s keeps exactly n − round(n·s). The target counts from the full n, never from what the last level
+left, so rounding does not compound; only weights that `masks` still keeps are candidates, so masks nest. Among equal
+scores the earlier weight is kept: layers in the network's order, then row-major within a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from ltb.core.criteria import Scores
+from ltb.core.masks import Masks
+
+
+def kept_count(total: int, sparsity: float) -> int:
+    """total − round(total · sparsity): how many of `total` weights a sparsity keeps."""
+    return total - round(total * sparsity)
+
+
+def keep_top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
+    """The exact top-k of the project: a mask of the `count` highest `scores` (1-d) among `candidates` (bool, 1-d).
+
+    Ties at the threshold are kept in index order. A comparison with a threshold alone would keep all of them or none.
+    Raises ValueError when there are fewer candidates than `count`, and for NaN scores (a network that diverged).
+    """
+    alive = scores[candidates]
+    if torch.isnan(alive).any():
+        raise ValueError("scores are NaN: the network that was to be pruned has diverged; lower the learning rate (lr.base)")
+    if not 0 <= count <= len(alive):
+        raise ValueError(f"{count} weights were to be kept, and {len(alive)} are left")
+    mask = torch.zeros_like(candidates)
+    if count == 0:
+        return mask
+    threshold = alive.kthvalue(len(alive) - count + 1).values
+    chosen = alive > threshold
+    ties = (alive == threshold).nonzero().flatten()[: count - int(chosen.sum())]
+    chosen[ties] = True
+    mask[candidates] = chosen
+    return mask
+
+
+class Allocation(ABC):
+    """(scores, masks, target sparsity in [0, 1)) -> masks. A frozen dataclass without state."""
+
+    @abstractmethod
+    def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]: ...
+
+    def check(self, names: tuple[str, ...]) -> None:  # noqa: B027 - most allocations fit any network
+        """Raise ValueError when the allocation cannot serve a network whose prunable parameters are `names`."""
+
+
+def _guard(scores: Scores, masks: Masks, minimum: int) -> dict[str, Tensor]:
+    """The `minimum` best candidates of each layer (fewer where fewer are left): what a min_per_layer sets aside."""
+    return {
+        name: keep_top(scores[name].flatten(), mask.flatten(), min(minimum, int(mask.sum()))).reshape(mask.shape)
+        for name, mask in masks.items()
+    }
+
+
+@dataclass(frozen=True)
+class Global(Allocation):
+    """One ranking over all prunable weights: layers keep what their scores earn (Frankle & Carbin 2019, deep networks).
+
+    `min_per_layer` weights of each layer are kept whatever their rank (0: a layer may collapse); the total stays exact.
+    """
+
+    min_per_layer: int = 0
+
+    def __post_init__(self) -> None:
+        _check_minimum(self.min_per_layer)
+
+    def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]:
+        names = list(masks)
+        flat = torch.cat([scores[name].flatten() for name in names])
+        candidates = torch.cat([masks[name].flatten() for name in names])
+        count = kept_count(len(flat), target)
+        guarded = torch.zeros_like(candidates)
+        if self.min_per_layer:
+            guard = _guard(scores, masks, self.min_per_layer)
+            guarded = torch.cat([guard[name].flatten() for name in names])
+        if int(guarded.sum()) > count:
+            raise ValueError(
+                f"allocation.min_per_layer={self.min_per_layer}: {len(names)} layers would keep {int(guarded.sum())} weights, "
+                f"and a sparsity of {target:.6g} keeps {count}"
+            )
+        kept = guarded | keep_top(flat, candidates & ~guarded, count - int(guarded.sum()))
+        parts = kept.split([masks[name].numel() for name in names])
+        return {name: part.reshape(masks[name].shape) for name, part in zip(names, parts, strict=True)}
+
+
+@dataclass(frozen=True)
+class Layerwise(Allocation):
+    """Every layer to its own sparsity by its own ranking (Frankle & Carbin 2019, LeNet and Conv-N).
+
+    Without `rates` each layer gets the target. `rates` maps glob patterns over parameter names to the fraction that a layer
+    loses while other layers lose `rate`: LeNet's output at half rate is ``rate=0.2, rates={"output.weight": 0.1}``. At
+    target density d a layer of rate r has density d^(ln(1 − r) / ln(1 − rate)): after L geometric levels (1 − r)^L,
+    and the same at equal d for any other schedule. A target is then the sparsity of the layers of rate `rate`;
+    what the network as a whole has is recorded beside it. `min_per_layer` as in `Global`, layer by layer.
+    """
+
+    rate: float = 0.2
+    rates: Mapping[str, float] = field(default_factory=dict)
+    min_per_layer: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rates", dict(self.rates))
+        for key, value in (("rate", self.rate), *((f"rates[{k!r}]", v) for k, v in self.rates.items())):
+            if not 0 <= value < 1 or (key == "rate" and value == 0):
+                raise ValueError(f"allocation.{key}={value}: a fraction in [0, 1) (`rate` above 0)")
+        _check_minimum(self.min_per_layer)
+
+    def __hash__(self) -> int:
+        return hash((self.rate, tuple(self.rates.items()), self.min_per_layer))
+
+    def check(self, names: tuple[str, ...]) -> None:
+        for pattern in self.rates:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise ValueError(f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(names)}")
+
+    def layer_sparsity(self, name: str, target: float) -> float:
+        """The sparsity of layer `name` at a target; of several patterns that match, the first counts."""
+        rate = next((r for pattern, r in self.rates.items() if fnmatchcase(name, pattern)), self.rate)
+        if rate == self.rate:
+            return target
+        return 1 - (1 - target) ** (math.log1p(-rate) / math.log1p(-self.rate))
+
+    def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]:
+        self.check(tuple(masks))
+        allocated = {}
+        for name, mask in masks.items():
+            count = max(kept_count(mask.numel(), self.layer_sparsity(name, target)), min(self.min_per_layer, int(mask.sum())))
+            allocated[name] = keep_top(scores[name].flatten(), mask.flatten(), count).reshape(mask.shape)
+        return allocated
+
+
+def _check_minimum(value: int) -> None:
+    if value < 0:
+        raise ValueError(f"allocation.min_per_layer={value}: 0 or more weights")

@@ -1,0 +1,103 @@
+"""Controls: what is broken on purpose before a fit, to see what a ticket owes to it. A branch off a level, never the chain."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ltb.core.masks import Masks
+from ltb.core.rewind import Fit, Point
+from ltb.core.seeds import derive
+from ltb.core.step import Clock
+from ltb.core.tensors import Weights
+
+
+@dataclass(frozen=True)
+class Control(ABC):
+    """(fit, unmasked origin, fresh, clock, seed) -> the fit with one thing changed. A frozen dataclass.
+
+    `fresh(purpose)` draws the network's initialisation anew, as a function of (seed, purpose).
+    """
+
+    name: ClassVar[str]
+    from_scratch: ClassVar[bool] = False  # whether training begins anew at step 0
+
+    @abstractmethod
+    def __call__(
+        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
+    ) -> Fit: ...
+
+
+@dataclass(frozen=True)
+class Reinit(Control):
+    """The ticket's mask on a new draw of the initialisation, trained from step 0 to T (Frankle & Carbin 2019)."""
+
+    name: ClassVar[str] = "reinit"
+    from_scratch: ClassVar[bool] = True
+
+    def __call__(
+        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
+    ) -> Fit:
+        return Fit.of(fit.masks, Point(fresh("reinit"), 0), clock.length)
+
+
+@dataclass(frozen=True)
+class SignReinit(Control):
+    """As `Reinit`, but each prunable weight of the new draw takes the sign of the ticket's origin (Zhou et al. 2019)."""
+
+    name: ClassVar[str] = "sign_reinit"
+    from_scratch: ClassVar[bool] = True
+
+    def __call__(
+        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
+    ) -> Fit:
+        drawn = dict(fresh("reinit"))
+        for name in fit.masks:
+            drawn[name] = torch.copysign(drawn[name], unmasked.weights[name])
+        return Fit.of(fit.masks, Point(drawn, 0), clock.length)
+
+
+@dataclass(frozen=True)
+class Shuffle(Control):
+    """Each layer's mask permuted within the layer: the counts stay, the places go; weights as the ticket's origin has them.
+
+    Frankle et al. 2021. Wherever a layer's mask can differ from the ticket's, it does.
+    """
+
+    name: ClassVar[str] = "shuffle"
+
+    def __call__(
+        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
+    ) -> Fit:
+        masks = {name: _shuffled(mask, derive(seed, "shuffle", name)) for name, mask in fit.masks.items()}
+        return Fit.of(masks, unmasked, fit.stop)
+
+
+@dataclass(frozen=True)
+class Inverted(Control):
+    """The complement of the ticket's mask: what pruning threw away, at density 1 − d (recorded as such)."""
+
+    name: ClassVar[str] = "inverted"
+
+    def __call__(
+        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
+    ) -> Fit:
+        return Fit.of(_inverted(fit.masks), unmasked, fit.stop)
+
+
+def _inverted(masks: Masks) -> dict[str, Tensor]:
+    return {name: ~mask for name, mask in masks.items()}
+
+
+def _shuffled(mask: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    uniform = bool(mask.all()) or not mask.any()
+    while True:
+        drawn = mask.flatten()[torch.randperm(mask.numel(), generator=generator)].reshape(mask.shape)
+        if uniform or not torch.equal(drawn, mask):
+            return drawn

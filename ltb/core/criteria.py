@@ -1,0 +1,81 @@
+"""Criteria: how much each weight matters. A criterion is a pure function (weights, evidence) -> scores; higher is kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from ltb.core.seeds import derive
+from ltb.core.tensors import Weights
+
+Scores = Mapping[str, Tensor]
+
+
+class Probe(Protocol):
+    """Gathers evidence from a network: what it returns under each name reaches the criterion in `Evidence.gathered`.
+
+    `module` holds the masked weights to be scored and is the probe's own copy; `batches()` starts a fresh pass over
+    the training minibatches in the order of the run's seed. A probe is a frozen dataclass: it is part of the key.
+    """
+
+    def __call__(self, module: Any, batches: Any) -> Mapping[str, Weights]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a criterion may look at beside the weights: the run's seed, the weights at the start, what a probe gathered."""
+
+    seed: int = 0
+    start: Weights = field(default_factory=dict)
+    gathered: Mapping[str, Weights] = field(default_factory=dict)
+
+
+class Criterion(ABC):
+    """(weights, evidence) -> scores: a float tensor of the same shape for each name; of two weights the higher is kept.
+
+    A criterion is a frozen dataclass without state. One that needs more than weights carries a `probe`.
+    """
+
+    probe: ClassVar[Any] = None
+
+    @abstractmethod
+    def __call__(self, weights: Weights, evidence: Evidence) -> Scores: ...
+
+
+@dataclass(frozen=True)
+class Magnitude(Criterion):
+    """|w|, raw: not divided by any layer's norm, so that under a global allocation layers compete as they are.
+
+    Han et al. 2015; Frankle & Carbin 2019.
+    """
+
+    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
+        return {name: weight.abs() for name, weight in weights.items()}
+
+
+@dataclass(frozen=True)
+class Random(Criterion):
+    """Uniform scores in [0, 1), a function of (seed, layer) alone: masks of rising sparsity are nested, as pruning's are."""
+
+    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
+        scores = {}
+        for name, weight in weights.items():
+            generator = torch.Generator().manual_seed(derive(evidence.seed, "random scores", name))
+            # Double: among 2**24 float values a large layer would draw many ties, which fall to the tie rule.
+            scores[name] = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
+        return scores
+
+
+def batches_of(stream: Iterable[tuple[Tensor, Tensor]], count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first `count` minibatches of a stream. Raises ValueError when there are fewer."""
+    iterator = iter(stream)
+    for index in range(count):
+        try:
+            yield next(iterator)
+        except StopIteration:
+            raise ValueError(f"{count} minibatches were asked for; there are {index}") from None

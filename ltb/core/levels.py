@@ -1,0 +1,255 @@
+"""The loop: a recipe unrolled into stages, and what one stage computes. Every method of the field is this file.
+
+    source = what is pruned          (the previous level | the dense network | the start)
+    scores = criterion(source, evidence)
+    masks  = allocation(scores, masks, target sparsity)
+    origin = rewind(start, source)
+    result = fit(origin × masks)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from ltb.core import masks as m
+from ltb.core.allocation import Allocation
+from ltb.core.controls import Control
+from ltb.core.criteria import Criterion, Evidence
+from ltb.core.masks import Masks
+from ltb.core.recipe import Recipe
+from ltb.core.rewind import Fit, Point, Rewind
+from ltb.core.step import Clock
+from ltb.core.tensors import Weights
+
+
+@dataclass(frozen=True)
+class Start:
+    """The dense trajectory at iteration `step`; `optimizer`: with the optimizer's state, for a rewind that keeps it."""
+
+    step: int
+    optimizer: bool = False
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The dense network, trained from the initialisation to the end of the clock."""
+
+    optimizer: bool = False
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A pruned network, trained: what was scored, to which sparsity it was pruned, and from where it was trained again.
+
+    Pruning goes on from the masks of `source`. Two recipes that contain an equal stage share it: the first level of IMP is
+    the one-shot network of its sparsity.
+    """
+
+    source: Stage
+    start: Start
+    target: float
+    criterion: Criterion
+    allocation: Allocation
+    rewind: Rewind
+    control: Control | None = None
+
+    @property
+    def optimizer(self) -> bool:
+        """Whether the next level's rewind will ask for the optimizer's state at the end of this one."""
+        return self.rewind.optimizer_state == "kept" and self.rewind.trained_source
+
+
+Stage = Start | Dense | Sparse
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a stage leaves: the masks, where the fit began, the point it ended at, and what was measured on the way.
+
+    `metrics` maps names such as ``test/accuracy`` to numbers; `history` has a row an evaluation.
+    `passed` holds the points that a dense fit passed through on request.
+    """
+
+    masks: Masks
+    origin: Point
+    point: Point
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
+    seconds: float = 0.0
+    passed: Mapping[int, Point] = field(default_factory=dict)
+
+
+class Training(Protocol):
+    """The one place where anything is trained, as the loop sees it: one task and one seed."""
+
+    seed: int
+    clock: Clock
+    prunable: tuple[str, ...]
+
+    def initial(self, purpose: str = "init") -> Weights:
+        """The network's initialisation, a function of (seed, purpose)."""
+        ...
+
+    def fit(self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True) -> Trained:
+        """Train `fit.origin` under `fit.masks` to `fit.stop`; keep the points passed at `passing`; `evaluate` at the end."""
+        ...
+
+    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
+        """What a criterion's probe gathers from the network with these weights under these masks."""
+        ...
+
+
+Compute = Callable[[], Trained]
+
+
+class Memory(Protocol):
+    """Where finished stages are kept: `once` gives back a stage that is known, and computes and keeps one that is not.
+
+    The initialisation (``Start(0)``) is not asked for: it is as quick to make as to read.
+    """
+
+    def once(self, stage: Stage, compute: Compute) -> Trained: ...
+
+
+class Recent:
+    """A memory for one run without a disk: it keeps the dense stages, the latest sparse one and that one's source."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Stage, Trained] = {}
+
+    def once(self, stage: Stage, compute: Compute) -> Trained:
+        if stage not in self._kept:
+            trained = compute()
+            if isinstance(stage, Sparse):
+                self._kept = {k: v for k, v in self._kept.items() if not isinstance(k, Sparse) or k == stage.source}
+            self._kept[stage] = trained
+        return self._kept[stage]
+
+
+def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
+    """The stage of each level of a recipe, level 0 (the dense network) first; a pure function of the configuration."""
+    recipe.check(clock)
+    kept = recipe.rewind.optimizer_state == "kept"
+    dense = Dense(optimizer=kept and recipe.rewind.trained_source)
+    start = Start(clock.at(recipe.trunk), optimizer=kept and not recipe.rewind.trained_source)
+    chain: list[Stage] = [dense]
+    shown: list[Stage] = [dense]
+    for target in recipe.schedule.targets[1:]:
+        source = {"previous": chain[-1], "dense": dense, "start": start}[recipe.prune_from]
+        level = Sparse(source, start, target, recipe.criterion, recipe.allocation, recipe.rewind)
+        chain.append(level)
+        shown.append(replace(level, control=recipe.control))
+    return tuple(shown)
+
+
+def iterations(stage: Stage, clock: Clock) -> int:
+    """How many iterations it takes to train a stage, its parents apart."""
+    match stage:
+        case Start():
+            return stage.step
+        case Dense():
+            return clock.length
+        case Sparse():
+            from_scratch = stage.control is not None and stage.control.from_scratch
+            return clock.length if from_scratch else stage.rewind.iterations(stage.start.step, clock)
+
+
+def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool]) -> list[Stage]:
+    """The stages that must be trained to have all of `wanted`, parents first: what a run will cost, before it costs it.
+
+    A start that a dense network to be trained will pass on its way costs nothing and is left out, as is the initialisation.
+    """
+    found: dict[Stage, None] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage in found or known(stage):
+            return
+        if isinstance(stage, Sparse):
+            visit(stage.source)
+            if stage.start.step > 0 and not any(isinstance(other, Dense) for other in found):
+                visit(stage.start)
+        found[stage] = None
+
+    for stage in wanted:
+        visit(stage)
+    return list(found)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Computes stages with one training and one memory; a dense fit takes the snapshots `passing` on its way."""
+
+    training: Training
+    memory: Memory
+    passing: tuple[Start, ...] = ()
+
+    def result(self, stage: Stage) -> Trained:
+        """The stage, from memory or computed, its parents first."""
+        if isinstance(stage, Start) and stage.step == 0:
+            return self._compute(stage)
+        return self.memory.once(stage, lambda: self._compute(stage))
+
+    def _compute(self, stage: Stage) -> Trained:
+        if isinstance(stage, Sparse):
+            return self.training.fit(self.ticket(stage))
+        weights = self.training.initial()
+        dense = Fit.of(m.ones(weights, self.training.prunable), Point(weights, 0), self.training.clock.length)
+        if isinstance(stage, Start):
+            return self.training.fit(replace(dense, stop=stage.step), evaluate=False)
+        trained = self.training.fit(dense, passing=[start.step for start in self.passing])
+        for start in self.passing:
+            passed = Trained(dense.masks, dense.origin, trained.passed[start.step])
+            self.memory.once(start, lambda passed=passed: passed)  # type: ignore[misc]
+        return trained
+
+    def ticket(self, stage: Sparse) -> Fit:
+        """What the fit of a sparse stage begins from: prune the source, rewind, and break what the control breaks."""
+        training, seed, clock = self.training, self.training.seed, self.training.clock
+        start, source = self.result(stage.start).point, self.result(stage.source)
+        probe, weights = stage.criterion.probe, source.point.weights
+        gathered = training.probe(probe, weights, source.masks) if probe is not None else {}
+        scored = {name: weights[name] for name in training.prunable}
+        scores = stage.criterion(scored, Evidence(seed, start.weights, gathered))
+        masks = stage.allocation(scores, source.masks, stage.target)
+        origin, stop = stage.rewind(start, source.point, clock)
+        fit = Fit.of(masks, origin, stop)
+        if stage.control is None:
+            return fit
+        return stage.control(fit, origin, training.initial, clock, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One turn of the loop: its index (0 is the dense network), the target sparsity, and what its stage left."""
+
+    index: int
+    target: float
+    stage: Stage
+    trained: Trained
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable weights removed."""
+        return m.sparsity(self.trained.masks)
+
+    @property
+    def density(self) -> float:
+        """Fraction of the prunable weights kept."""
+        return m.density(self.trained.masks)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What was measured at the end of the fit, e.g. ``test/accuracy``."""
+        return self.trained.metrics
+
+
+def levels(recipe: Recipe, training: Training, memory: Memory | None = None) -> Iterator[Level]:
+    """Run a recipe, level by level. With a memory that outlives the process, finished levels are not trained again."""
+    chain = stages(recipe, training.clock)
+    recipe.allocation.check(training.prunable)
+    starts = {stage.start for stage in chain if isinstance(stage, Sparse) and stage.start.step > 0}
+    loop = Loop(training, memory or Recent(), tuple(starts))
+    for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
+        yield Level(index, target, stage, loop.result(stage))

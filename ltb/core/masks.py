@@ -1,0 +1,122 @@
+"""Masks: a mapping from a prunable parameter's name to a bool tensor of its shape; True is kept. Free functions over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from ltb.core.tensors import Weights
+
+Masks = Mapping[str, Tensor]
+
+
+def prunable(network: nn.Module, exclude: Iterable[str] = (), include: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Names of the parameters that may be pruned, in the network's own order.
+
+    By default the weights of linear and convolutional layers: never biases, norms or embeddings. `include` names
+    parameters instead (glob patterns over parameter names); `exclude` takes some away, which also removes
+    them from the budget: sparsity is a fraction of the prunable weights only.
+    Raises ValueError for a pattern that matches no parameter, and when nothing is left.
+    """
+    parameters = [name for name, _ in network.named_parameters()]
+    if include is None:
+        layers = (nn.Linear, _ConvNd)
+        names = [f"{name}.weight".lstrip(".") for name, module in network.named_modules() if isinstance(module, layers)]
+        names = [name for name in names if name in parameters]
+    else:
+        names = _matching(parameters, include, "prunable.include")
+    left_out = _matching(names, exclude, "prunable.exclude")
+    kept = tuple(name for name in parameters if name in set(names) - set(left_out))
+    if not kept:
+        raise ValueError(f"prunable: no parameter of {type(network).__name__} is left to prune")
+    return kept
+
+
+def _matching(names: Iterable[str], patterns: Iterable[str], key: str) -> list[str]:
+    names = list(names)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"{key}: {pattern!r} matches no parameter; there are {', '.join(names)}")
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def ones(weights: Weights, names: Iterable[str]) -> dict[str, Tensor]:
+    """The dense masks: everything is kept."""
+    return {name: torch.ones(weights[name].shape, dtype=torch.bool) for name in names}
+
+
+def check(masks: Masks, weights: Weights) -> None:
+    """Raise ValueError unless each mask is a bool tensor of the shape of the weight that it names."""
+    for name, mask in masks.items():
+        if name not in weights:
+            raise ValueError(f"mask {name!r} names no weight; there are {', '.join(weights)}")
+        if mask.dtype != torch.bool:
+            raise ValueError(f"mask {name!r} is {mask.dtype}; a mask is torch.bool")
+        if mask.shape != weights[name].shape:
+            raise ValueError(f"mask {name!r} is {tuple(mask.shape)}; its weight is {tuple(weights[name].shape)}")
+
+
+def apply(weights: Weights, masks: Masks) -> dict[str, Tensor]:
+    """Copies of `weights` in which every pruned weight is exactly +0.0 and every other bit is as it was."""
+    check(masks, weights)
+    return {
+        name: torch.where(masks[name], tensor, torch.zeros((), dtype=tensor.dtype)) if name in masks else tensor.clone()
+        for name, tensor in weights.items()
+    }
+
+
+def total(masks: Masks) -> int:
+    """How many weights are prunable."""
+    return sum(mask.numel() for mask in masks.values())
+
+
+def remaining(masks: Masks) -> int:
+    """How many of the prunable weights are kept."""
+    return sum(int(mask.sum()) for mask in masks.values())
+
+
+def density(masks: Masks) -> float:
+    """Fraction of the prunable weights that is kept, in [0, 1]."""
+    return remaining(masks) / total(masks)
+
+
+def sparsity(masks: Masks) -> float:
+    """Fraction of the prunable weights that is removed, in [0, 1]."""
+    return (total(masks) - remaining(masks)) / total(masks)
+
+
+def collapsed(masks: Masks) -> tuple[str, ...]:
+    """Layers in which nothing is left: no signal passes them."""
+    return tuple(name for name, mask in masks.items() if not mask.any())
+
+
+def nested(inner: Masks, outer: Masks) -> bool:
+    """Whether all that `inner` keeps is kept by `outer` too."""
+    return inner.keys() == outer.keys() and all(not (inner[name] & ~outer[name]).any() for name in inner)
+
+
+_BITS = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
+
+
+def pack(mask: Tensor) -> Tensor:
+    """One bit a weight: a uint8 vector of ceil(n / 8) entries, first weight in the highest bit, the end padded with 0.
+
+    >>> pack(torch.tensor([True, False, False, False, False, False, False, True, True])).tolist()
+    [129, 128]
+    """
+    flat = mask.reshape(-1).to(torch.uint8)
+    flat = torch.nn.functional.pad(flat, (0, -len(flat) % 8))
+    return (flat.reshape(-1, 8) * _BITS).sum(dim=1, dtype=torch.uint8)
+
+
+def unpack(packed: Tensor, shape: Iterable[int]) -> Tensor:
+    """The bool tensor of `shape` that `pack` was given. Raises ValueError when the number of bytes does not fit."""
+    shape = torch.Size(shape)
+    if packed.dtype != torch.uint8 or packed.numel() != -(-shape.numel() // 8):
+        raise ValueError(f"a packed mask of shape {tuple(shape)} has {-(-shape.numel() // 8)} bytes, not {packed.numel()}")
+    bits = (packed[:, None] & _BITS) != 0
+    return bits.reshape(-1)[: shape.numel()].reshape(shape)

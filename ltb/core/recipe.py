@@ -1,0 +1,63 @@
+"""The recipe: every choice of a pruning method as one frozen value that prints, compares and refuses nonsense."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ltb.core.allocation import Allocation, Global
+from ltb.core.controls import Control
+from ltb.core.criteria import Criterion, Magnitude
+from ltb.core.rewind import Rewind, ToStart
+from ltb.core.schedules import Geometric, Schedule
+from ltb.core.step import Clock, Step
+
+SOURCES = ("previous", "dense", "start")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A pruning method, by default IMP (Frankle & Carbin 2019).
+
+    prune_from: the network whose weights are scored: the ``previous`` level, the ``dense`` network, or the ``start``.
+    trunk:      k, the step of the dense run that `start` is; 0it is the initialisation.
+    control:    what is broken on purpose at every level after the dense one; None for the tickets themselves.
+    method:     the name in ledgers and figures; it decides nothing.
+    """
+
+    schedule: Schedule = field(default_factory=Geometric)
+    prune_from: str = "previous"
+    criterion: Criterion = field(default_factory=Magnitude)
+    allocation: Allocation = field(default_factory=Global)
+    rewind: Rewind = field(default_factory=ToStart)
+    trunk: Step = Step(0)
+    control: Control | None = None
+    method: str = "imp"
+
+    def __post_init__(self) -> None:
+        if self.prune_from not in SOURCES:
+            raise ValueError(f"prune_from={self.prune_from!r}: one of {', '.join(SOURCES)}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.method):
+            raise ValueError(f"method={self.method!r}: letters, digits, '_', '-' and '.', for it names folders")
+        try:
+            object.__setattr__(self, "trunk", Step.parse(self.trunk))
+        except ValueError as error:
+            raise ValueError(f"trunk: {error}") from None
+        for key, kind in (("schedule", Schedule), ("criterion", Criterion), ("allocation", Allocation), ("rewind", Rewind)):
+            if not isinstance(getattr(self, key), kind):
+                raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
+        if self.prune_from == "start" and self.rewind.trained_source:
+            raise ValueError(
+                f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "
+                "that was not trained; use rewind=to_start, or prune_from=previous or dense"
+            )
+        if self.control is not None and len(self.schedule.targets) < 2:
+            raise ValueError(f"control={self.control.name}: the schedule has the dense level alone, so there is nothing to control")
+
+    def check(self, clock: Clock) -> None:
+        """Raise ValueError when the recipe does not fit a run of this length."""
+        if clock.at(self.trunk) >= clock.length:
+            raise ValueError(
+                f"trunk={self.trunk} is iteration {clock.at(self.trunk)}, and the run is {clock.length} iterations long; "
+                "the rewind step must lie before its end"
+            )

@@ -1,0 +1,111 @@
+"""Rewinds: from which weights, at which step of the clock, a pruned network is trained. (start, source) -> Fit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ltb.core import masks as m
+from ltb.core.masks import Masks
+from ltb.core.step import Clock, Step
+from ltb.core.tensors import Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A place on a training trajectory: weights (buffers included), the iteration, and the optimizer's state if kept."""
+
+    weights: Weights
+    step: int
+    optimizer: Weights | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One training to be done: the masks that are held, the masked point it begins from, the iteration it ends at."""
+
+    masks: Masks
+    origin: Point
+    stop: int
+
+    @classmethod
+    def of(cls, masks: Masks, origin: Point, stop: int) -> Fit:
+        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0."""
+        return cls(masks, Point(m.apply(origin.weights, masks), origin.step, origin.optimizer), stop)
+
+
+@dataclass(frozen=True)
+class Rewind(ABC):
+    """(start: the dense run at step k, source: the network that was pruned, clock) -> (origin, stop).
+
+    `optimizer_state`: ``fresh`` starts the optimizer anew (the published codes of Frankle & Carbin and open_lth);
+    ``kept`` takes the state that belongs to the origin's weights (Renda et al. restore their checkpoint's slots),
+    set to 0 where the mask is 0.
+    """
+
+    optimizer_state: str = "fresh"
+    trained_source: ClassVar[bool] = False  # whether the origin's weights are the source's: then it must have been trained
+
+    def __post_init__(self) -> None:
+        if self.optimizer_state not in ("fresh", "kept"):
+            raise ValueError(f"rewind.optimizer_state={self.optimizer_state!r}: fresh or kept")
+
+    @abstractmethod
+    def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]: ...
+
+    def __call__(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
+        """The origin and the iteration to stop at; the state of the optimizer is dropped where it starts fresh."""
+        point, stop = self.origin(start, source, clock)
+        return (point if self.optimizer_state == "kept" else Point(point.weights, point.step)), stop
+
+    def iterations(self, start: int, clock: Clock) -> int:
+        """How many iterations a fit takes when the dense run's start is at iteration `start`."""
+        return clock.length - start
+
+
+@dataclass(frozen=True)
+class ToStart(Rewind):
+    """Weight rewinding: weights and clock go back to step k of the dense run, and training runs to T.
+
+    k = 0 is the lottery-ticket procedure (Frankle & Carbin 2019), k > 0 IMP with rewinding (Frankle et al. 2020).
+    """
+
+    def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
+        return start, clock.length
+
+
+@dataclass(frozen=True)
+class LearningRate(Rewind):
+    """Learning-rate rewinding: the weights stay as trained, the clock goes back to step k (Renda et al. 2020)."""
+
+    trained_source: ClassVar[bool] = True
+
+    def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
+        return Point(source.weights, start.step, source.optimizer), clock.length
+
+
+@dataclass(frozen=True)
+class FineTune(Rewind):
+    """Fine-tuning: weights and clock stay, and training goes on for `length` (Han et al. 2015).
+
+    Past T the learning rate is the schedule's last one, or what `lr.after` says.
+    """
+
+    length: Step = Step(1, "ep")
+    trained_source: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            object.__setattr__(self, "length", Step.parse(self.length))
+        except ValueError as error:
+            raise ValueError(f"rewind.length: {error}") from None
+        if self.length.count == 0:
+            raise ValueError("rewind.length=0: fine-tuning takes at least one iteration")
+
+    def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
+        return source, source.step + clock.at(self.length)
+
+    def iterations(self, start: int, clock: Clock) -> int:
+        return clock.at(self.length)

@@ -1,0 +1,53 @@
+"""Weights: a mapping from name to tensor, parameters and buffers alike, that shares no storage with the network it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+Weights = Mapping[str, Tensor]
+
+
+def copy(weights: Weights) -> dict[str, Tensor]:
+    """Copies on the CPU that share no storage with `weights`."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in weights.items()}
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of every parameter and persistent buffer of `network`, on the CPU."""
+    return copy(network.state_dict())
+
+
+def load(network: nn.Module, weights: Weights) -> None:
+    """Copy `weights` into `network`, bit for bit.
+
+    Raises ValueError that lists the names when a name is missing, unknown, or has another shape or dtype.
+    """
+    own = network.state_dict()
+    wrong = [f"{name} is missing" for name in own.keys() - weights.keys()]
+    wrong += [f"{name} is not in the network" for name in weights.keys() - own.keys()]
+    for name in sorted(own.keys() & weights.keys()):
+        mine, given = own[name], weights[name]
+        if mine.shape != given.shape or mine.dtype != given.dtype:
+            wrong.append(
+                f"{name} is {tuple(given.shape)} {given.dtype}, the network's is {tuple(mine.shape)} {mine.dtype}"
+            )
+    if wrong:
+        shown = "; ".join(sorted(wrong)[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        raise ValueError(f"the weights do not fit {type(network).__name__}: {shown}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])
+
+
+def digest(weights: Weights) -> str:
+    """SHA-256 (hex) over names, dtypes, shapes and bytes: equal if and only if the weights are the same bit for bit."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return total.hexdigest()

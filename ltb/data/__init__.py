@@ -1,0 +1,26 @@
+"""Datasets as tensors; the order of minibatches and their augmentation are functions of (seed, step)."""
+
+from ltb.data.cifar import CIFAR10, CIFAR100
+from ltb.data.dataset import Dataset
+from ltb.data.digits import Digits
+from ltb.data.imagenet import ImageNet
+from ltb.data.mnist import KMNIST, MNIST, FashionMNIST
+from ltb.data.mnist1d import MNIST1D
+from ltb.data.noise import Noise
+from ltb.data.source import Batches, Source, Split
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "KMNIST",
+    "MNIST",
+    "MNIST1D",
+    "Batches",
+    "Dataset",
+    "Digits",
+    "FashionMNIST",
+    "ImageNet",
+    "Noise",
+    "Source",
+    "Split",
+]

@@ -1,0 +1,157 @@
+"""What a dataset is before it is loaded: a frozen value whose fields are checked where they are given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ltb.core.errors import Damaged
+from ltb.core.seeds import derive
+from ltb.data.source import Batch, Source, TensorSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """A dataset and how it is split and cut into minibatches.
+
+    ``shape`` is that of one example as the model sees it. ``val_size`` examples (at least 1) are held out of the training
+    set by a permutation that ``split_seed``, not the run's seed, decides; ``train_size``, if given, keeps the first so
+    many of the rest, so that smaller training sets are contained in larger ones. ``root`` is the folder of the files,
+    if there are any. A ``ValueError`` names the field that is out of range.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+    batch_size: int
+    val_size: int
+    split_seed: int = 0
+    train_size: int | None = None
+    root: str = "data"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))  # a configuration file can only say [1, 28, 28]
+        if not self.shape or not all(_is_count(length) for length in self.shape):
+            raise ValueError(
+                f"data.shape must be one or more whole numbers of at least 1, not {list(self.shape)}"
+            )
+        for field, least in (("classes", 1), ("batch_size", 1), ("val_size", 1), ("split_seed", 0)):
+            self.check_count(field, least)
+        if self.train_size is not None:
+            self.check_count("train_size", 1)
+
+    @abstractmethod
+    def source(self, device: torch.device | str = "cpu") -> Source:
+        """The dataset loaded, checked, split and ready on the device; ``Unavailable`` or ``Damaged`` if it cannot be."""
+
+    def check_count(self, field: str, least: int) -> None:
+        """Raise ``ValueError`` unless the field is a whole number of at least ``least``."""
+        if not _is_count(getattr(self, field), least):
+            raise ValueError(
+                f"data.{field} must be a whole number of at least {least}, not {getattr(self, field)!r}"
+            )
+
+    def check_sizes(self, examples: int) -> None:
+        """Raise ``ValueError`` unless the splits and one minibatch fit in a training set of so many examples."""
+        rest = examples - self.val_size
+        if rest < 1:
+            raise ValueError(
+                f"data.val_size must be less than {examples}, the training set, not {self.val_size}"
+            )
+        if self.train_size is not None and self.train_size > rest:
+            raise ValueError(
+                f"data.train_size must be at most {rest}, what validation leaves, not {self.train_size}"
+            )
+        size = rest if self.train_size is None else self.train_size
+        if self.batch_size > size:
+            raise ValueError(
+                f"data.batch_size must be at most {size}, the training split, not {self.batch_size}"
+            )
+
+    def split(self, examples: int) -> tuple[Tensor, Tensor]:
+        """The indices, within a training set of so many examples, of the training and of the validation split."""
+        self.check_sizes(examples)
+        generator = torch.Generator().manual_seed(derive(self.split_seed, "split"))
+        order = torch.randperm(examples, generator=generator)
+        return order[self.val_size :][: self.train_size], order[: self.val_size]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemory(Dataset):
+    """A dataset that is read whole. Subclasses say what it contains; what is read is held against that.
+
+    ``MEAN`` and ``STD`` are stated for each channel of the training set's values (divided by 255 if uint8); where there
+    are none, the mean and standard deviation of all values of the training split are used.
+    """
+
+    SHAPE: ClassVar[tuple[int, ...]]
+    CLASSES: ClassVar[int]
+    EXAMPLES: ClassVar[
+        tuple[int, int]
+    ]  # in the training set, from which validation is taken, and in the test set
+    MEAN: ClassVar[tuple[float, ...] | None] = None
+    STD: ClassVar[tuple[float, ...] | None] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shape != self.SHAPE:
+            raise ValueError(
+                f"data.shape must be {list(self.SHAPE)} for {type(self).__name__}, not {list(self.shape)}"
+            )
+        if self.classes != self.CLASSES:
+            raise ValueError(
+                f"data.classes must be {self.CLASSES} for {type(self).__name__}, not {self.classes}"
+            )
+        self.check_sizes(self.EXAMPLES[0])
+
+    @abstractmethod
+    def read(self) -> tuple[Batch, Batch]:
+        """The training and the test set: x uint8 or float32 of shape (n, *shape), y int64 of shape (n,), on the CPU."""
+
+    @property
+    def padding(self) -> int:
+        """By how many pixels images are padded before they are cropped at random; 0 is no augmentation."""
+        return 0
+
+    def source(self, device: torch.device | str = "cpu") -> TensorSource:
+        (x, y), test = self.read()
+        for part, (xs, ys), examples in (
+            ("training", (x, y), self.EXAMPLES[0]),
+            ("test", test, self.EXAMPLES[1]),
+        ):
+            self._check_content(part, xs, ys, examples)
+        train, val = self.split(len(y))
+        x_train, y_train = x[train], y[train]
+        mean, std = self.MEAN, self.STD
+        if mean is None or std is None:
+            scale = 255 if x_train.dtype == torch.uint8 else 1
+            values = x_train.double() / scale  # double, so that the order of the sum does not show in float32
+            mean, std = (values.mean().item(),), (values.std(correction=0).item(),)
+        return TensorSource(
+            {"train": (x_train, y_train), "val": (x[val], y[val]), "test": test},
+            classes=self.classes,
+            batch_size=self.batch_size,
+            mean=mean,
+            std=std,
+            padding=self.padding,
+            device=device,
+        )
+
+    def _check_content(self, part: str, x: Tensor, y: Tensor, examples: int) -> None:
+        if tuple(x.shape) != (examples, *self.shape) or tuple(y.shape) != (examples,):
+            raise Damaged(
+                f"the {part} set of {type(self).__name__} must be {examples} examples of shape {list(self.shape)},"
+                f" but what was read is {list(x.shape)} with labels {list(y.shape)}"
+            )
+        counts = y.bincount(minlength=self.classes)
+        if len(counts) > self.classes or counts.min() == 0:
+            raise Damaged(
+                f"the {part} set of {type(self).__name__} must have the labels 0..{self.classes - 1}, all of them"
+            )
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,130 @@
+"""MNIST and the two datasets made to replace it, file for file: 60,000 and 10,000 grey images of 28 x 28, 10 classes.
+
+Files are looked for where torchvision has them, in ``<root>/<class name>/raw``, gzipped or not, and downloaded to there.
+Of the 60,000, 5,000 are held out for validation by default, as in Frankle and Carbin (2019).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ltb.core.errors import Damaged
+from ltb.data.dataset import InMemory
+from ltb.data.download import ensure
+from ltb.data.source import Batch
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _IDXImages(InMemory):
+    """What the three datasets share: the four files in IDX format. ``SHA256`` is that of uncompressed files, in order."""
+
+    SHAPE: ClassVar = (1, 28, 28)
+    CLASSES: ClassVar = 10
+    EXAMPLES: ClassVar = (60000, 10000)
+    SHA256: ClassVar[Mapping[str, str]] = {}
+    ELSEWHERE: ClassVar[
+        Sequence[Path]
+    ] = ()  # other folders in which the files may be; nothing is written there
+    ADVICE: ClassVar = ""
+
+    shape: tuple[int, ...] = SHAPE
+    classes: int = CLASSES
+    batch_size: int = 60
+    val_size: int = 5000
+
+    def read(self) -> tuple[Batch, Batch]:
+        folder = self._folder()
+        images, labels, test_images, test_labels = (
+            read_idx(folder / file, self.SHA256.get(file)) for file in FILES
+        )
+        return (images.unsqueeze(1), labels.long()), (test_images.unsqueeze(1), test_labels.long())
+
+    def _folder(self) -> Path:
+        name = type(self).__name__
+        root = Path(self.root).expanduser()
+        for folder in (root / name / "raw", *self.ELSEWHERE):
+            if all(_existing(folder / file) for file in FILES):
+                return folder
+        ensure(root, [f"{name}/raw/{file}" for file in FILES], self._download, name=name, advice=self.ADVICE)
+        return root / name / "raw"
+
+    def _download(self, folder: Path) -> None:
+        from torchvision import datasets
+
+        getattr(datasets, type(self).__name__)(str(folder), download=True)
+
+
+class MNIST(_IDXImages):
+    """Handwritten digits (LeCun et al., 1998)."""
+
+    MEAN, STD = (0.1307,), (0.3081,)
+
+
+class FashionMNIST(_IDXImages):
+    """Articles of clothing (Xiao et al., 2017). Debian's package dataset-fashion-mnist is used where it is installed."""
+
+    MEAN, STD = (0.2860,), (0.3530,)
+    SHA256: ClassVar = dict(
+        zip(
+            FILES,
+            (
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+            strict=True,
+        )
+    )
+    ELSEWHERE: ClassVar = (Path("/usr/share/datasets/fashion-mnist"),)
+    ADVICE: ClassVar = ", or install Debian's package dataset-fashion-mnist"
+
+
+class KMNIST(_IDXImages):
+    """Cursive Japanese characters (Clanuwat et al., 2018); standardised with the training split's mean and deviation."""
+
+
+def read_idx(path: Path, sha256: str | None = None) -> Tensor:
+    """The bytes in an IDX file (uncompressed at ``path`` or gzipped at ``path`` + ".gz") as a uint8 tensor of its shape.
+
+    ``sha256`` is that of the uncompressed file. Raises ``Damaged``, naming the file, if it is not such a file.
+    """
+    found = _existing(path)
+    assert found is not None, path
+    try:
+        content = gzip.decompress(found.read_bytes()) if found.suffix == ".gz" else found.read_bytes()
+    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        raise Damaged(
+            f"{found.absolute()} cannot be read ({error}): delete it, so that it is downloaded again"
+        ) from error
+    # Two zero bytes, 8 for "unsigned byte", the number of dimensions; then each length in four bytes, high byte first.
+    dimensions = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+    start = 4 + 4 * dimensions
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+    intact = dimensions > 0 and len(content) == start + math.prod(shape)
+    if not intact or (sha256 and hashlib.sha256(content).hexdigest() != sha256):
+        raise Damaged(
+            f"{found.absolute()} is not the published file: delete it, so that it is downloaded again"
+        )
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).view(shape)
+
+
+def _existing(path: Path) -> Path | None:
+    gzipped = path.with_name(path.name + ".gz")
+    return next((file for file in (path, gzipped) if file.is_file()), None)

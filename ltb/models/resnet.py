@@ -1,0 +1,80 @@
+"""Residual networks for CIFAR (He et al., 2016, section 4.2), in the variant that lottery-ticket papers train.
+
+It departs from He et al. in two things, as open_lth and Frankle et al. (2020) do: where the shape changes, the shortcut is a
+1 x 1 convolution with batch normalisation (not padding), and the scale of batch normalisation is drawn from U[0, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ltb.models.arguments import image_shape, one_of, whole
+from ltb.models.initialisers import Initialiser, KaimingNormal
+
+DEPTHS = (20, 32, 44, 56, 110)
+INITIALISER = KaimingNormal(norm_weight="uniform")
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions with batch normalisation and a shortcut around them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut.add_module(
+                "conv", nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
+            )
+            self.shortcut.add_module("bn", nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return functional.relu(y + self.shortcut(x))
+
+
+class ResNetCIFAR(nn.Module):
+    """ResNet-``depth``: ``conv1``, three stages of (depth - 2) / 6 blocks, mean over positions, linear ``output``.
+
+    (n, channels, height, width) to logits (n, classes). The stages have ``width``, 2 ``width`` and 4 ``width`` channels (16 is
+    He et al.'s; 64 is the "wide" network of open_lth), the second and third at half the resolution of the one before.
+    ``ValueError`` if an argument is out of range; ``depth`` is one of 20, 32, 44, 56, 110.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        classes: int,
+        depth: int = 20,
+        width: int = 16,
+        initialiser: Initialiser = INITIALISER,
+    ) -> None:
+        super().__init__()
+        channels, _, _ = image_shape(shape)
+        blocks = (one_of("depth", depth, DEPTHS) - 2) // 6
+        width = whole("width", width)
+        self.conv1 = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.stage1 = _stage(width, width, blocks, stride=1)
+        self.stage2 = _stage(width, 2 * width, blocks, stride=2)
+        self.stage3 = _stage(2 * width, 4 * width, blocks, stride=2)
+        self.output = nn.Linear(4 * width, whole("classes", classes))
+        initialiser(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.bn1(self.conv1(x)))
+        x = self.stage3(self.stage2(self.stage1(x)))
+        logits: Tensor = self.output(x.mean((2, 3)))
+        return logits
+
+
+def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
+    first = Block(inputs, outputs, stride)
+    return nn.Sequential(first, *(Block(outputs, outputs, stride=1) for _ in range(blocks - 1)))

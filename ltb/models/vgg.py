@@ -1,0 +1,54 @@
+"""VGG (Simonyan and Zisserman, 2015) as it is trained on CIFAR: batch normalisation and a single linear layer at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ltb.models.arguments import image_shape, one_of, whole
+from ltb.models.initialisers import Initialiser, KaimingNormal
+
+CHANNELS = (64, 128, 256, 512, 512)  # of the five groups, with max-pooling between one and the next
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+INITIALISER = KaimingNormal(norm_weight="uniform")
+
+
+class VGG(nn.Module):
+    """VGG-``depth``: 3 x 3 convolutions ``conv1``, ``bn1``, ``conv2`` …, mean over positions, linear ``output``.
+
+    (n, channels, height, width) to logits (n, classes), height and width at least 16. ``depth`` is 11, 13, 16 or 19, the
+    number of layers with weights before the two hidden linear layers of the original were left out. Initialised as in
+    open_lth; unlike there, the convolutions have no biases, which batch normalisation cancels. ``ValueError`` if an
+    argument is out of range.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], classes: int, depth: int = 16, initialiser: Initialiser = INITIALISER
+    ) -> None:
+        super().__init__()
+        channels, _, _ = image_shape(shape, least=16)
+        self.convolutions = CONVOLUTIONS[one_of("depth", depth, CONVOLUTIONS)]
+        number = 0
+        for outputs, count in zip(CHANNELS, self.convolutions, strict=True):
+            for _ in range(count):
+                number += 1
+                self.add_module(
+                    f"conv{number}", nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False)
+                )
+                self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
+                channels = outputs
+        self.output = nn.Linear(channels, whole("classes", classes))
+        initialiser(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        number = 0
+        for group, count in enumerate(self.convolutions):
+            if group > 0:
+                x = functional.max_pool2d(x, 2)
+            for _ in range(count):
+                number += 1
+                x = functional.relu(getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(x)))
+        logits: Tensor = self.output(x.mean((2, 3)))
+        return logits

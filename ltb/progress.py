@@ -1,0 +1,85 @@
+"""What a person sees while a run goes on: one bar over all levels with the time that is left, and a line a level."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+LINE = "level {level:>2}  density {density:>7.2%}  test {metric} {value:.4f}  early stop at {early_stop_step}{note}"
+
+
+class Display:
+    """Progress of one run of `total` iterations, on stderr. Where that is no terminal, a plain line a level and no bar."""
+
+    def __init__(self, title: str, total: int, metric: str, *, shown: bool = True) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._metric, self._shown = metric, shown
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+            # A speed over many seconds: evaluations and pruning between fits would make a shorter one jump.
+            speed_estimate_period=60,
+            disable=not (shown and sys.stderr.isatty()),
+        )
+        self._task = self._bar.add_task(title, total=total)
+
+    def __enter__(self) -> Display:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.__exit__(kind, error, trace)
+
+    def advance(self, iterations: int) -> None:
+        """So many iterations more are done."""
+        self._bar.advance(self._task, iterations)
+
+    def level(self, row: Mapping[str, Any]) -> None:
+        """A level is finished: `row` is its row of the ledger."""
+        if not self._shown:
+            return
+        note = ", reused" if row["reused"] else ""
+        note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
+        value = row.get(f"test_{self._metric}")
+        self._console.print(
+            LINE.format(
+                level=row["level"],
+                density=row["density"],
+                metric=self._metric,
+                value=float("nan") if value is None else value,
+                early_stop_step=row["early_stop_step"],
+                note=note,
+            )
+        )
+
+
+def table(rows: list[dict[str, Any]], metric: str) -> Table:
+    """The finished levels as a table."""
+    shown = Table("level", "density", f"test {metric}", "early-stop step", "control")
+    for column in shown.columns[:4]:
+        column.justify = "right"
+    for row in rows:
+        last = " (the last)" if row["early_stop_is_last"] else ""
+        value = row.get(f"test_{metric}")
+        shown.add_row(
+            str(row["level"]),
+            f"{row['density']:.2%}",
+            "" if value is None else f"{value:.4f}",
+            f"{row['early_stop_step']}{last}",
+            row["control"],
+        )
+    return shown

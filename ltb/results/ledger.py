@@ -1,0 +1,231 @@
+"""Reading what runs left behind: find run folders, read their ledgers into one table, say how each run stands.
+
+Nothing here writes. A file that does not hold what it must is named (`Damaged`), never skipped or guessed at.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ltb.core.errors import Damaged
+from ltb.results import variants
+from ltb.results.schema import COLUMNS, CONFIG, LEDGER, STATES, STATUS, dtype
+
+# Added to the rows of a run from its other files; they are not in levels.csv.
+ABOUT = ("state", "metric", "direction", "variant", "folder")
+SKIPPED = re.compile(r"^[._~]|\.tmp|^tmp|^wandb$|^__pycache__$")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run stands: its folder, state ("running", "complete", "failed", or "unknown" without a status file)."""
+
+    folder: Path
+    run_id: str
+    state: str
+    error: str | None
+    levels_done: int | None
+    levels: int | None
+    metric: str
+    direction: str
+
+    def __str__(self) -> str:
+        done = "" if self.levels_done is None else f", {self.levels_done} of {self.levels} levels done"
+        return f"{self.run_id}: {self.state}{done}" + (
+            f" ({self.error.splitlines()[0]})" if self.error else ""
+        )
+
+
+def find(paths: Iterable[str | Path]) -> list[Path]:
+    """Run folders at or below `paths`, each once, sorted; hidden and temporary folders are skipped.
+
+    ValueError, one line, for a path that does not exist or holds no run.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"{path}: no such folder")
+        below = list(_walk(path.parent if path.name == LEDGER else path))
+        if not below:
+            raise ValueError(f"{path}: no run found here or below (a run's folder holds {LEDGER})")
+        found |= {folder.resolve(): None for folder in below}
+    return list(found)
+
+
+def _walk(top: Path) -> Iterable[Path]:
+    for folder, subfolders, files in os.walk(top):
+        if LEDGER in files or (STATUS in files and CONFIG in files):
+            subfolders.clear()  # what a run keeps inside its own folder is its own affair
+            yield Path(folder)
+        subfolders[:] = sorted(name for name in subfolders if not SKIPPED.search(name))
+
+
+def status(folder: Path) -> Run:
+    """How the run in `folder` stands, by its status file; `Damaged` if that file does not hold what it must."""
+    path = folder / STATUS
+    if not path.exists():
+        return Run(folder, folder.name, "unknown", None, None, None, "accuracy", "max")
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        metric = told.get("metric") or {}
+        run = Run(
+            folder,
+            str(told.get("run_id") or folder.name),
+            told["state"],
+            told.get("error"),
+            told.get("levels_done"),
+            told.get("levels"),
+            metric.get("name", "accuracy"),
+            metric.get("direction", "max"),
+        )
+    except (ValueError, KeyError, AttributeError) as error:  # not JSON, not UTF-8, no state, not an object
+        raise Damaged(f"{path}: not a run's status ({error})") from error
+    if run.state not in STATES or run.direction not in ("max", "min"):
+        raise Damaged(
+            f"{path}: state {run.state!r}, direction {run.direction!r} are not ones that ltb writes"
+        )
+    return run
+
+
+def runs(paths: Iterable[str | Path]) -> list[Run]:
+    """How every run at or below `paths` stands, finished or not."""
+    return [status(folder) for folder in find(paths)]
+
+
+def read(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """The rows of all runs at or below `paths`, whatever state the runs are in.
+
+    Columns: the ledger's, with fixed dtypes; then any further val_* / test_* columns (float64); then about each
+    row's run: state, metric and direction (which test_<metric> counts and whether "max" or "min" is better),
+    variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
+    `Damaged` names a file that is truncated or does not fit the schema.
+    """
+    # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
+    told = runs(paths)
+    tables = [_about(run, table(run.folder / LEDGER)) for run in told]
+    for run, rows in zip(told, tables, strict=True):
+        if run.state == "complete" and run.levels_done is not None and len(rows) < run.levels_done:
+            raise Damaged(
+                f"{run.folder / LEDGER}: {len(rows)} rows, but the run completed {run.levels_done} levels (truncated?)"
+            )
+    every = [name for name in dict.fromkeys(n for rows in tables for n in rows.columns) if name not in ABOUT]
+    # Rows without a column that others have are missing values there; concatenating empty tables would lose dtypes.
+    whole = [rows.reindex(columns=[*every, *ABOUT]) for rows in tables if len(rows)] or [tables[0]]
+    rows = pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0]
+    return rows.assign(variant=_variants(rows))
+
+
+def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    if len(rows) and f"test_{run.metric}" not in rows.columns:
+        raise Damaged(f"{run.folder / LEDGER}: no column test_{run.metric}, the metric that {STATUS} names")
+    if len(rows) and run.state != "unknown" and set(rows["run_id"]) != {run.run_id}:
+        raise Damaged(f"{run.folder / LEDGER}: rows of {rows['run_id'][0]}, but {STATUS} is of {run.run_id}")
+    about = {"state": run.state, "metric": run.metric, "direction": run.direction, "variant": ""}
+    return rows.assign(**about, folder=str(run.folder))
+
+
+def _variants(rows: pd.DataFrame) -> pd.Series:
+    """The variant of each row: runs are compared with those of the same task, method and control."""
+    labels: dict[str, str] = {}
+    control = rows.groupby("folder")[
+        "control"
+    ].last()  # a control's run opens with the dense level, control "none"
+    named = rows.drop_duplicates("folder").set_index("folder")
+    for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
+        known = {folder: settings(Path(folder)) for folder in group.index}
+        with_settings = {folder: found for folder, found in known.items() if found is not None}
+        labels |= dict(zip(with_settings, variants.label(list(with_settings.values())), strict=True))
+    return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
+
+
+def settings(folder: Path) -> dict[str, Any] | None:
+    """The resolved configuration of the run in `folder`; None where it is not kept; `Damaged` if it is not YAML."""
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe as well, ten times faster
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(found, dict):
+        raise Damaged(f"{path}: not a mapping of settings")
+    return found
+
+
+def table(path: Path) -> pd.DataFrame:
+    """One ledger file as a table with fixed dtypes; no rows if it is not there yet; `Damaged` names file and line."""
+    if not path.exists():
+        return _typed(path, list(COLUMNS), [])
+    try:
+        text = path.read_bytes().decode("utf-8")
+        header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise Damaged(f"{path}: not a ledger ({error or 'empty'})") from error
+    if not text.endswith("\n"):
+        raise Damaged(f"{path}: ends in the middle of line {len(lines) + 1} (truncated?)")
+    missing = [name for name in COLUMNS if name not in header]
+    if missing or len(set(header)) < len(header):
+        raise Damaged(f"{path}: its header lacks {', '.join(missing) or 'distinct names'}")
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
+    return _typed(path, header, lines)
+
+
+def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> pd.DataFrame:
+    columns = {name: _column(path, name, [line[i] for line in lines]) for i, name in enumerate(header)}
+    rows = pd.DataFrame(columns)
+    if rows.duplicated(["control", "level"]).any() or rows["run_id"].nunique() > 1:
+        raise Damaged(f"{path}: holds a level twice or more than one run")
+    if not rows["density"].between(0, 1).all() or not rows["sparsity"].between(0, 1).all():
+        raise Damaged(f"{path}: a density or sparsity is outside [0, 1]")
+    return rows
+
+
+def _whole(text: str) -> int:
+    number = (
+        float(text) if "." in text else int(text)
+    )  # a measured step may have passed through a float: 800.0
+    if number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int64": _whole,
+    "Int64": _whole,
+    "float64": float,
+    "boolean": _flag,
+}
+MISSING: dict[str, object] = {"str": "", "Int64": pd.NA, "float64": float("nan"), "boolean": pd.NA}
+CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
+
+
+def _column(path: Path, name: str, texts: Sequence[str]) -> pd.Series:
+    kind = dtype(name)
+    values = []
+    for number, text in enumerate(texts, start=2):
+        try:
+            values.append(MISSING[kind] if text == "" else PARSERS[kind](text))
+        except (ValueError, KeyError) as error:
+            raise Damaged(
+                f"{path}: line {number}, column {name}: {text!r} is not a {CALLED[kind]}"
+            ) from error
+    return pd.Series(values, dtype=kind, name=name)

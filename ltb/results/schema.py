@@ -1,0 +1,48 @@
+"""The files of a run folder and the columns of its ledger with their types, for who writes and who reads them.
+
+Plain data: a reader needs neither torch nor anything that trains.
+"""
+
+from __future__ import annotations
+
+LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
+STATES = ("running", "complete", "failed")
+
+# Column → pandas dtype. An empty field is NaN in a float64, <NA> in an Int64 or boolean, "" in a str; int64 has none.
+COLUMNS = {
+    "run_id": "str",
+    "study": "str",
+    "method": "str",
+    "control": "str",
+    "task": "str",
+    "model": "str",
+    "data": "str",
+    "seed": "int64",
+    "level": "int64",
+    "target_sparsity": "float64",
+    "sparsity": "float64",
+    "density": "float64",
+    "remaining": "int64",
+    "prunable": "int64",
+    "parameters": "int64",
+    "start_step": "int64",
+    "end_step": "int64",
+    "train_loss": "float64",
+    "val_accuracy": "float64",
+    "val_loss": "float64",
+    "test_accuracy": "float64",
+    "test_loss": "float64",
+    "early_stop_step": "Int64",
+    "early_stop_is_last": "boolean",
+    "test_accuracy_at_early_stop": "float64",
+    "collapsed_layers": "str",
+    "seconds": "float64",
+    "reused": "boolean",
+    "stage": "str",
+}
+MEASURED = ("train_", "val_", "test_")  # further columns that begin so are numbers (float64), all others text
+
+
+def dtype(column: str) -> str:
+    """The pandas dtype of a column of a ledger, of the schema or beyond it."""
+    return COLUMNS.get(column, "float64" if column.startswith(MEASURED) else "str")

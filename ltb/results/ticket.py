@@ -1,0 +1,116 @@
+"""Tickets as files: masks and the point that training begins from, with where they came from. Safetensors, never pickles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.errors import Damaged
+from ltb.core.masks import Masks
+from ltb.core.rewind import Point
+from ltb.core.tensors import Weights
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """A sparse network to be trained: masks, the origin point (already masked), and its provenance (strings and numbers).
+
+    `ltb.HoldMasks(ticket)` holds the masks in anyone's Trainer; `ticket.apply(model)` puts the origin's weights in.
+    """
+
+    masks: Masks
+    origin: Point
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable weights removed."""
+        return m.sparsity(self.masks)
+
+    @property
+    def density(self) -> float:
+        """Fraction of the prunable weights kept."""
+        return m.density(self.masks)
+
+    def apply(self, model: nn.Module) -> None:
+        """Copy the origin's masked weights and buffers into `model`, or into its `network` where it wraps one.
+
+        Raises ValueError that names what differs when the model's names, shapes or dtypes are not the ticket's.
+        """
+        network = getattr(model, "network", model)
+        tensors.load(network if isinstance(network, nn.Module) else model, m.apply(self.origin.weights, self.masks))
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file; masks take one bit a weight."""
+        contents = {f"weight/{name}": tensor.contiguous() for name, tensor in self.origin.weights.items()}
+        contents |= {f"optimizer/{name}": tensor.contiguous() for name, tensor in (self.origin.optimizer or {}).items()}
+        contents |= {f"mask/{name}": m.pack(mask) for name, mask in self.masks.items()}
+        about = {
+            "format": FORMAT,
+            "kind": "ltb.ticket",
+            "step": str(self.origin.step),
+            "shapes": json.dumps({name: list(mask.shape) for name, mask in self.masks.items()}),
+            "provenance": json.dumps(dict(self.provenance), sort_keys=True),
+        }
+        save_file(contents, path, metadata=about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ticket:
+        """Read a ticket. Raises Damaged (a ValueError) that names the file when it is no whole ticket of this format."""
+        contents, about = read_tensors(path, "ltb.ticket")
+        try:
+            shapes = json.loads(about["shapes"])
+            masks = {name: m.unpack(contents[f"mask/{name}"], shape) for name, shape in shapes.items()}
+            weights = _under("weight/", contents)
+            m.check(masks, weights)
+            origin = Point(weights, int(about["step"]), _under("optimizer/", contents) or None)
+            return cls(masks, origin, json.loads(about["provenance"]))
+        except (KeyError, ValueError) as error:
+            raise Damaged(f"{path} is damaged: {error}") from None
+
+
+def save_point(point: Point, path: str | Path, *, optimizer: bool = False) -> None:
+    """Write a point; its optimizer state only where asked."""
+    contents = {f"weight/{name}": tensor.contiguous() for name, tensor in point.weights.items()}
+    if optimizer and point.optimizer:
+        contents |= {f"optimizer/{name}": tensor.contiguous() for name, tensor in point.optimizer.items()}
+    save_file(contents, path, metadata={"format": FORMAT, "kind": "ltb.point", "step": str(point.step)})
+
+
+def load_point(path: str | Path) -> Point:
+    """Read a point. Raises Damaged that names the file when it is no whole one of this format."""
+    contents, about = read_tensors(path, "ltb.point")
+    return Point(_under("weight/", contents), int(about["step"]), _under("optimizer/", contents) or None)
+
+
+def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file that ltb wrote. Raises Damaged, or FileNotFoundError, naming the file."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            about = file.metadata() or {}
+            contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise Damaged(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    if about.get("kind") != kind:
+        raise Damaged(f"{path} is not an {kind} file but {about.get('kind', 'another safetensors file')}")
+    if about.get("format") != FORMAT:
+        raise Damaged(f"{path} has format {about.get('format')}; this version of ltb reads format {FORMAT}")
+    return contents, about
+
+
+def _under(prefix: str, contents: Weights) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in contents.items() if name.startswith(prefix)}

@@ -1,0 +1,212 @@
+"""W&B as a mirror of the ledger: one W&B run per run, one log per level, and the training curves as they come.
+
+Nothing depends on it. If W&B cannot start, one line says so before anything is trained; once it has started, what fails
+is warned about once and training goes on, because the ledger already has it.
+
+A run that is continued starts a new W&B run of the same id, and its caller replays the finished levels from the ledger:
+so each level is there once, offline (where nothing can be resumed) as online (where it replaces what was there).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltb.core.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+MODES = ("auto", "online", "offline")
+# Pattern → the metric it is drawn against. The first pattern that fits wins, and an axis is defined before its pattern.
+# No summary= here: it would rename the columns that a table shows.
+AXES = {"level/*": "level/sparsity", "train/*": "train/step", "val/*": "train/step"}
+
+
+def resolve_mode(mode: str) -> str:
+    """What `mode` comes to: "online", "offline" or "disabled"; asks no server.
+
+    "auto" is WANDB_MODE (or what `wandb offline` has set) if that says anything, else online if an API key is configured
+    (WANDB_API_KEY, netrc, W&B's settings), else offline.
+    """
+    _check(mode)
+    if mode != "auto":
+        return mode
+    import wandb
+
+    said = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
+    said = {"dryrun": "offline", "run": "online"}.get(said, said)
+    if said in ("offline", "disabled") or os.environ.get("WANDB_MODE"):
+        return said
+    return "online" if _logged_in() else "offline"
+
+
+def _check(mode: str) -> None:
+    if mode not in MODES:
+        raise ValueError(f"logger.mode={mode!r}: must be one of {', '.join(MODES)}")
+
+
+def _logged_in() -> bool:
+    import wandb
+    from wandb.sdk.lib import wbauth  # what W&B's own command line asks, without its prompt
+
+    settings = wandb.setup().settings
+    keys = (os.environ.get("WANDB_API_KEY"), settings.api_key, settings.identity_token_file)
+    return any(keys) or bool(wbauth.read_netrc_auth(host=settings.base_url))
+
+
+class WandbMirror:
+    """The W&B run of one run. `Unavailable` (one line) if W&B does not start.
+
+    run_id: readable, the same for the same run, and W&B's id and folder name; folder: W&B writes folder/wandb;
+    config: the whole resolved configuration; metric: the name of the metric that counts, e.g. "accuracy".
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        folder: str | Path,
+        project: str,
+        entity: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+        name: str | None = None,
+        config: Mapping[str, Any],
+        mode: str = "auto",
+        metric: str = "accuracy",
+    ) -> None:
+        self._base = 0  # train/step where the clock of the present level has its zero
+        self._step = 0  # the last train/step
+        self._level = 0
+        self._warned = False
+        self._folder = Path(folder)
+        _check(mode)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._mode = resolve_mode(mode)
+            self._run = self._start(
+                id=run_id,
+                dir=str(self._folder),
+                project=project,
+                entity=entity,
+                group=group,
+                job_type=job_type,
+                tags=list(tags),
+                name=name or run_id,
+                config={"metric": metric, **config},
+                mode=self._mode,
+            )
+        except Exception as error:
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise Unavailable(
+                f"logger: W&B did not start ({what[:300]}); logger=none runs without it"
+            ) from error
+
+    def _start(self, **given: Any) -> Any:
+        import wandb
+
+        settings = wandb.Settings(silent=True, console="off", disable_code=True)
+        wandb.setup(settings=settings)  # silent before init, which would print where it found a key
+        run = wandb.init(**given, settings=settings, reinit="create_new")
+        for axis in dict.fromkeys(AXES.values()):
+            run.define_metric(axis)
+        for pattern, axis in AXES.items():
+            run.define_metric(pattern, step_metric=axis)
+        return run
+
+    def begin_level(self, level: int, start_step: int = 0) -> None:
+        """From here on `history` is of `level`, whose fit begins at `start_step` of the training clock.
+
+        train/step goes on from where it was: it counts the steps trained in all, while the clock rewinds.
+        """
+        self._level, self._base = level, self._step - start_step
+
+    def history(self, row: Mapping[str, Any]) -> None:
+        """One evaluation: `step` on the training clock, and names such as train/loss or val_accuracy (of history.csv)."""
+        self._step = max(self._step, self._base + int(row["step"]))
+        values = {_slashed(key): value for key, value in row.items() if key not in ("step", "level")}
+        self._log({**_numbers(values), "train/step": self._step, "train/level": self._level})
+
+    def level(self, row: Mapping[str, Any]) -> None:
+        """One finished level: every number of its row of the ledger as level/<column>, against level/sparsity."""
+        self._log({f"level/{key}": value for key, value in _numbers(row).items()})
+
+    def figure(self, path: str | Path) -> None:
+        """The curve so far as an image."""
+
+        def image() -> None:
+            import wandb
+
+            self._run.log({"curves": wandb.Image(str(path))})
+
+        self._safely("figure", image)
+
+    def artifact(self, paths: Iterable[str | Path]) -> None:
+        """Files and folders (tickets, the ledger) as one artifact named after the run, with their places in its folder."""
+
+        def upload() -> None:
+            import wandb
+
+            artifact = wandb.Artifact(f"run-{self._run.id}", type="ltb-run")
+            for path in map(Path, paths):
+                inside = path.resolve().is_relative_to(self._folder.resolve())
+                name = path.resolve().relative_to(self._folder.resolve()) if inside else Path(path.name)
+                add = artifact.add_dir if path.is_dir() else artifact.add_file
+                add(str(path), name=name.as_posix())
+            self._run.log_artifact(artifact)
+
+        self._safely("artifact", upload)
+
+    def finish(self, state: str, summary: Mapping[str, Any], error: str | None = None) -> None:
+        """End the W&B run with its summary; any state but "complete" shows there as failed. Belongs into a `finally`."""
+        told = {**summary, "state": state} | ({"error": error} if error else {})
+        self._safely("summary", lambda: self._run.summary.update(told))
+        self._safely("finish", lambda: self._run.finish(exit_code=0 if state == "complete" else 1))
+
+    def hint(self) -> str:
+        """One line: how to see this run."""
+        if self._mode == "online":
+            return f"W&B: {self._run.url}"
+        if self._mode == "disabled":
+            return "W&B: disabled by WANDB_MODE"
+        run = Path(self._run.settings.sync_dir)
+        return f"W&B, offline: `wandb leet {_short(run.parent)}` shows it here, `wandb sync {_short(run)}` uploads it"
+
+    def _log(self, values: Mapping[str, Any]) -> None:
+        # Never step=: it is one counter for all metrics, and a level's rewind would run it backwards.
+        self._safely("log", lambda: self._run.log(dict(values)))
+
+    def _safely(self, what: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001 (whatever W&B raises, the run is worth more)
+            if not self._warned:
+                log.warning("W&B: %s failed (%s); the run goes on, its ledger is complete", what, error)
+            self._warned = True
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, int | float]:
+    """The numeric entries: truth values as 0 and 1; text, None and NaN left out."""
+    return {
+        key: int(value) if isinstance(value, bool) else value
+        for key, value in row.items()
+        if isinstance(value, int | float) and not math.isnan(value)
+    }
+
+
+def _slashed(key: str) -> str:
+    """A column of history.csv as a W&B metric: val_accuracy → val/accuracy, epoch → train/epoch."""
+    if "/" in key:
+        return key
+    return key.replace("_", "/", 1) if key.startswith(("train_", "val_")) else f"train/{key}"
+
+
+def _short(path: Path) -> str:
+    """A path as a person would type it from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,301 @@
+"""A run: one recipe, one seed, one task in one folder, from a resolved configuration to a ledger, a figure and tickets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from ltb.build import build, number
+from ltb.core.errors import Damaged
+from ltb.core.levels import Level, Loop, Sparse, iterations, levels, missing, stages
+from ltb.core.recipe import Recipe
+from ltb.progress import Display, table
+from ltb.results import record
+from ltb.results.keys import Keys, digest
+from ltb.results.matching import sparsest_matching
+from ltb.results.store import TICKET, TRAINED, Store
+from ltb.training import Training
+
+Config = Mapping[str, Any]
+
+# What does not change a number, and so stays out of keys: where files are, and how many hands carry them.
+NUISANCES = {"data": ("root", "workers")}
+PACKAGES = ("ltb", "torch", "pytorch-lightning", "hydra-core", "numpy")
+
+
+class Run:
+    """Everything that a run needs, made and checked before anything is trained or written.
+
+    `config` is the resolved configuration; `names` says what was chosen for task, model and data.
+    Raises ValueError, in one line that names the key, for a configuration that cannot be run.
+    """
+
+    def __init__(self, config: Config, names: Mapping[str, str]) -> None:
+        self.config = config
+        self.seed = number(config, "seed", int, 0)
+        torch.set_num_threads(number(config, "threads", int, 1))
+        for key in ("fresh", "progress"):
+            if not isinstance(config[key], bool):
+                raise ValueError(f"{key}={config[key]!r}: true or false")
+        metric = config["metric"]
+        if not isinstance(metric["tolerance"], int | float) or metric["tolerance"] < 0:
+            raise ValueError(f"metric.tolerance={metric['tolerance']!r}: a number, 0 or more")
+        self.recipe = _recipe(config)
+        trainer, device = _trainer(config["trainer"])
+        dataset = build(config, "data")
+        source = dataset.source(device) if hasattr(dataset, "source") else dataset
+        self.display: Display | None = None
+        self.history: Any = None
+        self.training = Training(
+            lambda: build(config, "module"),
+            source,
+            config["training"]["length"],
+            self.seed,
+            evaluate_every=config["training"]["evaluate_every"],
+            include=config["prunable"]["include"],
+            exclude=config["prunable"]["exclude"],
+            metric=metric["name"],
+            direction=metric["direction"],
+            trainer=trainer,
+            advance=lambda count: self.display.advance(count) if self.display else None,
+            told=lambda row: self.history(row) if self.history else None,
+        )
+        self.stages = stages(self.recipe, self.training.clock)
+        self.recipe.allocation.check(self.training.prunable)
+        settings = _settings(config, device, self.training.source.fingerprint)
+        keys = Keys(settings)
+        method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
+        what = digest([keys(stage) for stage in self.stages] + [self.recipe.schedule.targets])
+        self.run_id = f"{method}-{names['task']}-s{self.seed}-{what[:6]}"
+        runs = Path(config["runs"])
+        self.folder = runs / self.run_id
+        store = Path(config["store"]["dir"])
+        if config["fresh"]:
+            count = 2
+            while self.folder.exists():
+                self.folder = runs / f"{self.run_id}.{count}"
+                count += 1
+            self.run_id, store = self.folder.name, self.folder / "store"
+        _writable(runs, "runs")
+        _writable(store, "store.dir")
+        self.identity = {
+            "run_id": self.run_id,
+            "study": config["study"] or names["task"],
+            "method": self.recipe.method,
+            "task": names["task"],
+            "model": names["model"],
+            "data": names["data"],
+            "seed": self.seed,
+        }
+        self.store = Store(store, keys, self.identity)
+
+    def __call__(self) -> list[record.Row]:
+        """Run what is not finished, and give back the ledger. Whatever ends it is in the run's status file and in W&B."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record.write_text(self.folder / record.CONFIG, yaml.safe_dump(dict(self.config), sort_keys=False))
+        rows: list[record.Row] = []
+        self._status("running", rows)
+        mirror = self._mirror()
+        state, error = "failed", None
+        try:
+            self._levels(rows, mirror)
+            state = "complete"
+        except KeyboardInterrupt:
+            state, error = "interrupted", "interrupted by the person; the same command goes on from the last finished level"
+            raise
+        except BaseException as problem:
+            error = f"{type(problem).__name__}: {problem}"
+            raise
+        finally:
+            self._status(state, rows, error)
+            if mirror is not None:
+                mirror.finish(state, self._summary(rows), error)
+        self._report(rows, mirror)
+        return rows
+
+    def _levels(self, rows: list[record.Row], mirror: Any) -> None:
+        todo = missing(self.stages, self.store.has)
+        total = sum(iterations(stage, self.training.clock) for stage in todo)
+        metric, history = self.training.metric, []
+        with Display(self.run_id, total, metric, shown=self.config["progress"]) as self.display:
+            for level in self._mirrored(mirror):
+                stage = self.store.keys(level.stage)
+                row = record.level_row(
+                    level, self.identity, self.training.parameters, stage, self.store.made_by(level.stage) != self.run_id
+                )
+                rows.append(row)
+                history += record.history_rows(level, self.run_id)
+                record.write_rows(self.folder / record.HISTORY, history)
+                record.write_rows(self.folder / record.LEDGER, rows, record.COLUMNS)
+                self._link(level)
+                self._status("running", rows)
+                self.display.level(row)
+                if mirror is not None:
+                    mirror.level(row)
+        self.display = None
+        self._figure(mirror)
+
+    def _mirrored(self, mirror: Any) -> Any:
+        """The levels; those of this run's training curves that are not in W&B yet follow before the level does."""
+        for level in levels(self.recipe, self.training, self.store):
+            if mirror is not None:
+                mirror.begin_level(level.index, level.trained.origin.step)
+                for row in level.trained.history:
+                    mirror.history(row)
+            yield level
+
+    def _mirror(self) -> Any:
+        logger = self.config["logger"]
+        if not logger:
+            return None
+        from ltb.results.wandb_mirror import WandbMirror
+
+        method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
+        return WandbMirror(
+            self.run_id,
+            folder=self.folder,
+            project=logger["project"],
+            entity=logger["entity"],
+            group=self.identity["study"],
+            job_type=method,
+            tags=[*logger["tags"], self.identity["model"], self.identity["data"]],
+            config=dict(self.config),
+            mode=logger["mode"],
+            metric=self.training.metric,
+        )
+
+    def _figure(self, mirror: Any) -> None:
+        from ltb.results import curves, ledger
+
+        figure, *_ = curves.save(ledger.read([self.folder]), self.folder)
+        if mirror is not None:
+            mirror.figure(figure)
+            if self.config["logger"]["artifacts"]:
+                mirror.artifact([self.folder / record.LEDGER, self.folder / "tickets"])
+
+    def _link(self, level: Level) -> None:
+        """The level's files from the store, in the run folder: links to the same bytes, copies where links are not to be had."""
+        for name, folder in ((TICKET, "tickets"), (TRAINED, "trained")):
+            target = self.folder / folder / f"level-{level.index:02d}.safetensors"
+            target.parent.mkdir(exist_ok=True)
+            self.store.link(level.stage, name, target)
+
+    def _status(self, state: str, rows: list[record.Row], error: str | None = None) -> None:
+        record.write_json(
+            self.folder / record.STATUS,
+            {
+                "state": state,
+                "error": error,
+                "run_id": self.run_id,
+                "levels_done": len(rows),
+                "levels": len(self.stages),
+                "metric": {key: self.config["metric"][key] for key in ("name", "direction")},
+                "command": sys.argv,
+                "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+                "pid": os.getpid(),
+                "commit": commit(),
+                "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+                "machine": {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+            },
+        )
+
+    def _summary(self, rows: list[record.Row]) -> dict[str, Any]:
+        """The dense network's value, and the sparsest level that matches it, with the tolerance in the name's company."""
+        metric, tolerance = self.config["metric"], self.config["metric"]["tolerance"]
+        name = f"test_{metric['name']}"
+        values = [(row["sparsity"], row[name]) for row in rows if row.get(name) is not None]
+        if not values:
+            return {}
+        dense = values[0][1]
+        found = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
+        return {f"dense_{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
+
+    def _report(self, rows: list[record.Row], mirror: Any) -> None:
+        if not self.config["progress"]:
+            return
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(table(rows, self.training.metric))
+        summary = self._summary(rows)
+        found = summary.get("sparsest_matching_sparsity")
+        if found is not None:
+            console.print(f"sparsest level within {summary['matching_tolerance']:g} of dense: {found:.2%} removed")
+        print(f"run     {self.folder}")
+        print(f"ledger  {self.folder / record.LEDGER}")
+        print(f"curve   {self.folder / 'curves.png'}")
+        if mirror is not None:
+            print(mirror.hint())
+
+
+def _recipe(config: Config) -> Recipe:
+    return Recipe(
+        schedule=build(config, "schedule"),
+        prune_from=config["prune_from"],
+        criterion=build(config, "criterion"),
+        allocation=build(config, "allocation"),
+        rewind=build(config, "rewind"),
+        trunk=config["trunk"],
+        control=build(config, "control"),
+        method=config["method"],
+    )
+
+
+def _trainer(config: Config) -> tuple[dict[str, Any], torch.device]:
+    """Arguments of the Trainer, and the device that data and weights will be on."""
+    kinds, precisions = ("cpu", "gpu", "auto"), ("32-true", "bf16-mixed", "64-true")
+    accelerator, precision = config["accelerator"], config["precision"]
+    if accelerator not in kinds:
+        raise ValueError(f"trainer.accelerator={accelerator!r}: one of {', '.join(kinds)}")
+    if precision not in precisions:
+        raise ValueError(f"trainer.precision={precision!r}: one of {', '.join(precisions)}")
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ValueError("trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto")
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return {**config, "accelerator": "gpu" if on_gpu else "cpu", "devices": 1}, torch.device("cuda:0" if on_gpu else "cpu")
+
+
+def _settings(config: Config, device: torch.device, fingerprint: str) -> dict[str, Any]:
+    """What decides the numbers of a training, without the recipe: the settings that stage keys are made of."""
+    data = {key: value for key, value in config["data"].items() if key not in NUISANCES["data"]}
+    return {
+        "data": data,
+        "fingerprint": fingerprint,
+        "module": config["module"],
+        "training": config["training"],
+        "prunable": config["prunable"],
+        "metric": {key: config["metric"][key] for key in ("name", "direction")},
+        "trainer": {key: value for key, value in config["trainer"].items() if key not in ("accelerator", "devices")},
+        "device": device.type,
+        "seed": config["seed"],
+    }
+
+
+def _writable(folder: Path, key: str) -> None:
+    """Raise ValueError unless the folder, or the nearest one above it that exists, can be written."""
+    nearest = folder.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ValueError(f"{key}={folder}: {nearest} is not a folder that can be written")
+
+
+def commit() -> str | None:
+    """The commit of the working folder's repository, with a + where it has changes; None where there is none."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

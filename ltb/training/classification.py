@@ -1,0 +1,156 @@
+"""The LightningModule for classification: cross-entropy, trained a chunk of minibatches at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from ltb.core.masks import prunable
+from ltb.core.step import Clock
+from ltb.training.learning_rate import LearningRateSchedule
+
+TOP_5_FROM = 100  # classes; from here on accuracy among the five likeliest classes is logged as well
+
+
+class Classification(pl.LightningModule):
+    """Trains `network` (x of (batch, *shape) -> logits of (batch, classes)) to classify.
+
+    Lightning costs about as much a batch as a small network's whole step, so one Lightning batch is here a chunk of minibatches:
+    `training_step` gets an iterator of (step, (x, y)) and steps the optimizer itself. The numbers are those of a plain loop.
+
+    network:       the nn.Module; masks and tickets name its parameters, without a prefix.
+    optimizer:     parameters -> torch optimizer (a partial function); its learning rate is set at each step.
+    learning_rate: a `LearningRateSchedule`.
+    l1, l2:        penalty l1·Σ|w| + l2·Σw² over linear and convolutional weights (Han et al. 2015), beside any weight decay.
+    gradient_clip: largest total gradient norm, over what the masks keep; None for no clipping.
+    accumulate:    each minibatch goes through the network in this many equal parts, to save memory.
+
+    Logs val/ and test/ loss (mean cross-entropy, no penalty) and accuracy (a fraction; top5_accuracy from 100 classes on).
+    """
+
+    chunked = True  # fit hands over chunks of minibatches rather than one minibatch
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        learning_rate: LearningRateSchedule,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        gradient_clip: float | None = None,
+        accumulate: int = 1,
+    ) -> None:
+        super().__init__()
+        for key, value in (("l1", l1), ("l2", l2)):
+            if value < 0:
+                raise ValueError(f"module.{key}={value}: 0 or more")
+        if gradient_clip is not None and gradient_clip <= 0:
+            raise ValueError(f"module.gradient_clip={gradient_clip}: above 0, or null for none")
+        if accumulate < 1:
+            raise ValueError(f"module.accumulate={accumulate}: 1 or more parts")
+        self.automatic_optimization = False
+        self.network = network
+        self.learning_rate = learning_rate
+        self.clock: Clock | None = None  # set by whoever fits the module
+        self._optimizer, self._l1, self._l2 = optimizer, l1, l2
+        self._gradient_clip, self._accumulate = gradient_clip, accumulate
+        weights = set(prunable(network)) if l1 or l2 else set()
+        self._penalised = [parameter for name, parameter in network.named_parameters() if name in weights]
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def configure_optimizers(self) -> Optimizer:
+        return self._optimizer(self.network.parameters())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def training_step(self, chunk: Iterable[tuple[int, tuple[Tensor, Tensor]]], index: int) -> None:
+        if self.clock is None:
+            raise ValueError("Classification needs its clock: train it with ltb.Training, or set module.clock")
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        autocast, total, count = torch.is_autocast_enabled(self.device.type), None, 0
+        for step, (x, y) in chunk:
+            rate = self.learning_rate(step, self.clock)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
+            loss = self._backward(x.to(self.device), y.to(self.device))
+            if self._penalised:
+                self._add_penalty()
+            if self._gradient_clip is not None:
+                nn.utils.clip_grad_norm_(self.network.parameters(), self._gradient_clip)
+            optimizer.step()
+            if autocast:
+                # Within one autocast context the low-precision copies of the weights are cached; here they have just changed.
+                torch.clear_autocast_cache()
+            total, count = loss if total is None else total + loss, count + 1
+        if total is not None:
+            self._sums["train"] = self._sums.get("train", torch.zeros((), device=self.device)) + total
+            self._count += count
+
+    def _backward(self, x: Tensor, y: Tensor) -> Tensor:
+        if self._accumulate == 1:
+            loss = functional.cross_entropy(self.network(x), y)
+            loss.backward()
+            return loss.detach()
+        total = torch.zeros((), device=x.device)
+        for part, labels in zip(x.chunk(self._accumulate), y.chunk(self._accumulate), strict=True):
+            loss = functional.cross_entropy(self.network(part), labels, reduction="sum") / len(y)
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    @torch.no_grad()
+    def _add_penalty(self) -> None:
+        # The penalty's gradient, l1·sign(w) + 2·l2·w, is 0 where w is: it does not move what is pruned.
+        for parameter in self._penalised:
+            if parameter.grad is None:
+                continue
+            if self._l1:
+                parameter.grad.add_(parameter.sign(), alpha=self._l1)
+            if self._l2:
+                parameter.grad.add_(parameter, alpha=2 * self._l2)
+
+    def train_loss(self) -> float:
+        """Mean training loss a minibatch since the last call; NaN when nothing was trained."""
+        mean = float(self._sums.pop("train", torch.tensor(torch.nan))) / max(self._count, 1)
+        self._count = 0
+        return mean
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        logits = self.network(x.to(self.device)).float()
+        y = y.to(self.device)
+        found = {
+            "loss": functional.cross_entropy(logits, y, reduction="sum").double(),
+            "accuracy": (logits.argmax(1) == y).sum(),
+            "examples": torch.tensor(len(y), device=self.device),
+        }
+        if logits.shape[1] >= TOP_5_FROM:
+            found["top5_accuracy"] = (logits.topk(5, dim=1).indices == y[:, None]).any(1).sum()
+        for name, value in found.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _log(self, prefix: str) -> None:
+        examples = self._sums.pop("examples")
+        for name in [name for name in self._sums if name != "train"]:
+            self.log(f"{prefix}/{name}", (self._sums.pop(name).double() / examples).cpu().float())
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log("val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log("test")

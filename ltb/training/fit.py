@@ -1,0 +1,220 @@
+"""Training: one task and one seed, and the one place where anything is trained, with a fresh Trainer for each fit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.levels import Trained
+from ltb.core.masks import Masks
+from ltb.core.rewind import Fit, Point
+from ltb.core.seeds import derive
+from ltb.core.step import Clock, Step
+from ltb.core.tensors import Weights
+from ltb.training.callbacks import History, HoldMasks, Passing, StartClock, Steps, plain, point_of, subject
+from ltb.training.loaders import Chunks, Minibatches, cut
+from ltb.training.random_state import seeded
+from ltb.training.source import DataModuleSource, Source
+
+DIRECTIONS = ("max", "min")
+CHUNK = 40  # minibatches; from here on Lightning's cost a step is lost in the noise, and a progress bar still moves
+
+
+class Training:
+    """Trains one network on one dataset with one seed, from any point of its clock under any masks.
+
+    module:         makes the LightningModule; it is called under a seed, once for each fit. Parameters are named by its
+                    ``network`` where it has one. What it logs under val/ and test/ is recorded.
+    data:           an `ltb.data` source, or any LightningDataModule with training, validation and test dataloaders.
+    length:         T, e.g. ``2000it`` or ``30ep``.
+    evaluate_every: how often validation is measured; by default every 50th part of the run (2 %).
+    include, exclude: glob patterns of what is prunable, see `ltb.core.masks.prunable`.
+    metric, direction: the logged metric that counts, without its prefix, and whether ``max`` or ``min`` is better. The early-stop
+                    step is the first minimum of val/loss, or the best of this metric where no val/loss is logged.
+    trainer:        further arguments of the Trainer (accelerator, devices, precision …).
+    advance, told:  called with the iterations just done, and with each row of the history.
+    """
+
+    def __init__(
+        self,
+        module: Callable[[], pl.LightningModule],
+        data: Source | pl.LightningDataModule,
+        length: str | Step,
+        seed: int = 0,
+        *,
+        evaluate_every: str | Step | None = None,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        metric: str = "accuracy",
+        direction: str = "max",
+        trainer: Mapping[str, Any] | None = None,
+        observers: Callable[[], Sequence[pl.Callback]] = tuple,
+        advance: Callable[[int], None] | None = None,
+        told: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> None:
+        if direction not in DIRECTIONS:
+            raise ValueError(f"metric.direction={direction!r}: max or min")
+        self.source: Source = DataModuleSource(data) if isinstance(data, pl.LightningDataModule) else data
+        self.clock = _clock(self.source.epoch_length, length)
+        self.seed, self.metric, self.direction = seed, metric, direction
+        self.evaluate_every = _every(self.clock, evaluate_every)
+        self._module, self._observers = module, observers
+        self._trainer = {"accelerator": "cpu", "devices": 1} | dict(trainer or {})
+        self.advance, self.told = advance, told
+        network = subject(self._build("init"))
+        self.prunable = m.prunable(network, exclude, include)
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+
+    def _build(self, purpose: str) -> pl.LightningModule:
+        with seeded(derive(self.seed, purpose)):
+            module = self._module()
+        if not isinstance(module, pl.LightningModule):
+            raise ValueError(f"module: {type(module).__name__} is not a LightningModule")
+        if hasattr(module, "clock"):
+            module.clock = self.clock
+        return module
+
+    def initial(self, purpose: str = "init") -> Weights:
+        """The network's initialisation: the same for each (seed, purpose)."""
+        return tensors.weights_of(subject(self._build(purpose)))
+
+    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
+        """What `probe` gathers from the network with these weights under these masks, in the seed's own batches."""
+        module = self._build("init")
+        tensors.load(subject(module), m.apply(weights, masks))
+        device = getattr(self.source, "device", torch.device("cpu"))
+        found: Mapping[str, Weights] = probe(
+            module.to(device), lambda: self.source.stream(self.seed, 0, self.clock.length)
+        )
+        return {name: tensors.copy(weights) for name, weights in found.items()}
+
+    def fit(self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True) -> Trained:
+        """Train `fit.origin` under `fit.masks` to `fit.stop`, and measure it there and at the early-stop step.
+
+        Points passed at the iterations `passing` are kept. Without `evaluate` nothing is measured.
+        """
+        began = time.perf_counter()
+        module = self._build("init")
+        tensors.load(subject(module), m.apply(fit.origin.weights, fit.masks))
+        if fit.stop <= fit.origin.step:
+            return Trained(fit.masks, fit.origin, fit.origin)
+        counter = Steps(fit.origin.step, self.advance)
+        passed = Passing(passing, counter)
+        history = History(self.clock, counter, (self.metric, self.direction), self.told)
+        actors = [StartClock(fit.origin, self.clock, self.seed), HoldMasks(fit.masks)]
+        with _quiet():
+            trainer, loader = self._trainer_for(
+                module, fit, passing, evaluate, [*actors, counter, passed, history, *self._observers()]
+            )
+            trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+            if counter.step != fit.stop:
+                raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
+            point = point_of(trainer, module, counter.step)
+            metrics = self._measure(trainer, module, history, counter.step) if evaluate else {}
+        seconds = time.perf_counter() - began
+        return Trained(fit.masks, fit.origin, point, metrics, history.rows, seconds, passed.points)
+
+    def _trainer_for(
+        self, module: pl.LightningModule, fit: Fit, marks: Sequence[int], evaluate: bool, callbacks: list[pl.Callback]
+    ) -> tuple[pl.Trainer, Chunks | Minibatches]:
+        start, stop = fit.origin.step, fit.stop
+        every = self.evaluate_every if evaluate else stop
+        loader: Chunks | Minibatches
+        if getattr(module, "chunked", False):
+            device = getattr(self.source, "device", torch.device("cpu"))
+            sizes, between = cut(start, stop, every, CHUNK, marks)
+            loader = Chunks(self.source, self.seed, start, stop, sizes, device)
+            limits = {"max_epochs": 1, "val_check_interval": between}
+        else:
+            loader = Minibatches(self.source, self.seed, start, stop)
+            epochs = math.ceil(stop / self.clock.epoch_length)
+            # max_steps is T so that schedules that ask the Trainer for its length get the dense run's.
+            limits = {"max_epochs": epochs, "max_steps": max(stop, self.clock.length), "val_check_interval": every}
+        trainer = pl.Trainer(
+            **limits,
+            check_val_every_n_epoch=None,
+            limit_val_batches=1.0 if evaluate else 0,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **self._trainer,
+        )
+        if isinstance(loader, Minibatches):
+            # The Trainer counts epochs from the one that the clock starts in.
+            trainer.fit_loop.epoch_progress.current.processed = self.clock.epoch(start)
+            trainer.fit_loop.epoch_progress.current.completed = self.clock.epoch(start)
+        return trainer, loader
+
+    def _measure(self, trainer: pl.Trainer, module: pl.LightningModule, history: History, step: int) -> dict[str, Any]:
+        if not history.rows or history.rows[-1]["step"] != step:
+            trainer.validate(module, self.source.evaluation("val"), verbose=False)
+        last, best = history.rows[-1], history.best or history.rows[-1]
+        metrics: dict[str, Any] = {name: value for name, value in last.items() if "/" in name}
+        test = self._test(trainer, module)
+        if f"test/{self.metric}" not in test:
+            raise ValueError(
+                f"metric.name={self.metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
+            )
+        metrics |= test
+        metrics["early_stop_step"], metrics["early_stop_is_last"] = int(best["step"]), best is last
+        if best is not last and history.best_weights is not None:
+            tensors.load(subject(module), history.best_weights)
+            test = self._test(trainer, module)
+        metrics |= {f"{name}_at_early_stop": value for name, value in test.items()}
+        return metrics
+
+    def _test(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
+        (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
+        return {name: plain(value) for name, value in logged.items() if name.startswith("test/")}
+
+
+def _clock(epoch_length: int, length: str | Step) -> Clock:
+    try:
+        return Clock.of(epoch_length, length)
+    except ValueError as error:
+        raise ValueError(f"training.length={length}: {error}") from None
+
+
+def _every(clock: Clock, every: str | Step | None) -> int:
+    if every is None:
+        return max(1, clock.length // 50)
+    try:
+        found = clock.at(every)
+    except ValueError as error:
+        raise ValueError(f"training.evaluate_every: {error}") from None
+    if not 1 <= found <= clock.length:
+        raise ValueError(f"training.evaluate_every={every}: from 1it to the run's length, {clock.length}it")
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's notes on hardware and tips, and without its advice that does not apply here."""
+    logger = logging.getLogger("pytorch_lightning")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Data that is in memory needs no worker processes.
+            warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+            # Lightning 2.6 under torch 2.14.
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,34 @@
+"""An optimizer's state as named tensors (``fc1.weight/momentum_buffer``), so that it can be rewound and stored without pickles."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ltb.core.tensors import Weights
+
+
+def save(optimizer: Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    """A copy of every tensor of the state, on the CPU."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    return {
+        f"{names[parameter]}/{key}": value.detach().to("cpu", copy=True)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+        if isinstance(value, Tensor) and parameter in names
+    }
+
+
+def load(optimizer: Optimizer, network: nn.Module, state: Weights) -> None:
+    """Give `optimizer` a copy of a saved state. Raises ValueError for a parameter that the network lacks."""
+    parameters = dict(network.named_parameters())
+    for name, value in state.items():
+        parameter, key = name.rsplit("/", 1)
+        if parameter not in parameters:
+            raise ValueError(f"the optimizer state {name!r} belongs to no parameter of {type(network).__name__}")
+        target = parameters[parameter]
+        # Scalars such as Adam's step stay where the optimizer keeps them: on the CPU, unless it is fused or capturable.
+        group = next((g for g in optimizer.param_groups if any(p is target for p in g["params"])), {})
+        on_device = value.shape == target.shape or group.get("fused") or group.get("capturable")
+        optimizer.state[target][key] = value.detach().to(target.device if on_device else torch.device("cpu"), copy=True)

@@ -1,0 +1,140 @@
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltb.core.errors import Damaged
+from ltb.data import CIFAR10, Digits, FashionMNIST, ImageNet, Noise
+from ltb.data.dataset import InMemory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Made(InMemory):
+    """Twelve and four examples, whose contents a test may replace."""
+
+    SHAPE: ClassVar = (2,)
+    CLASSES: ClassVar = 3
+    EXAMPLES: ClassVar = (12, 4)
+
+    shape: tuple[int, ...] = SHAPE
+    classes: int = CLASSES
+    batch_size: int = 2
+    val_size: int = 3
+    train: tuple = (torch.arange(24.0).view(12, 2), torch.arange(12) % 3)
+    test: tuple = (torch.zeros(4, 2), torch.tensor([0, 1, 2, 0]))
+
+    def read(self):
+        return self.train, self.test
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"shape": [3]}, r"data\.shape must be \[2\] for Made, not \[3\]"),
+        ({"shape": []}, r"data\.shape .* not \[\]"),
+        ({"shape": [0]}, r"data\.shape .* not \[0\]"),
+        ({"classes": 4}, r"data\.classes must be 3 for Made, not 4"),
+        ({"batch_size": 0}, r"data\.batch_size must be a whole number of at least 1, not 0"),
+        ({"batch_size": 2.0}, r"data\.batch_size .* not 2\.0"),
+        ({"batch_size": True}, r"data\.batch_size .* not True"),
+        ({"batch_size": 10}, r"data\.batch_size must be at most 9, .* not 10"),
+        ({"batch_size": 5, "train_size": 4}, r"data\.batch_size must be at most 4, .* not 5"),
+        ({"val_size": 0}, r"data\.val_size must be a whole number of at least 1, not 0"),
+        ({"val_size": 12}, r"data\.val_size must be less than 12, .* not 12"),
+        ({"split_seed": -1}, r"data\.split_seed .* not -1"),
+        ({"train_size": 0}, r"data\.train_size .* not 0"),
+        ({"train_size": 10}, r"data\.train_size must be at most 9, .* not 10"),
+    ],
+)
+def test_bad_fields_are_refused_with_one_line(fields, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Made(**fields)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fields", "message"),
+    [
+        (FashionMNIST, {"shape": [784]}, r"data\.shape must be \[1, 28, 28\] for FashionMNIST"),
+        (FashionMNIST, {"val_size": 60000}, r"data\.val_size must be less than 60000"),
+        (Digits, {"train_size": 1201}, r"data\.train_size must be at most 1200"),
+        (CIFAR10, {"augment": "flip"}, r"data\.augment must be true or false, not 'flip'"),
+        (ImageNet, {"shape": [3, 224, 192]}, r"data\.shape must be \[3, n, n\]"),
+        (ImageNet, {"workers": -1}, r"data\.workers must be .* at least 0, not -1"),
+        (Noise, {"shape": [3], "classes": 0}, r"data\.classes .* not 0"),
+        (Noise, {"shape": [3], "classes": 2, "size": 100}, r"data\.val_size must be less than 100"),
+    ],
+)
+def test_every_dataset_refuses_at_construction(dataset, fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(**fields)
+
+
+def test_a_list_from_a_configuration_file_becomes_a_tuple():
+    assert Made(shape=[2]) == Made(shape=(2,))
+    assert isinstance(Made(shape=[2]).shape, tuple)
+
+
+@settings(deadline=None)
+@given(val_size=st.integers(1, 10), split_seed=st.integers(0, 100), small=st.integers(2, 11), data=st.data())
+def test_splits_are_disjoint_complete_and_nested(val_size, split_seed, small, data):
+    small = min(small, 12 - val_size)
+    large = data.draw(st.integers(small, 12 - val_size))
+
+    def split(train_size=None):
+        made = Made(val_size=val_size, split_seed=split_seed, train_size=train_size, batch_size=1)
+        train, val = made.split(12)
+        return train.tolist(), val.tolist()
+
+    train, val = split()
+    assert sorted(train + val) == list(range(12))
+    assert len(val) == val_size
+    assert split(small) == (split(large)[0][:small], val)
+
+
+def test_the_split_follows_split_seed_alone():
+    torch.manual_seed(0)
+    train, val = Made().split(12)
+    torch.manual_seed(1)
+    again, _ = Made().split(12)
+    other, _ = Made(split_seed=1).split(12)
+    assert torch.equal(train, again)
+    assert not torch.equal(train, other)
+    assert set(val.tolist()).isdisjoint(train.tolist())
+
+
+def test_labels_follow_their_examples_into_the_splits():
+    source = Made().source()
+    mean, std = source._mean, source._std
+    for split in ("train", "val"):
+        for x, y in source.evaluation(split):
+            first = (x * std + mean)[:, 0].round().long() // 2  # the number of the example
+            assert torch.equal(first % 3, y)
+
+
+def test_values_are_standardised_with_the_training_split_alone():
+    far = torch.cat([torch.arange(24.0).view(12, 2)])
+    source = Made(train=(far, torch.arange(12) % 3)).source()
+    x = torch.cat([x for x, _ in source.evaluation("train")]).double()
+    assert abs(x.mean()) < 1e-6
+    assert abs(x.std(correction=0) - 1) < 1e-6
+    val = torch.cat([x for x, _ in source.evaluation("val")]).double()
+    assert abs(val.mean()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"train": (torch.zeros(11, 2), torch.arange(11) % 3)},
+        {"train": (torch.zeros(12, 3), torch.arange(12) % 3)},
+        {"test": (torch.zeros(4, 2), torch.tensor([0, 1, 2]))},
+        {"test": (torch.zeros(4, 2), torch.tensor([0, 1, 2, 3]))},
+        {"train": (torch.zeros(12, 2), torch.zeros(12, dtype=torch.long))},
+    ],
+)
+def test_contents_that_are_not_what_they_must_be_are_named(fields):
+    with pytest.raises(Damaged, match="the (training|test) set of Made must"):
+        Made(**fields).source()

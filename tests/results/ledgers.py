@@ -1,0 +1,92 @@
+"""Writes run folders as ltb.train leaves them, with numbers that a test chooses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+
+COLUMNS = (
+    "run_id study method control task model data seed level target_sparsity sparsity density remaining prunable "
+    "parameters start_step end_step train_loss val_accuracy val_loss test_accuracy test_loss early_stop_step "
+    "early_stop_is_last test_accuracy_at_early_stop collapsed_layers seconds reused stage"
+).split()
+PRUNABLE = 1000
+
+
+def row(level: int, **given: object) -> dict[str, object]:
+    """One level of a run with rate 0.2; anything can be overridden, None is an empty field."""
+    remaining = round(PRUNABLE * 0.8**level)
+    base: dict[str, object] = {
+        "run_id": "imp-toy-s0-a1b2c3",
+        "study": "study",
+        "method": "imp",
+        "control": "none",
+        "task": "toy",
+        "model": "mlp",
+        "data": "mnist1d",
+        "seed": 0,
+        "level": level,
+        "target_sparsity": 1 - 0.8**level,
+        "sparsity": 1 - remaining / PRUNABLE,
+        "density": remaining / PRUNABLE,
+        "remaining": remaining,
+        "prunable": PRUNABLE,
+        "parameters": PRUNABLE + 20,
+        "start_step": 0,
+        "end_step": 2000,
+        "train_loss": 0.5,
+        "val_accuracy": 0.7,
+        "val_loss": 0.9,
+        "test_accuracy": 0.7,
+        "test_loss": 0.95,
+        "early_stop_step": 800,
+        "early_stop_is_last": False,
+        "test_accuracy_at_early_stop": 0.69,
+        "collapsed_layers": "",
+        "seconds": 1.5,
+        "reused": False,
+        "stage": f"stage{level}",
+    }
+    return base | given
+
+
+def write_run(
+    folder: Path,
+    levels: int = 3,
+    *,
+    accuracy: Callable[[int], float] = lambda level: 0.7 - 0.01 * level,
+    state: str = "complete",
+    error: str | None = None,
+    metric: Mapping[str, str] | None = None,
+    config: Mapping[str, object] | None = None,
+    extra: Callable[[int], Mapping[str, object]] = lambda level: {},
+    planned: int | None = None,
+    **given: object,
+) -> Path:
+    """A run folder with `levels` finished levels of the run that `given` (columns of every row) describes."""
+    folder.mkdir(parents=True)
+    run_id = f"{given.get('method', 'imp')}-toy-s{given.get('seed', 0)}-a1b2c3"
+    given = {"run_id": run_id} | given
+    control = given.get("control", "none")
+    rows = [
+        row(level, test_accuracy=accuracy(level), test_accuracy_at_early_stop=accuracy(level) - 0.005)
+        | given
+        | {"control": control if level else "none"}
+        | extra(level)
+        for level in range(levels)
+    ]
+    columns = list(rows[0]) if rows else COLUMNS
+    with (folder / "levels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: "" if v is None else v for k, v in one.items()} for one in rows)
+    status = {"state": state, "error": error, "run_id": given["run_id"], "levels_done": levels}
+    status |= {"levels": levels if planned is None else planned}
+    status |= {"metric": metric or {"name": "accuracy", "direction": "max"}}
+    (folder / "status.json").write_text(json.dumps(status))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": given.get("seed", 0), **(config or {})}))
+    return folder
