@@ -78,7 +78,11 @@ def _check_call(target: str, arguments: Mapping[str, Any], path: str, given: tup
 
 
 def _check_type(value: Any, hint: Any, path: str) -> None:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    allowed = (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
     plain = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
     if not all(kind in plain for kind in allowed) or isinstance(value, Mapping):
         return

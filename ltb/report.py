@@ -29,12 +29,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 if the report is written, 2 and one line on stderr if there is nothing sound to report on."""
     parser = _Parser(prog="python -m ltb.report", description="Ledgers to figures and tables, offline.")
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs"
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several"
-    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several")
     options = parser.parse_args(arguments)
     try:
         report(options.paths, options.out)
@@ -112,7 +108,7 @@ def _mean_std(quantity: str, point: pd.Series) -> str:
 
 def _counts(runs: Sequence[ledger.Run], rows: pd.DataFrame) -> Iterable[str]:
     complete = sum(run.state == "complete" for run in runs)
-    yield f"{len(runs)} run{'s' * (len(runs) != 1)}, {complete} complete; ± is the sample standard deviation over n seeds"
+    yield f"{len(runs)} run{'s' * (len(runs) != 1)}, {complete} complete; ± is the sample standard deviation of n seeds"
     last = int(rows["early_stop_is_last"].fillna(False).sum())
     if last:
         yield (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,8 +17,7 @@ import yaml
 from rich.console import Console
 
 from ltb.build import build, number
-from ltb.core.errors import Damaged
-from ltb.core.levels import Level, Loop, Sparse, iterations, levels, missing, stages
+from ltb.core.levels import Level, iterations, levels, missing, stages
 from ltb.core.recipe import Recipe
 from ltb.progress import Display, table
 from ltb.results import record
@@ -113,7 +111,10 @@ class Run:
             self._levels(rows, mirror)
             state = "complete"
         except KeyboardInterrupt:
-            state, error = "interrupted", "interrupted by the person; the same command goes on from the last finished level"
+            state, error = (
+                "interrupted",
+                "interrupted by the person; the same command goes on from the last finished level",
+            )
             raise
         except BaseException as problem:
             error = f"{type(problem).__name__}: {problem}"
@@ -133,7 +134,11 @@ class Run:
             for level in self._mirrored(mirror):
                 stage = self.store.keys(level.stage)
                 row = record.level_row(
-                    level, self.identity, self.training.parameters, stage, self.store.made_by(level.stage) != self.run_id
+                    level,
+                    self.identity,
+                    self.training.parameters,
+                    stage,
+                    self.store.made_by(level.stage) != self.run_id,
                 )
                 rows.append(row)
                 history += record.history_rows(level, self.run_id)
@@ -262,7 +267,9 @@ def _trainer(config: Config) -> tuple[dict[str, Any], torch.device]:
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    return {**config, "accelerator": "gpu" if on_gpu else "cpu", "devices": 1}, torch.device("cuda:0" if on_gpu else "cpu")
+    return {**config, "accelerator": "gpu" if on_gpu else "cpu", "devices": 1}, torch.device(
+        "cuda:0" if on_gpu else "cpu"
+    )
 
 
 def _settings(config: Config, device: torch.device, fingerprint: str) -> dict[str, Any]:
@@ -294,7 +301,11 @@ def commit() -> str | None:
     """The commit of the working folder's repository, with a + where it has changes; None where there is none."""
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True, timeout=5, check=False
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return None

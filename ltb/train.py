@@ -84,7 +84,14 @@ def main() -> None:
 def _line(error: BaseException) -> str:
     """An error's text in one line, without Hydra's and OmegaConf's footers."""
     lines = [line.strip() for line in str(error).splitlines()]
-    dropped = ("full_key:", "object_type=", "reference_type=", "Set the environment variable", "Config search path", "See https://")
+    dropped = (
+        "full_key:",
+        "object_type=",
+        "reference_type=",
+        "Set the environment variable",
+        "Config search path",
+        "See https://",
+    )
     return " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
 
 

@@ -33,7 +33,9 @@ def keep_top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
     """
     alive = scores[candidates]
     if torch.isnan(alive).any():
-        raise ValueError("scores are NaN: the network that was to be pruned has diverged; lower the learning rate (lr.base)")
+        raise ValueError(
+            "scores are NaN: the network that was to be pruned has diverged; lower the learning rate (lr.base)"
+        )
     if not 0 <= count <= len(alive):
         raise ValueError(f"{count} weights were to be kept, and {len(alive)} are left")
     mask = torch.zeros_like(candidates)
@@ -124,7 +126,9 @@ class Layerwise(Allocation):
     def check(self, names: tuple[str, ...]) -> None:
         for pattern in self.rates:
             if not any(fnmatchcase(name, pattern) for name in names):
-                raise ValueError(f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(names)}")
+                raise ValueError(
+                    f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(names)}"
+                )
 
     def layer_sparsity(self, name: str, target: float) -> float:
         """The sparsity of layer `name` at a target; of several patterns that match, the first counts."""
@@ -137,7 +141,9 @@ class Layerwise(Allocation):
         self.check(tuple(masks))
         allocated = {}
         for name, mask in masks.items():
-            count = max(kept_count(mask.numel(), self.layer_sparsity(name, target)), min(self.min_per_layer, int(mask.sum())))
+            count = max(
+                kept_count(mask.numel(), self.layer_sparsity(name, target)), min(self.min_per_layer, int(mask.sum()))
+            )
             allocated[name] = keep_top(scores[name].flatten(), mask.flatten(), count).reshape(mask.shape)
         return allocated
 

@@ -28,9 +28,7 @@ class Control(ABC):
     from_scratch: ClassVar[bool] = False  # whether training begins anew at step 0
 
     @abstractmethod
-    def __call__(
-        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
-    ) -> Fit: ...
+    def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit: ...
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,7 @@ class Reinit(Control):
     name: ClassVar[str] = "reinit"
     from_scratch: ClassVar[bool] = True
 
-    def __call__(
-        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
-    ) -> Fit:
+    def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         return Fit.of(fit.masks, Point(fresh("reinit"), 0), clock.length)
 
 
@@ -53,9 +49,7 @@ class SignReinit(Control):
     name: ClassVar[str] = "sign_reinit"
     from_scratch: ClassVar[bool] = True
 
-    def __call__(
-        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
-    ) -> Fit:
+    def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         drawn = dict(fresh("reinit"))
         for name in fit.masks:
             drawn[name] = torch.copysign(drawn[name], unmasked.weights[name])
@@ -71,9 +65,7 @@ class Shuffle(Control):
 
     name: ClassVar[str] = "shuffle"
 
-    def __call__(
-        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
-    ) -> Fit:
+    def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         masks = {name: _shuffled(mask, derive(seed, "shuffle", name)) for name, mask in fit.masks.items()}
         return Fit.of(masks, unmasked, fit.stop)
 
@@ -84,9 +76,7 @@ class Inverted(Control):
 
     name: ClassVar[str] = "inverted"
 
-    def __call__(
-        self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int
-    ) -> Fit:
+    def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         return Fit.of(_inverted(fit.masks), unmasked, fit.stop)
 
 

@@ -30,16 +30,18 @@ class Hold:
         parameters = dict(network.named_parameters())
         for name, mask in masks.items():
             if name not in parameters:
-                raise ValueError(f"mask {name!r} names no parameter of {type(network).__name__}; there are {', '.join(parameters)}")
+                raise ValueError(
+                    f"mask {name!r} names no parameter of {type(network).__name__}; there are {', '.join(parameters)}"
+                )
             if mask.shape != parameters[name].shape:
-                raise ValueError(f"mask {name!r} is {tuple(mask.shape)}; the parameter is {tuple(parameters[name].shape)}")
+                raise ValueError(
+                    f"mask {name!r} is {tuple(mask.shape)}; the parameter is {tuple(parameters[name].shape)}"
+                )
         # A layer that keeps everything needs no upkeep.
         self._held = {
             parameters[name]: _bits(mask, parameters[name]) for name, mask in masks.items() if not bool(mask.all())
         }
-        self._handles = [
-            parameter.register_post_accumulate_grad_hook(self._mask_gradient) for parameter in self._held
-        ]
+        self._handles = [parameter.register_post_accumulate_grad_hook(self._mask_gradient) for parameter in self._held]
         self._mask_weights()
 
     def watch(self, optimizers: Iterable[Optimizer]) -> None:

@@ -1,10 +1,10 @@
 """The loop: a recipe unrolled into stages, and what one stage computes. Every method of the field is this file.
 
-    source = what is pruned          (the previous level | the dense network | the start)
-    scores = criterion(source, evidence)
-    masks  = allocation(scores, masks, target sparsity)
-    origin = rewind(start, source)
-    result = fit(origin × masks)
+source = what is pruned          (the previous level | the dense network | the start)
+scores = criterion(source, evidence)
+masks  = allocation(scores, masks, target sparsity)
+origin = rewind(start, source)
+result = fit(origin × masks)
 """
 
 from __future__ import annotations

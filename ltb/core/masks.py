@@ -117,6 +117,8 @@ def unpack(packed: Tensor, shape: Iterable[int]) -> Tensor:
     """The bool tensor of `shape` that `pack` was given. Raises ValueError when the number of bytes does not fit."""
     shape = torch.Size(shape)
     if packed.dtype != torch.uint8 or packed.numel() != -(-shape.numel() // 8):
-        raise ValueError(f"a packed mask of shape {tuple(shape)} has {-(-shape.numel() // 8)} bytes, not {packed.numel()}")
+        raise ValueError(
+            f"a packed mask of shape {tuple(shape)} has {-(-shape.numel() // 8)} bytes, not {packed.numel()}"
+        )
     bits = (packed[:, None] & _BITS) != 0
     return bits.reshape(-1)[: shape.numel()].reshape(shape)

@@ -43,7 +43,12 @@ class Recipe:
             object.__setattr__(self, "trunk", Step.parse(self.trunk))
         except ValueError as error:
             raise ValueError(f"trunk: {error}") from None
-        for key, kind in (("schedule", Schedule), ("criterion", Criterion), ("allocation", Allocation), ("rewind", Rewind)):
+        for key, kind in (
+            ("schedule", Schedule),
+            ("criterion", Criterion),
+            ("allocation", Allocation),
+            ("rewind", Rewind),
+        ):
             if not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
         if self.prune_from == "start" and self.rewind.trained_source:
@@ -52,7 +57,9 @@ class Recipe:
                 "that was not trained; use rewind=to_start, or prune_from=previous or dense"
             )
         if self.control is not None and len(self.schedule.targets) < 2:
-            raise ValueError(f"control={self.control.name}: the schedule has the dense level alone, so there is nothing to control")
+            raise ValueError(
+                f"control={self.control.name}: the schedule has the dense level alone, so there is nothing to control"
+            )
 
     def check(self, clock: Clock) -> None:
         """Raise ValueError when the recipe does not fit a run of this length."""

@@ -45,7 +45,9 @@ class Rewind(ABC):
     """
 
     optimizer_state: str = "fresh"
-    trained_source: ClassVar[bool] = False  # whether the origin's weights are the source's: then it must have been trained
+    trained_source: ClassVar[bool] = (
+        False  # whether the origin's weights are the source's: then it must have been trained
+    )
 
     def __post_init__(self) -> None:
         if self.optimizer_state not in ("fresh", "kept"):

@@ -28,6 +28,8 @@ class Step:
             raise ValueError(f"a step counts whole iterations or epochs from 0, not {self.count!r}")
         if self.unit not in ("it", "ep"):
             raise ValueError(f"a step's unit is 'it' (iterations) or 'ep' (epochs), not {self.unit!r}")
+        if self.count == 0:
+            object.__setattr__(self, "unit", "it")
 
     @classmethod
     def parse(cls, text: str | int | Step) -> Step:

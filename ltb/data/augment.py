@@ -10,8 +10,8 @@ from torch.nn import functional
 def draw_crops(n: int, padding: int, seed: int) -> Tensor:
     """Where each of n images is cropped and whether it is flipped, drawn on the CPU: (n, 3), int64.
 
-    The columns are the row and the column of the crop's corner in the padded image, each uniform on 0..2*padding, and
-    the flip, 0 or 1 with equal probability.
+    The columns are the row and the column of the crop's corner in the padded image, each uniform on
+    0..2*padding, and the flip, 0 or 1 with equal probability.
     """
     generator = torch.Generator().manual_seed(seed)
     corners = torch.randint(2 * padding + 1, (n, 2), generator=generator)
@@ -22,8 +22,9 @@ def draw_crops(n: int, padding: int, seed: int) -> Tensor:
 def crop_and_flip(x: Tensor, draws: Tensor, padding: int) -> Tensor:
     """Crops of the images' own size out of the images padded with zeros, mirrored left to right where drawn.
 
-    ``x`` is (n, channels, height, width) of any dtype, zero being black; ``draws`` is (n, 3) as from ``draw_crops``.
-    The result has the shape and dtype of ``x``. Crop and flip are one gather, without a loop over examples.
+    ``x`` is (n, channels, height, width) of any dtype, zero being black; ``draws`` is (n, 3) as from
+    ``draw_crops``. The result has the shape and dtype of ``x``. Crop and flip are one gather, without a loop
+    over examples.
     """
     n, channels, height, width = x.shape
     top, left, flip = (column.view(n, 1) for column in draws.unbind(1))

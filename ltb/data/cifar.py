@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009): 50,000 and 10,000 colour images of 32 x 32.
 
-Files are where torchvision has them and are downloaded to there. They are published as Python pickles; torchvision reads
-them only after their MD5 sums are found to be the published ones.
+Files are where torchvision has them and are downloaded to there. They are published as Python pickles;
+torchvision reads them only after their MD5 sums are found to be the published ones.
 """
 
 from __future__ import annotations
@@ -47,16 +47,12 @@ class _CIFAR(InMemory):
     def read(self) -> tuple[Batch, Batch]:
         root = Path(self.root).expanduser()
         files = [f"{self.FOLDER}/{file}" for file in self.FILES]
-        ensure(
-            root, files, lambda folder: self._read_part(folder, True, download=True), name=type(self).__name__
-        )
+        ensure(root, files, lambda folder: self._read_part(folder, True, download=True), name=type(self).__name__)
         try:
             return self._read_part(root, train=True), self._read_part(root, train=False)
         except RuntimeError as error:
             folder = (root / self.FOLDER).absolute()
-            raise Damaged(
-                f"{folder} does not hold the published files: delete it, so that it is downloaded"
-            ) from error
+            raise Damaged(f"{folder} does not hold the published files: delete it, so that it is downloaded") from error
 
     def _read_part(self, root: Path, train: bool, download: bool = False) -> Batch:
         from torchvision import datasets

@@ -18,10 +18,10 @@ from ltb.data.source import Batch, Source, TensorSource
 class Dataset(ABC):
     """A dataset and how it is split and cut into minibatches.
 
-    ``shape`` is that of one example as the model sees it. ``val_size`` examples (at least 1) are held out of the training
-    set by a permutation that ``split_seed``, not the run's seed, decides; ``train_size``, if given, keeps the first so
-    many of the rest, so that smaller training sets are contained in larger ones. ``root`` is the folder of the files,
-    if there are any. A ``ValueError`` names the field that is out of range.
+    ``shape`` is that of one example as the model sees it. ``val_size`` examples (at least 1) are held out of the
+    training set by a permutation that ``split_seed``, not the run's seed, decides; ``train_size``, if given, keeps the
+    first so many of the rest, so that smaller training sets are contained in larger ones. ``root`` is the folder of
+    the files, if there are any. A ``ValueError`` names the field that is out of range.
     """
 
     shape: tuple[int, ...]
@@ -35,9 +35,7 @@ class Dataset(ABC):
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))  # a configuration file can only say [1, 28, 28]
         if not self.shape or not all(_is_count(length) for length in self.shape):
-            raise ValueError(
-                f"data.shape must be one or more whole numbers of at least 1, not {list(self.shape)}"
-            )
+            raise ValueError(f"data.shape must be one or more whole numbers of at least 1, not {list(self.shape)}")
         for field, least in (("classes", 1), ("batch_size", 1), ("val_size", 1), ("split_seed", 0)):
             self.check_count(field, least)
         if self.train_size is not None:
@@ -45,31 +43,23 @@ class Dataset(ABC):
 
     @abstractmethod
     def source(self, device: torch.device | str = "cpu") -> Source:
-        """The dataset loaded, checked, split and ready on the device; ``Unavailable`` or ``Damaged`` if it cannot be."""
+        """The dataset loaded, checked, split and on the device; ``Unavailable`` or ``Damaged`` if it cannot be."""
 
     def check_count(self, field: str, least: int) -> None:
         """Raise ``ValueError`` unless the field is a whole number of at least ``least``."""
         if not _is_count(getattr(self, field), least):
-            raise ValueError(
-                f"data.{field} must be a whole number of at least {least}, not {getattr(self, field)!r}"
-            )
+            raise ValueError(f"data.{field} must be a whole number of at least {least}, not {getattr(self, field)!r}")
 
     def check_sizes(self, examples: int) -> None:
         """Raise ``ValueError`` unless the splits and one minibatch fit in a training set of so many examples."""
         rest = examples - self.val_size
         if rest < 1:
-            raise ValueError(
-                f"data.val_size must be less than {examples}, the training set, not {self.val_size}"
-            )
+            raise ValueError(f"data.val_size must be less than {examples}, the training set, not {self.val_size}")
         if self.train_size is not None and self.train_size > rest:
-            raise ValueError(
-                f"data.train_size must be at most {rest}, what validation leaves, not {self.train_size}"
-            )
+            raise ValueError(f"data.train_size must be at most {rest}, what validation leaves, not {self.train_size}")
         size = rest if self.train_size is None else self.train_size
         if self.batch_size > size:
-            raise ValueError(
-                f"data.batch_size must be at most {size}, the training split, not {self.batch_size}"
-            )
+            raise ValueError(f"data.batch_size must be at most {size}, the training split, not {self.batch_size}")
 
     def split(self, examples: int) -> tuple[Tensor, Tensor]:
         """The indices, within a training set of so many examples, of the training and of the validation split."""
@@ -83,28 +73,22 @@ class Dataset(ABC):
 class InMemory(Dataset):
     """A dataset that is read whole. Subclasses say what it contains; what is read is held against that.
 
-    ``MEAN`` and ``STD`` are stated for each channel of the training set's values (divided by 255 if uint8); where there
-    are none, the mean and standard deviation of all values of the training split are used.
+    ``MEAN`` and ``STD`` are stated for each channel of the training set's values (divided by 255 if uint8);
+    where there are none, the mean and standard deviation of all values of the training split are used.
     """
 
     SHAPE: ClassVar[tuple[int, ...]]
     CLASSES: ClassVar[int]
-    EXAMPLES: ClassVar[
-        tuple[int, int]
-    ]  # in the training set, from which validation is taken, and in the test set
+    EXAMPLES: ClassVar[tuple[int, int]]  # in the training set, from which validation is taken, and in the test set
     MEAN: ClassVar[tuple[float, ...] | None] = None
     STD: ClassVar[tuple[float, ...] | None] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shape != self.SHAPE:
-            raise ValueError(
-                f"data.shape must be {list(self.SHAPE)} for {type(self).__name__}, not {list(self.shape)}"
-            )
+            raise ValueError(f"data.shape must be {list(self.SHAPE)} for {type(self).__name__}, not {list(self.shape)}")
         if self.classes != self.CLASSES:
-            raise ValueError(
-                f"data.classes must be {self.CLASSES} for {type(self).__name__}, not {self.classes}"
-            )
+            raise ValueError(f"data.classes must be {self.CLASSES} for {type(self).__name__}, not {self.classes}")
         self.check_sizes(self.EXAMPLES[0])
 
     @abstractmethod

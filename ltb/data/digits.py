@@ -17,9 +17,10 @@ from ltb.data.source import Batch
 class Digits(InMemory):
     """1,797 grey images of handwritten digits, float32 of shape (1, 8, 8), 10 classes; needs no file.
 
-    scikit-learn has no test set apart: 360 images are the test set here, chosen once and for all by a fixed permutation.
-    Of the other 1,437, 237 are held out for validation by default. Values 0..16 are divided by 16, then standardised
-    with the mean and standard deviation of all values of the training split (one pair: some pixels are always 0).
+    scikit-learn has no test set apart: 360 images are the test set here, chosen once and for all by a fixed
+    permutation. Of the other 1,437, 237 are held out for validation by default. Values 0..16 are divided by
+    16, then standardised with the mean and standard deviation of all values of the training split (one pair:
+    some pixels are always 0).
     """
 
     SHAPE: ClassVar = (1, 8, 8)

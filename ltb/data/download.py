@@ -19,9 +19,9 @@ def ensure(
 ) -> None:
     """Return once all ``files``, paths below ``root``, exist; if they do not, ``download`` is asked to make them.
 
-    ``download`` is given an empty folder and leaves the files there, at the same paths below it. They are moved into
-    ``root`` when all are complete, so that nobody meets half a file. Nothing is written if the files exist. Raises
-    ``Unavailable`` if they cannot be had; ``advice`` is then another way to get them.
+    ``download`` is given an empty folder and leaves the files there, at the same paths below it. They are
+    moved into ``root`` when all are complete, so that nobody meets half a file. Nothing is written if the
+    files exist. Raises ``Unavailable`` if they cannot be had; ``advice`` is then another way to get them.
     """
     if not _missing(root, files):
         return
@@ -33,8 +33,8 @@ def ensure(
     except (OSError, RuntimeError, HTTPException) as error:
         reason = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
         raise Unavailable(
-            f"data.root: {name} is not in {root.absolute()} and could not be downloaded ({reason}): connect once, so that"
-            f" torchvision downloads it there{advice}; mnist1d and digits need no download"
+            f"data.root: {name} is not in {root.absolute()} and could not be downloaded ({reason}): connect once,"
+            f" so that torchvision downloads it there{advice}; mnist1d and digits need no download"
         ) from error
 
 
@@ -42,9 +42,7 @@ def _missing(root: Path, files: Sequence[str]) -> list[str]:
     return [file for file in files if not (root / file).is_file()]
 
 
-def _download_and_move(
-    root: Path, files: Sequence[str], download: Callable[[Path], object], partial: Path
-) -> None:
+def _download_and_move(root: Path, files: Sequence[str], download: Callable[[Path], object], partial: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)  # what a killed process left may be half a file
     partial.mkdir()
     try:

@@ -1,4 +1,4 @@
-"""ImageNet (Russakovsky et al., 2015), or any folder of images laid out like it: too large for memory, read by workers."""
+"""ImageNet (Russakovsky et al., 2015), or any folder laid out like it: too large for memory, read by workers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ Key = tuple[int, int | None]  # an image's place in its folder and the seed of i
 class ImageNet(Dataset):
     """Images in ``<root>/train/<class>/`` and ``<root>/val/<class>/``; there must be ``classes`` class folders in both.
 
-    The published validation images are the *test* split, since they are what papers report; ``val_size`` images are
-    held out of the training set for everything that is chosen. ``shape`` is (3, n, n). Training images are a random part of
-    the image, resized (area 8 to 100 %, aspect 3/4 to 4/3), and flipped at random; others are resized so that the shorter
-    side is n * 8/7 and cut in the centre. ``workers`` processes read them; their number changes no result.
+    The published validation images are the *test* split, since they are what papers report; ``val_size``
+    images are held out of the training set for everything that is chosen. ``shape`` is (3, n, n). Training
+    images are a random part of the image, resized (area 8 to 100 %, aspect 3/4 to 4/3), and flipped at
+    random; others are resized so that the shorter side is n * 8/7 and cut in the centre. ``workers``
+    processes read them; their number changes no result.
     """
 
     shape: tuple[int, ...] = (3, 224, 224)
@@ -74,17 +75,18 @@ class ImageNet(Dataset):
         except FileNotFoundError as error:  # no such folder, or a class without images
             raise Unavailable(
                 f"data.root: {path.absolute()} must hold one folder of images for each class"
-                f" ({str(error).splitlines()[0]}): put ImageNet's train and val there, it cannot be downloaded without an"
-                " account; mnist1d and digits need no download"
+                f" ({str(error).splitlines()[0]}): put ImageNet's train and val there, it cannot be downloaded"
+                " without an account; mnist1d and digits need no download"
             ) from error
 
 
 class FolderSource(Source):
     """A source that reads its images when they are asked for, ahead of use if there are ``workers``.
 
-    ``splits`` gives for "train", "val" and "test" a folder and the places of the split's images in it. The augmentation
-    of an image is a function of (seed, epoch, place). Workers start with each ``stream``: ask for as many steps
-    as possible at once. The fingerprint is that of file names, labels and splits, not of pixels, which would take hours.
+    ``splits`` gives for "train", "val" and "test" a folder and the places of the split's images in it. The
+    augmentation of an image is a function of (seed, epoch, place). Workers start with each ``stream``: ask
+    for as many steps as possible at once. The fingerprint is that of file names, labels and splits, not of
+    pixels, which would take hours.
     """
 
     def __init__(
@@ -108,15 +110,11 @@ class FolderSource(Source):
         )
         self._splits = splits
         self._workers = workers
-        self._mean, self._std = (
-            255 * torch.tensor(channels, device=device).view(-1, 1, 1) for channels in (MEAN, STD)
-        )
+        self._mean, self._std = (255 * torch.tensor(channels, device=device).view(-1, 1, 1) for channels in (MEAN, STD))
 
     def evaluation(self, split: Split) -> Batches:
         folder, places = self._splits[split]
-        batches = [
-            [(place, None) for place in part.tolist()] for part in torch.split(places, self.batch_size)
-        ]
+        batches = [[(place, None) for place in part.tolist()] for part in torch.split(places, self.batch_size)]
         return _Evaluation(len(batches), lambda: self._read(folder, batches))
 
     def _stream(self, seed: int, start: int, stop: int) -> Iterator[Batch]:
@@ -137,9 +135,7 @@ class FolderSource(Source):
             generator=torch.Generator(),  # or the loader would draw from the global one
         )
         for x, y in loader:
-            pixels = x.to(
-                self.device, non_blocking=True
-            ).float()  # bytes travel, floats would be four times as many
+            pixels = x.to(self.device, non_blocking=True).float()  # bytes travel, floats would be four times as many
             yield pixels.sub_(self._mean).div_(self._std), y.to(self.device, non_blocking=True)
 
 

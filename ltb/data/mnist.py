@@ -1,7 +1,7 @@
 """MNIST and the two datasets made to replace it, file for file: 60,000 and 10,000 grey images of 28 x 28, 10 classes.
 
-Files are looked for where torchvision has them, in ``<root>/<class name>/raw``, gzipped or not, and downloaded to there.
-Of the 60,000, 5,000 are held out for validation by default, as in Frankle and Carbin (2019).
+Files are looked for where torchvision has them, in ``<root>/<class name>/raw``, gzipped or not, and downloaded to
+there. Of the 60,000, 5,000 are held out for validation by default, as in Frankle and Carbin (2019).
 """
 
 from __future__ import annotations
@@ -32,15 +32,13 @@ FILES = (
 
 @dataclass(frozen=True, kw_only=True)
 class _IDXImages(InMemory):
-    """What the three datasets share: the four files in IDX format. ``SHA256`` is that of uncompressed files, in order."""
+    """What the three datasets share: four files in IDX format. ``SHA256`` has the sums of uncompressed files."""
 
     SHAPE: ClassVar = (1, 28, 28)
     CLASSES: ClassVar = 10
     EXAMPLES: ClassVar = (60000, 10000)
     SHA256: ClassVar[Mapping[str, str]] = {}
-    ELSEWHERE: ClassVar[
-        Sequence[Path]
-    ] = ()  # other folders in which the files may be; nothing is written there
+    ELSEWHERE: ClassVar[Sequence[Path]] = ()  # other folders in which the files may be; nothing is written there
     ADVICE: ClassVar = ""
 
     shape: tuple[int, ...] = SHAPE
@@ -50,9 +48,7 @@ class _IDXImages(InMemory):
 
     def read(self) -> tuple[Batch, Batch]:
         folder = self._folder()
-        images, labels, test_images, test_labels = (
-            read_idx(folder / file, self.SHA256.get(file)) for file in FILES
-        )
+        images, labels, test_images, test_labels = (read_idx(folder / file, self.SHA256.get(file)) for file in FILES)
         return (images.unsqueeze(1), labels.long()), (test_images.unsqueeze(1), test_labels.long())
 
     def _folder(self) -> Path:
@@ -77,7 +73,7 @@ class MNIST(_IDXImages):
 
 
 class FashionMNIST(_IDXImages):
-    """Articles of clothing (Xiao et al., 2017). Debian's package dataset-fashion-mnist is used where it is installed."""
+    """Articles of clothing (Xiao et al., 2017). Debian's package dataset-fashion-mnist will do where installed."""
 
     MEAN, STD = (0.2860,), (0.3530,)
     SHA256: ClassVar = dict(
@@ -97,11 +93,11 @@ class FashionMNIST(_IDXImages):
 
 
 class KMNIST(_IDXImages):
-    """Cursive Japanese characters (Clanuwat et al., 2018); standardised with the training split's mean and deviation."""
+    """Cursive Japanese characters (Clanuwat et al., 2018), standardised with the training split's statistics."""
 
 
 def read_idx(path: Path, sha256: str | None = None) -> Tensor:
-    """The bytes in an IDX file (uncompressed at ``path`` or gzipped at ``path`` + ".gz") as a uint8 tensor of its shape.
+    """The bytes in an IDX file, at ``path`` or gzipped at ``path`` + ".gz", as a uint8 tensor of its shape.
 
     ``sha256`` is that of the uncompressed file. Raises ``Damaged``, naming the file, if it is not such a file.
     """
@@ -119,9 +115,7 @@ def read_idx(path: Path, sha256: str | None = None) -> Tensor:
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     intact = dimensions > 0 and len(content) == start + math.prod(shape)
     if not intact or (sha256 and hashlib.sha256(content).hexdigest() != sha256):
-        raise Damaged(
-            f"{found.absolute()} is not the published file: delete it, so that it is downloaded again"
-        )
+        raise Damaged(f"{found.absolute()} is not the published file: delete it, so that it is downloaded again")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).view(shape)
 
 

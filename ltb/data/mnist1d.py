@@ -1,4 +1,4 @@
-"""MNIST-1D (Greydanus and Kobak, 2024, "Scaling down deep learning"): ten shapes as signals of 40 values, made offline."""
+"""MNIST-1D (Greydanus and Kobak, 2024, "Scaling down deep learning"): ten shapes in signals of 40 values."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 class MNIST1D(InMemory):
     """The paper's 4,000 training and 1,000 test signals, float32 of shape (40,), 10 classes; needs no file.
 
-    Of the 4,000, 400 are held out for validation by default, as many as leave 36 minibatches of 100. All signals are
-    standardised with the mean and standard deviation of all values of the training split: one pair of numbers, since a
-    shape may lie anywhere along the signal. (The package has by then standardised training and test set together.)
+    Of the 4,000, 400 are held out for validation by default, as many as leave 36 minibatches of 100. All
+    signals are standardised with the mean and standard deviation of all values of the training split: one
+    pair of numbers, since a shape may lie anywhere along the signal. (The package has by then standardised
+    training and test set together.)
     """
 
     SHAPE: ClassVar = (40,)

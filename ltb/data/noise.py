@@ -15,8 +15,8 @@ from ltb.data.source import Batch, TensorSource
 class Noise(Dataset):
     """Standard normal examples, float32, with uniform labels: nothing can be learnt from them but by heart.
 
-    ``size`` examples make the training set, of which ``val_size`` are held out, and ``test_size`` the test set. Drawn
-    from ``noise_seed``. There is nothing to normalise.
+    ``size`` examples make the training set, of which ``val_size`` are held out, and ``test_size`` the test
+    set. Drawn from ``noise_seed``. There is nothing to normalise.
     """
 
     batch_size: int = 64

@@ -1,7 +1,7 @@
 """What a run reads its minibatches from: a dataset that is loaded, split and on its device.
 
-The contract of every source is the clock law: which examples step s sees, and how they are augmented, is a function
-of (seed, s) alone. So a run that starts at step k sees what the dense run saw at k, on any device.
+The contract of every source is the clock law: which examples step s sees, and how they are augmented, is a
+function of (seed, s) alone. So a run that starts at step k sees what the dense run saw at k, on any device.
 """
 
 from __future__ import annotations
@@ -21,15 +21,11 @@ Split = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-PRECOMPUTED_BYTES = (
-    512 * 2**20
-)  # data up to this size, as float32, is normalised once instead of in every batch
-EVALUATED_EXAMPLES, EVALUATED_VALUES = (
-    4096,
-    2**20,
-)  # an evaluation batch has at most this many examples, input values
-# Rows are gathered for several minibatches at once. On a CPU the gathered rows should stay in the cache: gathering a
-# whole epoch of Fashion-MNIST cost 300 µs a minibatch, 4 MiB at a time 40 µs. On a GPU fewer, larger kernels win.
+PRECOMPUTED_BYTES = 512 * 2**20  # data up to this size, as float32, is normalised once instead of in every batch
+EVALUATED_EXAMPLES = 4096  # an evaluation batch has at most this many examples …
+EVALUATED_VALUES = 2**20  # … and this many input values
+# Rows are gathered for several minibatches at once. On a CPU the gathered rows should stay in the cache: a whole epoch
+# of Fashion-MNIST at once cost 300 µs a minibatch of 128, 4 MiB at a time 45 µs. The figure for GPUs is a guess.
 GATHERED_BYTES = {"cpu": 4 * 2**20, "cuda": 64 * 2**20}
 
 
@@ -44,9 +40,9 @@ class Batches(Protocol):
 class Source(ABC):
     """Minibatches of one dataset: x float32 of shape (batch, *shape), y int64 of shape (batch,) in 0..classes-1.
 
-    ``epoch_length`` counts the minibatches of an epoch, ``size // batch_size``: the remainder of each epoch's order
-    is dropped, a different one each epoch. ``fingerprint`` (SHA-256, hex) identifies the examples of all three splits.
-    A ``ValueError`` says so if the training split does not fill one minibatch.
+    ``epoch_length`` counts the minibatches of an epoch, ``size // batch_size``: the remainder of each epoch's
+    order is dropped, a different one each epoch. ``fingerprint`` (SHA-256, hex) identifies the examples of
+    all three splits. A ``ValueError`` says so if the training split does not fill one minibatch.
     """
 
     def __init__(
@@ -72,13 +68,11 @@ class Source(ABC):
         self.fingerprint = fingerprint
         self.device = torch.device(device)  # of the minibatches
         self._order_device = torch.device(order_device or device)
-        self._order: tuple[int, int, Tensor] | None = (
-            None  # the order last asked for, with its seed and epoch
-        )
+        self._order: tuple[int, int, Tensor] | None = None  # the order last asked for, with its seed and epoch
 
     @abstractmethod
     def evaluation(self, split: Split) -> Batches:
-        """All examples of a split, in a fixed order, normalised, never augmented, in batches as large as is sensible."""
+        """All examples of a split, in a fixed order, normalised, never augmented, in large batches."""
 
     @abstractmethod
     def _stream(self, seed: int, start: int, stop: int) -> Iterator[Batch]:
@@ -115,11 +109,11 @@ class Source(ABC):
 class TensorSource(Source):
     """A source whose examples are tensors in memory, on the device.
 
-    ``splits`` gives (x, y) for "train", "val" and "test": x uint8 or float32 of shape (n, *shape), y int64 of shape (n,).
-    ``mean`` and ``std`` (one number, or one for each channel) are those of x, and of x / 255 where x is uint8: examples
-    come out as (x - mean) / std. ``padding`` > 0 asks for random crops of images padded by so many black pixels, and
-    random horizontal flips, in ``stream``. Without them, data that is small as float32 is normalised here, once; the
-    numbers are the same.
+    ``splits`` gives (x, y) for "train", "val" and "test": x uint8 or float32 of shape (n, *shape), y int64 of
+    shape (n,). ``mean`` and ``std`` (one number, or one for each channel) are those of x, and of x / 255
+    where x is uint8: examples come out as (x - mean) / std. ``padding`` > 0 asks for random crops of images
+    padded by so many black pixels, and random horizontal flips, in ``stream``. Without them, data that is
+    small as float32 is normalised here, once; the numbers are the same.
     """
 
     def __init__(
@@ -180,9 +174,7 @@ class TensorSource(Source):
             start = end
 
     def _augment(self, x: Tensor, seed: int, steps: range) -> Tensor:
-        draws = [
-            draw_crops(self.batch_size, self._padding, derive(seed, "augmentation", step)) for step in steps
-        ]
+        draws = [draw_crops(self.batch_size, self._padding, derive(seed, "augmentation", step)) for step in steps]
         return crop_and_flip(x, torch.cat(draws).to(self.device, non_blocking=True), self._padding)
 
 

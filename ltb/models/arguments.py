@@ -1,4 +1,4 @@
-"""Checks of the arguments of models; each raises a ``ValueError`` of one line that names the field ``model.<field>``."""
+"""Checks of the arguments of models; each raises a ``ValueError`` of one line that names ``model.<field>``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def image_shape(values: Iterable[object], least: int = 1) -> tuple[int, int, int
     shape = wholes("shape", values)
     if len(shape) != 3 or min(shape[1:]) < least:
         raise ValueError(
-            f"model.shape must be [channels, height, width] with height and width of at least {least}, not {list(shape)}"
+            f"model.shape must be [channels, height, width], height and width at least {least}, not {list(shape)}"
         )
     return shape[0], shape[1], shape[2]
 

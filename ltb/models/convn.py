@@ -18,10 +18,11 @@ INITIALISER = GlorotNormal()  # the paper's
 class ConvN(nn.Module):
     """3 x 3 convolutions ``conv1`` …, halved by max-pooling after every second, then ``fc1``, ``fc2`` and ``output``.
 
-    (n, channels, height, width) to logits (n, classes). ``depth`` is the number of convolutions, 2, 4 or 6. Every layer but
-    the output is followed by ReLU. At 3 x 32 x 32 and 10 classes there are 4,300,992, 2,425,024 and 2,261,184 weights;
-    the paper's table says 4.3, 2.4 and 1.7 million, but its description of Conv-6 does not add up to the last.
-    ``ValueError`` if an argument is out of range or the image too small to be halved depth / 2 times.
+    (n, channels, height, width) to logits (n, classes). ``depth`` is the number of convolutions, 2, 4 or 6.
+    Every layer but the output is followed by ReLU. At 3 x 32 x 32 and 10 classes there are 4,300,992,
+    2,425,024 and 2,261,184 weights; the paper's table says 4.3, 2.4 and 1.7 million, but its description of
+    Conv-6 does not add up to the last. ``ValueError`` if an argument is out of range or the image too small
+    to be halved depth / 2 times.
     """
 
     def __init__(

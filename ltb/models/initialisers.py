@@ -1,8 +1,8 @@
 """How the weights of a model are drawn at the start.
 
-An initialiser is a frozen value that is called on a module: it draws the weight of every linear and convolutional layer
-in it anew, sets their biases to zero, and resets every normalisation layer. It draws from torch's global generator: seed that
-first. Models call theirs at the end of construction.
+An initialiser is a frozen value that is called on a module: it draws the weight of every linear and
+convolutional layer in it anew, sets their biases to zero, and resets every normalisation layer. It draws from
+torch's global generator: seed that first. Models call theirs at the end of construction.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NORM_WEIGHTS = ("ones", "uniform")
 
 @dataclass(frozen=True, kw_only=True)
 class Initialiser(ABC):
-    """Draws weights; ``norm_weight`` says what the scale of batch normalisation starts from: 1, or uniform on [0, 1)."""
+    """Draws weights; ``norm_weight`` is what the scale of batch normalisation starts from: 1, or U[0, 1)."""
 
     norm_weight: Literal["ones", "uniform"] = "ones"
 
@@ -52,7 +52,7 @@ class Initialiser(ABC):
 
 
 class GlorotNormal(Initialiser):
-    """Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010); Frankle and Carbin's (2019) for small networks."""
+    """Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
 
     def draw(self, weight: Tensor) -> None:
         init.xavier_normal_(weight)
@@ -80,7 +80,7 @@ class KaimingUniform(Initialiser):
 
 
 class TorchDefault(Initialiser):
-    """What torch's layers do by themselves: weight *and bias* uniform on ±1/sqrt(fan_in). Biases do not start at zero."""
+    """What torch's layers do by themselves: weight *and bias* are uniform on ±1/sqrt(fan_in)."""
 
     def reset(self, layer: nn.Linear | _ConvNd) -> None:
         layer.reset_parameters()

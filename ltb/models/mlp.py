@@ -17,8 +17,8 @@ INITIALISER = GlorotNormal()  # the paper's
 class MLP(nn.Module):
     """Linear layers ``fc1``, ``fc2`` … with ReLU and a linear ``output``: (n, *shape) to logits (n, classes).
 
-    Examples are flattened, so any ``shape`` will do. ``widths`` are the numbers of hidden units; none leave one linear
-    layer. ``ValueError`` if a number is below 1.
+    Examples are flattened, so any ``shape`` will do. ``widths`` are the numbers of hidden units; none leave
+    one linear layer. ``ValueError`` if a number is below 1.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Residual networks for CIFAR (He et al., 2016, section 4.2), in the variant that lottery-ticket papers train.
 
-It departs from He et al. in two things, as open_lth and Frankle et al. (2020) do: where the shape changes, the shortcut is a
-1 x 1 convolution with batch normalisation (not padding), and the scale of batch normalisation is drawn from U[0, 1).
+It departs from He et al. in two things, as open_lth and Frankle et al. (2020) do: where the shape changes,
+the shortcut is a 1 x 1 convolution with batch normalisation (not padding), and the scale of batch
+normalisation is drawn from U[0, 1).
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut.add_module(
-                "conv", nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False)
-            )
+            self.shortcut.add_module("conv", nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False))
             self.shortcut.add_module("bn", nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,9 +42,9 @@ class Block(nn.Module):
 class ResNetCIFAR(nn.Module):
     """ResNet-``depth``: ``conv1``, three stages of (depth - 2) / 6 blocks, mean over positions, linear ``output``.
 
-    (n, channels, height, width) to logits (n, classes). The stages have ``width``, 2 ``width`` and 4 ``width`` channels (16 is
-    He et al.'s; 64 is the "wide" network of open_lth), the second and third at half the resolution of the one before.
-    ``ValueError`` if an argument is out of range; ``depth`` is one of 20, 32, 44, 56, 110.
+    (n, channels, height, width) to logits (n, classes). The stages have ``width``, 2 ``width`` and 4 ``width`` channels
+    (He et al.: 16), the second and third at half the resolution of the one before. ``ValueError`` if an argument is out
+    of range; ``depth`` is one of 20, 32, 44, 56, 110.
     """
 
     def __init__(

@@ -15,9 +15,9 @@ INITIALISER = KaimingNormal()
 class TorchvisionResNet(nn.Module):
     """torchvision's ResNet-18 or ResNet-50 under its own layer names (``conv1``, ``layer1.0.conv1`` …, ``fc``).
 
-    (n, channels, height, width) to logits (n, classes). ``cifar_stem`` replaces the first layer, which halves the resolution
-    twice, by a 3 x 3 convolution of stride 1 without pooling, for images as small as CIFAR's. ``ValueError`` if an argument
-    is out of range; ``depth`` is 18 or 50.
+    (n, channels, height, width) to logits (n, classes). ``cifar_stem`` replaces the first layer, which halves
+    the resolution twice, by a 3 x 3 convolution of stride 1 without pooling, for images as small as CIFAR's.
+    ``ValueError`` if an argument is out of range; ``depth`` is 18 or 50.
     """
 
     def __init__(

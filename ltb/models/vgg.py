@@ -1,4 +1,4 @@
-"""VGG (Simonyan and Zisserman, 2015) as it is trained on CIFAR: batch normalisation and a single linear layer at the end."""
+"""VGG (Simonyan and Zisserman, 2015) as trained on CIFAR: batch normalisation, and one linear layer at the end."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ INITIALISER = KaimingNormal(norm_weight="uniform")
 class VGG(nn.Module):
     """VGG-``depth``: 3 x 3 convolutions ``conv1``, ``bn1``, ``conv2`` …, mean over positions, linear ``output``.
 
-    (n, channels, height, width) to logits (n, classes), height and width at least 16. ``depth`` is 11, 13, 16 or 19, the
-    number of layers with weights before the two hidden linear layers of the original were left out. Initialised as in
-    open_lth; unlike there, the convolutions have no biases, which batch normalisation cancels. ``ValueError`` if an
-    argument is out of range.
+    (n, channels, height, width) to logits (n, classes), height and width at least 16. ``depth`` is 11, 13, 16
+    or 19, the number of layers with weights before the two hidden linear layers of the original were left
+    out. Initialised as in open_lth; unlike there, the convolutions have no biases, which batch normalisation
+    cancels. ``ValueError`` if an argument is out of range.
     """
 
     def __init__(
@@ -34,9 +34,7 @@ class VGG(nn.Module):
         for outputs, count in zip(CHANNELS, self.convolutions, strict=True):
             for _ in range(count):
                 number += 1
-                self.add_module(
-                    f"conv{number}", nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False)
-                )
+                self.add_module(f"conv{number}", nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False))
                 self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
                 channels = outputs
         self.output = nn.Linear(channels, whole("classes", classes))

@@ -55,9 +55,9 @@ def chart(rows: pd.DataFrame) -> alt.VConcatChart:
     tables = _Tables()
     tasks = sorted(points["task"].unique())
     panels = [_task(points[points["task"] == task], dense, scales, tables) for task in tasks]
-    panels[0] |= _legend(order, scales, tables, with_dense=not dense.empty)
-    figure = alt.vconcat(*panels, spacing=40, datasets=dict(tables))
-    return figure.properties(background="white", padding=16).configure(**_theme())
+    panels[0] |= _legend(order, dense, scales, tables)
+    paper = {"background": "white", "padding": 16, "config": _theme()}
+    return alt.vconcat(*panels, spacing=40, datasets=dict(tables), **paper)
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,8 +65,7 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
     long = statistics.tidy(rows)
     long = long[long["kind"].isin(["value", "early_stop_step"]) & (long["density"] > 0)]
     names = [
-        statistics.name(*map(str, key))
-        for key in zip(long["method"], long["control"], long["variant"], strict=True)
+        statistics.name(*map(str, key)) for key in zip(long["method"], long["control"], long["variant"], strict=True)
     ]
     long = long.assign(curve=names)
     long["n"] = long.groupby(["task", "kind", "curve", "level"])["run_id"].transform("nunique")
@@ -101,14 +100,13 @@ def _scales(order: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _legend(
-    order: Sequence[str], scales: dict[str, Any], tables: _Tables, *, with_dense: bool
-) -> alt.LayerChart:
+def _legend(order: Sequence[str], dense: pd.DataFrame, scales: dict[str, Any], tables: _Tables) -> alt.LayerChart:
     """Drawn by hand: Vega's own legend cannot show a line with its dash and its marker in one symbol."""
-    entries = pd.DataFrame({"curve": [*order, *["dense network"] * with_dense]})
+    entries = pd.DataFrame({"curve": [*order, *["dense network"] * (not dense.empty)]})
     y = alt.Y("curve:N", sort=None, axis=None, scale=alt.Scale(paddingInner=0.2, paddingOuter=0.1))
     left, middle, right, text = (alt.value(x) for x in (0, 17, 34, 43))
     curves, network = tables.add(entries.iloc[: len(order)]), tables.add(entries.iloc[len(order) :])
+    band = network if dense["std"].notna().any() else tables.add(entries.iloc[:0])
     layers = [
         alt.Chart(curves)
         .mark_rule(strokeWidth=2)
@@ -116,18 +114,14 @@ def _legend(
         alt.Chart(curves)
         .mark_point(size=52, filled=True, opacity=1)
         .encode(x=middle, color=scales["color"], shape=scales["shape"]),
-        alt.Chart(network).mark_bar(color=GREY, opacity=0.16, height=12).encode(x=left, x2=right),
+        alt.Chart(band).mark_bar(color=GREY, opacity=0.16, height=12).encode(x=left, x2=right),
         alt.Chart(network).mark_rule(color=GREY, strokeWidth=1.2).encode(x=left, x2=right),
-        alt.Chart(tables.add(entries))
-        .mark_text(align="left", fontSize=13, color=INK)
-        .encode(x=text, text="curve:N"),
+        alt.Chart(tables.add(entries)).mark_text(align="left", fontSize=13, color=INK).encode(x=text, text="curve:N"),
     ]
     return alt.LayerChart(layer=[layer.encode(y=y) for layer in layers], width=34, height=24 * len(entries))
 
 
-def _task(
-    points: pd.DataFrame, dense: pd.DataFrame, scales: dict[str, Any], tables: _Tables
-) -> alt.HConcatChart:
+def _task(points: pd.DataFrame, dense: pd.DataFrame, scales: dict[str, Any], tables: _Tables) -> alt.HConcatChart:
     task = str(points["task"].iloc[0])
     dense = dense[dense["task"] == task]
     panels = [
@@ -174,9 +168,7 @@ def _panel(
     limits = _extent([*means["low"], *means["high"], *points["value"], *_edges(dense)], points, percent)
     scale = alt.Scale(domain=list(limits), zero=False, nice=False)
     axis = alt.Axis(format="~%" if percent else ",~f" if kind != "value" else "~g", tickCount=6)
-    title = (
-        f"Test {metric.replace('_', ' ')}" if kind == "value" else "Early-stop step (lowest validation loss)"
-    )
+    title = f"Test {metric.replace('_', ' ')}" if kind == "value" else "Early-stop step (lowest validation loss)"
     x = alt.X("density:Q", title="Weights remaining (log scale)", **_density_axis(points["density"]))
 
     def y(field: str) -> alt.Y:
@@ -186,12 +178,8 @@ def _panel(
     tip = [alt.Tooltip("curve:N"), alt.Tooltip("density:Q", format=".2%")]
     drawn = tables.add(means)
     crowded = points["curve"].nunique() > 4
-    band = alt.Chart(tables.add(means.dropna(subset="low"))).mark_area(
-        opacity=0.08 if crowded else 0.13, clip=True
-    )
-    seeds = alt.Chart(tables.add(points[points["n"] > 1])).mark_point(
-        size=11, filled=True, opacity=0.45, clip=True
-    )
+    band = alt.Chart(tables.add(means.dropna(subset="low"))).mark_area(opacity=0.08 if crowded else 0.13, clip=True)
+    seeds = alt.Chart(tables.add(points[points["n"] > 1])).mark_point(size=11, filled=True, opacity=0.45, clip=True)
     line = alt.Chart(drawn).mark_line(strokeWidth=2, clip=True)
     mean = alt.Chart(drawn).mark_point(size=40 if crowded else 52, filled=True, opacity=1, clip=True)
     layers = [
@@ -216,13 +204,9 @@ def _dense_layers(dense: pd.DataFrame, y: Callable[[str], alt.Y], tables: _Table
 
 def _means(points: pd.DataFrame) -> pd.DataFrame:
     """Mean and band of each point: 95 % t interval, minimum to maximum for two seeds, nothing (NaN) for one."""
-    groups = points.groupby(["curve", "level", "density"], sort=False)["value"]
-    table = groups.agg(n="count", mean="mean", std="std", min="min", max="max").reset_index()
-    ends = [
-        (m.min, m.max) if m.n == 2 else statistics.t_interval(m.mean, m.std, m.n)
-        for m in table.itertuples(index=False)
-    ]
-    return table.assign(low=[low for low, _ in ends], high=[high for _, high in ends])
+    table = statistics.spread(points.groupby(["curve", "level", "density"], sort=False)["value"]).reset_index()
+    two = table["n"] == 2
+    return table.assign(low=table["low"].mask(two, table["min"]), high=table["high"].mask(two, table["max"]))
 
 
 def _edges(dense: pd.DataFrame) -> list[float]:

@@ -68,5 +68,7 @@ class Keys:
             case Dense():
                 return content | {"optimizer": stage.optimizer}
             case Sparse():
-                choices = {name: getattr(stage, name) for name in ("target", "criterion", "allocation", "rewind", "control")}
+                choices = {
+                    name: getattr(stage, name) for name in ("target", "criterion", "allocation", "rewind", "control")
+                }
                 return content | choices | {"source": self(stage.source), "start": self(stage.start)}

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ SKIPPED = re.compile(r"^[._~]|\.tmp|^tmp|^wandb$|^__pycache__$")
 
 @dataclass(frozen=True)
 class Run:
-    """How a run stands: its folder, state ("running", "complete", "failed", or "unknown" without a status file)."""
+    """How a run stands: its folder, its state (one of `schema.STATES`, or "unknown" without a status file)."""
 
     folder: Path
     run_id: str
@@ -42,9 +43,7 @@ class Run:
 
     def __str__(self) -> str:
         done = "" if self.levels_done is None else f", {self.levels_done} of {self.levels} levels done"
-        return f"{self.run_id}: {self.state}{done}" + (
-            f" ({self.error.splitlines()[0]})" if self.error else ""
-        )
+        return f"{self.run_id}: {self.state}{done}" + (f" ({self.error.splitlines()[0]})" if self.error else "")
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
@@ -92,9 +91,7 @@ def status(folder: Path) -> Run:
     except (ValueError, KeyError, AttributeError) as error:  # not JSON, not UTF-8, no state, not an object
         raise Damaged(f"{path}: not a run's status ({error})") from error
     if run.state not in STATES or run.direction not in ("max", "min"):
-        raise Damaged(
-            f"{path}: state {run.state!r}, direction {run.direction!r} are not ones that ltb writes"
-        )
+        raise Damaged(f"{path}: state {run.state!r}, direction {run.direction!r} are not ones that ltb writes")
     return run
 
 
@@ -138,14 +135,22 @@ def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 def _variants(rows: pd.DataFrame) -> pd.Series:
     """The variant of each row: runs are compared with those of the same task, method and control."""
     labels: dict[str, str] = {}
-    control = rows.groupby("folder")[
-        "control"
-    ].last()  # a control's run opens with the dense level, control "none"
+    control = rows.groupby("folder")["control"].last()  # a control's run opens with the dense level, control "none"
     named = rows.drop_duplicates("folder").set_index("folder")
     for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
         known = {folder: settings(Path(folder)) for folder in group.index}
-        with_settings = {folder: found for folder, found in known.items() if found is not None}
-        labels |= dict(zip(with_settings, variants.label(list(with_settings.values())), strict=True))
+        with_settings = {folder: kept for folder, kept in known.items() if kept is not None}
+        found = variants.label(list(with_settings.values()))
+        labels |= dict(zip(with_settings, found, strict=True))
+        hashes = sorted({text for text in found if variants.is_hash(text)})
+        if hashes:
+            keys = variants.differing(list(with_settings.values()))
+            one = group.iloc[0]
+            warnings.warn(
+                f"{one['task']}: runs of {one['method']} differ in {', '.join(keys[:6])}{' …' * (len(keys) > 6)}; "
+                f"they are not averaged but kept apart as {', '.join(hashes)}",
+                stacklevel=3,
+            )
     return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
 
 
@@ -195,9 +200,7 @@ def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) ->
 
 
 def _whole(text: str) -> int:
-    number = (
-        float(text) if "." in text else int(text)
-    )  # a measured step may have passed through a float: 800.0
+    number = float(text) if "." in text else int(text)  # a measured step may have passed through a float: 800.0
     if number != int(number):
         raise ValueError(text)
     return int(number)
@@ -225,7 +228,5 @@ def _column(path: Path, name: str, texts: Sequence[str]) -> pd.Series:
         try:
             values.append(MISSING[kind] if text == "" else PARSERS[kind](text))
         except (ValueError, KeyError) as error:
-            raise Damaged(
-                f"{path}: line {number}, column {name}: {text!r} is not a {CALLED[kind]}"
-            ) from error
+            raise Damaged(f"{path}: line {number}, column {name}: {text!r} is not a {CALLED[kind]}") from error
     return pd.Series(values, dtype=kind, name=name)

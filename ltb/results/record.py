@@ -19,7 +19,19 @@ from ltb.core import masks as m
 from ltb.core.levels import Level, Sparse
 from ltb.results.schema import COLUMNS, CONFIG, HISTORY, LEDGER, STATUS
 
-__all__ = ["COLUMNS", "CONFIG", "HISTORY", "LEDGER", "STATUS", "Row", "history_rows", "level_row", "write_json", "write_rows", "write_text"]
+__all__ = [
+    "COLUMNS",
+    "CONFIG",
+    "HISTORY",
+    "LEDGER",
+    "STATUS",
+    "Row",
+    "history_rows",
+    "level_row",
+    "write_json",
+    "write_rows",
+    "write_text",
+]
 
 Row = dict[str, Any]
 

@@ -6,7 +6,7 @@ Plain data: a reader needs neither torch nor anything that trains.
 from __future__ import annotations
 
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
-STATES = ("running", "complete", "failed")
+STATES = ("running", "complete", "failed", "interrupted")
 
 # Column → pandas dtype. An empty field is NaN in a float64, <NA> in an Int64 or boolean, "" in a str; int64 has none.
 COLUMNS = {

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.typing import SeriesGroupBy
 from scipy.special import stdtrit
 
 from ltb.results.matching import sparsest_matching
@@ -27,12 +29,15 @@ KINDS = {
 STATISTICS = ["n", "mean", "std", "low", "high", "min", "max"]
 
 
-def t_interval(mean: float, std: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of the mean of n values by Student's t: mean ± t(0.975, n − 1) · std / √n; NaN for n < 2."""
-    if n < 2:
-        return float("nan"), float("nan")
-    half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * std / n**0.5
-    return mean - half, mean + half
+def spread(groups: SeriesGroupBy[Any, Any]) -> pd.DataFrame:
+    """n, mean, std, low, high, min, max of each group of values; std is the sample's (n − 1), NaN for one value.
+
+    low and high are the 95 % interval of the mean by Student's t, mean ± t(0.975, n − 1) · std / √n; NaN for one value.
+    """
+    table = pd.DataFrame(groups.agg(n="count", mean="mean", std="std", min="min", max="max"))
+    half = stdtrit(table["n"] - 1, 0.5 + CONFIDENCE / 2) * table["std"] / np.sqrt(table["n"])
+    table = table.assign(low=table["mean"] - half, high=table["mean"] + half)
+    return table.loc[:, STATISTICS]
 
 
 def distinct(rows: pd.DataFrame) -> pd.DataFrame:
@@ -43,7 +48,7 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
       in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
     - `value` is test_<metric>, `value_at_early_stop` is test_<metric>_at_early_stop (NaN where the ledger has none).
     """
-    rows = _once(_defaults(rows))
+    rows = _once(_defaults(rows)).sort_values(["run_id", "level"], kind="stable")
     rows = rows.assign(
         control=rows.groupby("run_id")["control"].transform("last"),
         value=_pick(rows, "test_{}"),
@@ -60,9 +65,7 @@ def tidy(rows: pd.DataFrame) -> pd.DataFrame:
         quantity = [template.format(metric) for metric in rows["metric"]]
         keep = rows[[*POINT, "run_id", "seed", "sparsity", "density", "metric", "direction"]]
         value = rows[column].astype("float64")
-        parts.append(
-            keep.assign(kind=column, quantity=pd.Series(quantity, index=rows.index, dtype="str"), value=value)
-        )
+        parts.append(keep.assign(kind=column, quantity=pd.Series(quantity, index=rows.index, dtype="str"), value=value))
     return pd.concat(parts, ignore_index=True).dropna(subset="value").reset_index(drop=True)
 
 
@@ -76,13 +79,10 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     long = tidy(rows)
     keys = [*POINT, "kind", "quantity"]
     groups = long.groupby(keys, sort=False)
-    table = groups["value"].agg(n="count", mean="mean", std="std", min="min", max="max")
-    table = table.join(groups[["sparsity", "density"]].mean()).reset_index()
-    ends = [t_interval(m, s, n) for m, s, n in zip(table["mean"], table["std"], table["n"], strict=True)]
-    table[["low", "high"]] = np.array(ends, dtype="float64").reshape(-1, 2)
+    table = spread(groups["value"]).join(groups[["sparsity", "density"]].mean()).reset_index()
     table["order"] = table["kind"].map(list(KINDS).index)
     table = table.sort_values([*CURVE, "order", "level"], kind="stable", ignore_index=True)
-    return table[[*POINT, "sparsity", "density", "quantity", *STATISTICS]]
+    return table.loc[:, [*POINT, "sparsity", "density", "quantity", *STATISTICS]]
 
 
 def dense(rows: pd.DataFrame) -> pd.DataFrame:
@@ -92,24 +92,16 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
     differ (settings differ between runs), their mean stands for the seed and a warning says so.
     """
     level0 = distinct(rows).query("level == 0").dropna(subset="value")
-    seeds = level0.groupby(["task", "metric", "direction", "seed"], sort=False)["value"]
-    differing = sorted(
-        {str(key[0]) for key, n in seeds.nunique().items() if n > 1 and isinstance(key, tuple)}
-    )
+    networks = level0.drop_duplicates(["task", "metric", "direction", "seed", "value"])
+    seeds = networks.groupby(["task", "metric", "direction", "seed"], sort=False)["value"]
+    differing = sorted({str(key[0]) for key, n in seeds.size().items() if n > 1 and isinstance(key, tuple)})
     if differing:
         warnings.warn(
             f"{', '.join(differing)}: the dense networks of one seed differ between runs; the dense band is over "
             "their mean for each seed",
             stacklevel=2,
         )
-    table = (
-        seeds.mean()
-        .groupby(level=["task", "metric", "direction"], sort=False)
-        .agg(n="count", mean="mean", std="std", min="min", max="max")
-        .reset_index()
-    )
-    ends = [t_interval(m, s, n) for m, s, n in zip(table["mean"], table["std"], table["n"], strict=True)]
-    table[["low", "high"]] = np.array(ends, dtype="float64").reshape(-1, 2)
+    table = spread(seeds.mean().groupby(level=["task", "metric", "direction"], sort=False)).reset_index()
     table["quantity"] = ("test_" + table["metric"]).astype("str")
     return table[["task", "quantity", "direction", *STATISTICS]]
 
@@ -174,14 +166,15 @@ def _apart(rows: pd.DataFrame) -> pd.DataFrame:
         copies = {run_id for _, runs in curve.groupby("seed") for run_id in _copies(runs)}
         rows = rows[~rows["run_id"].isin(copies)]
         left = curve[~curve["run_id"].isin(copies)]
-        if left.groupby("seed")["run_id"].nunique().max() > 1:
-            label = left["run_id"].map(_hash)
+        meeting = left[left.groupby("seed")["run_id"].transform("nunique") > 1]
+        if len(meeting):
+            label = meeting["run_id"].map(_hash)
             task, method, control, variant = map(str, key)
-            rows.loc[left.index, "variant"] = (f"{variant}, " if variant else "") + label
+            rows.loc[meeting.index, "variant"] = (f"{variant}, " if variant else "") + label
             warnings.warn(
                 f"{task}: several runs of {name(method, control, variant)} have the same seed but not the same "
                 f"results; they are not averaged but kept apart as {', '.join(sorted(label.unique()))}",
-                stacklevel=4,
+                stacklevel=2,
             )
     return rows
 

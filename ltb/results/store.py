@@ -93,7 +93,9 @@ class Store:
             if not (folder / name).exists():
                 raise Damaged(f"{folder / name} is missing")
             if _sha256(folder / name) != expected:
-                raise Damaged(f"{folder / name} is damaged: its SHA-256 is not the one that was recorded when it was written")
+                raise Damaged(
+                    f"{folder / name} is damaged: its SHA-256 is not the one that was recorded when it was written"
+                )
         ticket = Ticket.load(folder / TICKET)
         point = load_point(folder / TRAINED)
         return Trained(ticket.masks, ticket.origin, point, about["metrics"], about["history"], about["seconds"])
@@ -115,7 +117,11 @@ class Store:
         key = self.keys(stage)
         temporary = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=self.folder))
         try:
-            parents = {"source": self.keys(stage.source), "start": self.keys(stage.start)} if isinstance(stage, Sparse) else {}
+            parents = (
+                {"source": self.keys(stage.source), "start": self.keys(stage.start)}
+                if isinstance(stage, Sparse)
+                else {}
+            )
             Ticket(trained.masks, trained.origin, self._provenance | {"stage": key}).save(temporary / TICKET)
             save_point(trained.point, temporary / TRAINED, optimizer=stage.optimizer)
             about = {

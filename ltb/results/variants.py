@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 
-# What may differ between two runs of one experiment without changing what is measured. The seed is what we
-# average over. Of the trainer only the precision changes numbers beyond rounding.
-NUISANCE_GROUPS = (
-    "seed",
-    "study",
-    "fresh",
-    "logger",
-    "trainer",
-    "hydra",
-    "run_id",
-    "tags",
-    "notes",
-    "progress",
-)
-NUISANCE_LEAVES = ("root", "folder", "dir", "path", "workers", "num_workers")
-KEPT = ("trainer.precision",)
+# What may differ between two runs of one experiment and not change what is measured: the seed, which is what we
+# average over, where files are, how a run is shown, and on how many hands it runs.
+NUISANCES = {
+    *("seed", "study", "fresh", "logger", "hydra", "runs", "store", "threads", "progress", "tags", "notes"),
+    *("run_id", "metric.tolerance", "trainer.accelerator", "trainer.devices"),
+}
+NUISANCE_LEAVES = {"root", "folder", "dir", "path", "workers", "num_workers"}
+MISSING = object()  # unlike any value, so that an absent key differs from null
 LONGEST = 40  # characters of a label that still reads well in a legend
 
 
@@ -41,7 +34,23 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
 def matters(key: str) -> bool:
     """Whether a dotted setting can change what a run measures."""
     parts = key.split(".")
-    return key in KEPT or (parts[0] not in NUISANCE_GROUPS and parts[-1] not in NUISANCE_LEAVES)
+    above = {".".join(parts[: i + 1]) for i in range(len(parts))}
+    return not above & NUISANCES and parts[-1] not in NUISANCE_LEAVES
+
+
+def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
+    """The settings that matter and are not the same in all runs, dotted and sorted.
+
+    Settings that copy one another (protocol.rate, schedule.rate …) are named once, by the shortest.
+    """
+    flat = [flatten(one) for one in settings]
+    keys = sorted({key for one in flat for key in one if matters(key)}, key=lambda key: (len(key), key))
+    values = {key: tuple(_text(one.get(key, MISSING)) for one in flat) for key in keys}
+    first: dict[tuple[str, ...], str] = {}
+    for key in keys:
+        if len(set(values[key])) > 1:
+            first.setdefault(values[key], key)
+    return sorted(first.values())
 
 
 def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
@@ -50,14 +59,19 @@ def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
     >>> label([{"seed": 0, "rate": 0.2}, {"seed": 1, "rate": 0.2}, {"seed": 0, "rate": 0.5}])
     ['rate=0.2', 'rate=0.2', 'rate=0.5']
     """
-    kept = [{k: v for k, v in flatten(s).items() if matters(k)} for s in settings]
-    texts = [json.dumps(k, sort_keys=True, default=str) for k in kept]
-    if len(set(texts)) <= 1:
-        return [""] * len(texts)
-    missing = object()  # unlike any value, so that an absent key differs from None
-    keys = sorted({k for one in kept for k in one})
-    differing = [k for k in keys if any(one.get(k, missing) != kept[0].get(k, missing) for one in kept)]
-    named = [", ".join(f"{k}={one[k]}" if k in one else f"no {k}" for k in differing) for one in kept]
-    if max(map(len, named)) > LONGEST or len(set(named)) < len(set(texts)):
-        return [hashlib.sha256(text.encode()).hexdigest()[:6] for text in texts]
+    keys = differing(settings)
+    flat = [flatten(one) for one in settings]
+    named = [", ".join(f"{k}={one[k]}" if k in one else f"no {k}" for k in keys) for one in flat]
+    exact = [_text([one.get(k, MISSING) for k in keys]) for one in flat]
+    if max(map(len, named), default=0) > LONGEST or len(set(named)) < len(set(exact)):
+        return [hashlib.sha256(text.encode()).hexdigest()[:6] for text in exact]
     return named
+
+
+def is_hash(text: str) -> bool:
+    """Whether a label is a hash, which does not say what it stands for."""
+    return re.fullmatch("[0-9a-f]{6}", text) is not None
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=repr)

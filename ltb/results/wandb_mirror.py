@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ AXES = {"level/*": "level/sparsity", "train/*": "train/step", "val/*": "train/st
 def resolve_mode(mode: str) -> str:
     """What `mode` comes to: "online", "offline" or "disabled"; asks no server.
 
-    "auto" is WANDB_MODE (or what `wandb offline` has set) if that says anything, else online if an API key is configured
-    (WANDB_API_KEY, netrc, W&B's settings), else offline.
+    "auto" is WANDB_MODE (or what `wandb offline` has set) if that says anything, else online if an API key is
+    configured (WANDB_API_KEY, netrc, W&B's settings), else offline.
     """
     _check(mode)
     if mode != "auto":
@@ -61,8 +61,9 @@ def _logged_in() -> bool:
 class WandbMirror:
     """The W&B run of one run. `Unavailable` (one line) if W&B does not start.
 
-    run_id: readable, the same for the same run, and W&B's id and folder name; folder: W&B writes folder/wandb;
-    config: the whole resolved configuration; metric: the name of the metric that counts, e.g. "accuracy".
+    run_id: readable, the same for the same run; W&B's id and part of its folder's name.
+    folder: W&B writes into folder/wandb; `wandb leet folder/wandb` overlays all runs that share it.
+    config: the whole resolved configuration. metric: the one that counts, in W&B's config if that has none of its own.
     """
 
     def __init__(
@@ -84,14 +85,13 @@ class WandbMirror:
         self._step = 0  # the last train/step
         self._level = 0
         self._warned = False
-        self._folder = Path(folder)
         _check(mode)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            Path(folder).mkdir(parents=True, exist_ok=True)
             self._mode = resolve_mode(mode)
             self._run = self._start(
                 id=run_id,
-                dir=str(self._folder),
+                dir=str(folder),
                 project=project,
                 entity=entity,
                 group=group,
@@ -101,11 +101,10 @@ class WandbMirror:
                 config={"metric": metric, **config},
                 mode=self._mode,
             )
+            self._hint = self._how_to_see()
         except Exception as error:
             what = " ".join(str(error).split()) or type(error).__name__
-            raise Unavailable(
-                f"logger: W&B did not start ({what[:300]}); logger=none runs without it"
-            ) from error
+            raise Unavailable(f"logger: W&B did not start ({what[:300]}); logger=none runs without it") from error
 
     def _start(self, **given: Any) -> Any:
         import wandb
@@ -127,7 +126,7 @@ class WandbMirror:
         self._level, self._base = level, self._step - start_step
 
     def history(self, row: Mapping[str, Any]) -> None:
-        """One evaluation: `step` on the training clock, and names such as train/loss or val_accuracy (of history.csv)."""
+        """One evaluation: `step` on the training clock, and names such as train/loss or val_accuracy."""
         self._step = max(self._step, self._base + int(row["step"]))
         values = {_slashed(key): value for key, value in row.items() if key not in ("step", "level")}
         self._log({**_numbers(values), "train/step": self._step, "train/level": self._level})
@@ -146,34 +145,36 @@ class WandbMirror:
 
         self._safely("figure", image)
 
-    def artifact(self, paths: Iterable[str | Path]) -> None:
-        """Files and folders (tickets, the ledger) as one artifact named after the run, with their places in its folder."""
+    def artifact(self, paths: Sequence[str | Path]) -> None:
+        """Files and folders (tickets, the ledger) as one artifact, with the places they have in their common folder."""
 
         def upload() -> None:
             import wandb
 
             artifact = wandb.Artifact(f"run-{self._run.id}", type="ltb-run")
+            top = os.path.commonpath([Path(path).absolute().parent for path in paths])
             for path in map(Path, paths):
-                inside = path.resolve().is_relative_to(self._folder.resolve())
-                name = path.resolve().relative_to(self._folder.resolve()) if inside else Path(path.name)
                 add = artifact.add_dir if path.is_dir() else artifact.add_file
-                add(str(path), name=name.as_posix())
+                add(str(path), name=path.absolute().relative_to(top).as_posix())
             self._run.log_artifact(artifact)
 
         self._safely("artifact", upload)
 
     def finish(self, state: str, summary: Mapping[str, Any], error: str | None = None) -> None:
-        """End the W&B run with its summary; any state but "complete" shows there as failed. Belongs into a `finally`."""
+        """End the W&B run with its summary; any state but "complete" shows as failed. Belongs into a `finally`."""
         told = {**summary, "state": state} | ({"error": error} if error else {})
         self._safely("summary", lambda: self._run.summary.update(told))
         self._safely("finish", lambda: self._run.finish(exit_code=0 if state == "complete" else 1))
 
     def hint(self) -> str:
         """One line: how to see this run."""
-        if self._mode == "online":
-            return f"W&B: {self._run.url}"
+        return self._hint
+
+    def _how_to_see(self) -> str:
         if self._mode == "disabled":
             return "W&B: disabled by WANDB_MODE"
+        if self._mode != "offline":
+            return f"W&B: {self._run.url}"
         run = Path(self._run.settings.sync_dir)
         return f"W&B, offline: `wandb leet {_short(run.parent)}` shows it here, `wandb sync {_short(run)}` uploads it"
 

@@ -79,11 +79,16 @@ class StartClock(pl.Callback):
                     "module: ReduceLROnPlateau depends on the history of a run, so it cannot start at a step; use a schedule of the step"
                 )
             passed = self.origin.step if config.interval == "step" else self.clock.epoch(self.origin.step)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-                warnings.filterwarnings("ignore", message="The epoch parameter in `scheduler.step")
-                for _ in range(passed // config.frequency):
-                    config.scheduler.step()
+            _advance(config.scheduler, passed // config.frequency)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # The Trainer does not step a schedule after an epoch of which it did not see every minibatch, such as the first
+        # of a fit that starts inside one.
+        first = trainer.current_epoch == self.clock.epoch(self.origin.step)
+        if first and self.origin.step % self.clock.epoch_length and self.step % self.clock.epoch_length == 0:
+            for config in trainer.lr_scheduler_configs:
+                if config.interval == "epoch" and (trainer.current_epoch + 1) % config.frequency == 0:
+                    _advance(config.scheduler, 1)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -92,6 +97,14 @@ class StartClock(pl.Callback):
         if not getattr(pl_module, "chunked", False):
             seed_generators(derive(self.seed, "step", self.step), pl_module.device)
             self.step += 1
+
+
+def _advance(scheduler: Any, times: int) -> None:
+    with warnings.catch_warnings():
+        # That the optimizer has not stepped yet is the point.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for _ in range(times):
+            scheduler.step()
 
 
 # Observers

@@ -81,7 +81,7 @@ class Classification(pl.LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad()
-            loss = self._backward(x.to(self.device), y.to(self.device))
+            loss = self._backward(self._input(x), y.to(self.device))
             if self._penalised:
                 self._add_penalty()
             if self._gradient_clip is not None:
@@ -94,6 +94,9 @@ class Classification(pl.LightningModule):
         if total is not None:
             self._sums["train"] = self._sums.get("train", torch.zeros((), device=self.device)) + total
             self._count += count
+
+    def _input(self, x: Tensor) -> Tensor:
+        return x.to(self.device, self.dtype if x.is_floating_point() else x.dtype)
 
     def _backward(self, x: Tensor, y: Tensor) -> Tensor:
         if self._accumulate == 1:
@@ -126,7 +129,7 @@ class Classification(pl.LightningModule):
 
     def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
         x, y = batch
-        logits = self.network(x.to(self.device)).float()
+        logits = self.network(self._input(x)).float()
         y = y.to(self.device)
         found = {
             "loss": functional.cross_entropy(logits, y, reduction="sum").double(),

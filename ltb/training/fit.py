@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.levels import Trained
 from ltb.core.masks import Masks
-from ltb.core.rewind import Fit, Point
+from ltb.core.rewind import Fit
 from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
@@ -80,6 +81,8 @@ class Training:
             module = self._module()
         if not isinstance(module, pl.LightningModule):
             raise ValueError(f"module: {type(module).__name__} is not a LightningModule")
+        if str(self._trainer.get("precision")) in ("64-true", "64"):
+            module.double()  # before the Trainer does it, so that points have one type throughout
         if hasattr(module, "clock"):
             module.clock = self.clock
         return module
@@ -114,11 +117,10 @@ class Training:
         actors = [StartClock(fit.origin, self.clock, self.seed), HoldMasks(fit.masks)]
         with _quiet():
             trainer, loader = self._trainer_for(
-                module, fit, passing, evaluate, [*actors, counter, passed, history, *self._observers()]
+                module, fit, passing, evaluate, counter, [*actors, counter, passed, history, *self._observers()]
             )
-            trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
-            if trainer.interrupted:
-                raise KeyboardInterrupt
+            with _interruptible():
+                trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
             point = point_of(trainer, module, counter.step)
@@ -127,7 +129,13 @@ class Training:
         return Trained(fit.masks, fit.origin, point, metrics, history.rows, seconds, passed.points)
 
     def _trainer_for(
-        self, module: pl.LightningModule, fit: Fit, marks: Sequence[int], evaluate: bool, callbacks: list[pl.Callback]
+        self,
+        module: pl.LightningModule,
+        fit: Fit,
+        marks: Sequence[int],
+        evaluate: bool,
+        counter: Steps,
+        callbacks: list[pl.Callback],
     ) -> tuple[pl.Trainer, Chunks | Minibatches]:
         start, stop = fit.origin.step, fit.stop
         every = self.evaluate_every if evaluate else stop
@@ -138,7 +146,7 @@ class Training:
             loader = Chunks(self.source, self.seed, start, stop, sizes, device)
             limits = {"max_epochs": 1, "val_check_interval": between}
         else:
-            loader = Minibatches(self.source, self.seed, start, stop)
+            loader = Minibatches(self.source, self.seed, stop, lambda: counter.step)
             epochs = math.ceil(stop / self.clock.epoch_length)
             # max_steps is T so that schedules that ask the Trainer for its length get the dense run's.
             limits = {"max_epochs": epochs, "max_steps": max(stop, self.clock.length), "val_check_interval": every}
@@ -204,6 +212,19 @@ def _every(clock: Clock, every: str | Step | None) -> int:
 
 
 @contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C comes out as KeyboardInterrupt and works again: Lightning exits with 1 and leaves SIGINT ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's notes on hardware and tips, and without its advice that does not apply here."""
     logger = logging.getLogger("pytorch_lightning")
@@ -213,6 +234,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Data that is in memory needs no worker processes.
             warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=r"You defined a `validation_step` but have no.*")
             # Lightning 2.6 under torch 2.14.
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
             yield

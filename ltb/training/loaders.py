@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
@@ -68,16 +68,17 @@ class Chunks:
 
 
 class Minibatches:
-    """Minibatches one by one: each pass over it is the next epoch of the clock, the first and the last perhaps partial."""
+    """Minibatches one by one: a pass over it goes from where the fit stands to the end of that epoch, or to `stop`.
 
-    def __init__(self, source: Source, seed: int, start: int, stop: int) -> None:
-        self._source, self._seed, self._next, self._stop = source, seed, start, stop
+    `position` tells the iteration that the fit is at. A Trainer may ask for an iterator and drop it, so passes are not counted here.
+    """
+
+    def __init__(self, source: Source, seed: int, stop: int, position: Callable[[], int]) -> None:
+        self._source, self._seed, self._stop, self._position = source, seed, stop, position
 
     def __len__(self) -> int:
         return self._source.epoch_length
 
     def __iter__(self) -> Iterator[Any]:
-        length = self._source.epoch_length
-        first = self._next
-        self._next = min(self._stop, (first // length + 1) * length)
-        return iter(self._source.stream(self._seed, first, self._next))
+        length, first = self._source.epoch_length, self._position()
+        return iter(self._source.stream(self._seed, first, min(self._stop, (first // length + 1) * length)))

@@ -11,7 +11,7 @@ from ltb.data import CIFAR10, CIFAR100
 
 
 def write(monkeypatch, root, dataset, published):
-    """Files like the published ones, with random images, and torchvision made to take their checksums for the published."""
+    """Files like the published ones, of random images, whose checksums torchvision is made to expect."""
     folder = root / dataset.FOLDER
     folder.mkdir(parents=True)
     generator = numpy.random.default_rng(0)

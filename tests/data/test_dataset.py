@@ -136,5 +136,5 @@ def test_values_are_standardised_with_the_training_split_alone():
     ],
 )
 def test_contents_that_are_not_what_they_must_be_are_named(fields):
-    with pytest.raises(Damaged, match="the (training|test) set of Made must"):
+    with pytest.raises(Damaged, match=r"the (training|test) set of Made must"):
         Made(**fields).source()

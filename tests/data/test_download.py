@@ -68,9 +68,7 @@ def test_it_is_quiet_on_stdout(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("no route\nto host"), RuntimeError("no mirror:\nleft"), TimeoutError()]
-)
+@pytest.mark.parametrize("error", [OSError("no route\nto host"), RuntimeError("no mirror:\nleft"), TimeoutError()])
 def test_failure_is_one_line_that_says_what_to_do(tmp_path, error):
     def download(folder):
         raise error

@@ -29,9 +29,7 @@ def tiny(root, **fields):
 
 
 def same(batches, others):
-    return all(
-        torch.equal(x, x2) and torch.equal(y, y2) for (x, y), (x2, y2) in zip(batches, others, strict=True)
-    )
+    return all(torch.equal(x, x2) and torch.equal(y, y2) for (x, y), (x2, y2) in zip(batches, others, strict=True))
 
 
 def test_the_splits(root):

@@ -42,9 +42,7 @@ def same(batches, others):
 def test_a_stream_is_a_window_of_the_stream_from_zero(seed, start, length, gathered):
     with pytest.MonkeyPatch.context() as patch:
         whole = list(made().stream(seed, 0, 40))
-        patch.setitem(
-            source_module.GATHERED_BYTES, "cpu", gathered
-        )  # nor does it matter how rows are gathered
+        patch.setitem(source_module.GATHERED_BYTES, "cpu", gathered)  # nor does it matter how rows are gathered
         assert same(made().stream(seed, start, start + length), whole[start : start + length])
 
 
@@ -111,9 +109,9 @@ def test_less_than_one_minibatch_is_refused():
 
 def test_bytes_are_normalised_channel_by_channel():
     x, source = images(padding=0)
-    expected = (x.double() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
-        [0.2, 0.3, 0.4]
-    ).view(3, 1, 1)
+    expected = (x.double() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(
+        3, 1, 1
+    )
     ((seen, _),) = source.evaluation("test")
     assert seen.dtype == torch.float32
     torch.testing.assert_close(seen, expected.float(), rtol=1e-5, atol=1e-5)

@@ -4,7 +4,8 @@ from torch.nn import functional
 
 from ltb.models import ConvN
 
-# By hand, for 3 x 32 x 32 and 10 classes: outputs x inputs x 3 x 3 for convolutions; fc1 sees the last channels x positions.
+# By hand, for 3 x 32 x 32 and 10 classes: outputs x inputs x 3 x 3 for convolutions; fc1 sees the last
+# channels x positions.
 CONV = {
     "conv1": 64 * 3 * 9,
     "conv2": 64 * 64 * 9,
@@ -61,7 +62,7 @@ def test_glorot_is_the_default():
     [
         ({"depth": 3}, r"model\.depth must be one of 2, 4, 6, not 3"),
         ({"shape": (40,)}, r"model\.shape must be \[channels, height, width\]"),
-        ({"shape": (3, 7, 8), "depth": 6}, r"height and width of at least 8, not \[3, 7, 8\]"),
+        ({"shape": (3, 7, 8), "depth": 6}, r"height and width at least 8, not \[3, 7, 8\]"),
         ({"classes": -1}, r"model\.classes must be .* not -1"),
     ],
 )

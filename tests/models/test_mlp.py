@@ -5,9 +5,7 @@ from ltb.models import MLP, KaimingNormal
 
 
 def weights(model):
-    return {
-        name: parameter.numel() for name, parameter in model.named_parameters() if name.endswith("weight")
-    }
+    return {name: parameter.numel() for name, parameter in model.named_parameters() if name.endswith("weight")}
 
 
 def test_lenet_300_100_has_the_weights_of_the_paper():

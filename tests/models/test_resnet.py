@@ -29,9 +29,7 @@ def test_weights_by_hand(depth, width, blocks, total):
 def test_resnet20_counts_are_pinned():
     model = ResNetCIFAR((3, 32, 32), 10)
     assert sum(weights(model).values()) == 270_896
-    assert (
-        sum(p.numel() for p in model.parameters()) == 272_474
-    )  # with 784 scales and shifts, twice, and 10 biases
+    assert sum(p.numel() for p in model.parameters()) == 272_474  # with 784 scales and shifts, twice, and 10 biases
     assert sum(p.numel() for p in ResNetCIFAR((3, 32, 32), 10, depth=110).parameters()) == 1_730_714
 
 

@@ -9,11 +9,6 @@ from pathlib import Path
 
 import yaml
 
-COLUMNS = (
-    "run_id study method control task model data seed level target_sparsity sparsity density remaining prunable "
-    "parameters start_step end_step train_loss val_accuracy val_loss test_accuracy test_loss early_stop_step "
-    "early_stop_is_last test_accuracy_at_early_stop collapsed_layers seconds reused stage"
-).split()
 PRUNABLE = 1000
 
 
@@ -79,7 +74,7 @@ def write_run(
         | extra(level)
         for level in range(levels)
     ]
-    columns = list(rows[0]) if rows else COLUMNS
+    columns = list(rows[0]) if rows else list(row(0))
     with (folder / "levels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

@@ -12,13 +12,16 @@ from ltb.results import ledger, record, schema
 
 
 def test_the_schema_is_that_of_the_writer():
-    assert tuple(schema.COLUMNS) == record.COLUMNS
+    assert list(schema.COLUMNS) == list(record.COLUMNS)
     names = ("LEDGER", "HISTORY", "STATUS", "CONFIG")
     assert [getattr(schema, name) for name in names] == [getattr(record, name) for name in names]
 
 
 def test_what_the_writer_writes_is_read_back(tmp_path, row):
-    written = [row(0), row(1, val_loss=None, early_stop_step=None, early_stop_is_last=True, collapsed_layers="a;b")]
+    written = [
+        row(0),
+        row(1, val_loss=None, early_stop_step=None, early_stop_is_last=True, collapsed_layers="a;b"),
+    ]
     record.write_rows(tmp_path / "levels.csv", written, record.COLUMNS)
     read = ledger.read([tmp_path])
     for expected, found in zip(written, read[list(record.COLUMNS)].to_dict(orient="records"), strict=True):
@@ -32,7 +35,11 @@ def test_what_the_writer_writes_is_read_back(tmp_path, row):
 def test_dtypes_do_not_depend_on_the_contents(tmp_path, write_run):
     full = ledger.read([write_run(tmp_path / "full", 3)])
     empty_fields = write_run(tmp_path / "sparse", 2, val_loss=None, early_stop_step=None, early_stop_is_last=None)
-    for rows in (full, ledger.read([empty_fields]), ledger.read([write_run(tmp_path / "none", 0, state="running")])):
+    for rows in (
+        full,
+        ledger.read([empty_fields]),
+        ledger.read([write_run(tmp_path / "none", 0, state="running")]),
+    ):
         assert {name: str(rows[name].dtype) for name in schema.COLUMNS} == schema.COLUMNS
     assert list(full.columns) == [*schema.COLUMNS, *ledger.ABOUT]
 
@@ -86,7 +93,12 @@ def test_a_ledger_alone_is_read(tmp_path, write_run):
 
 def test_a_regression_run_has_its_own_columns(tmp_path, write_run):
     metric = {"name": "mse", "direction": "min"}
-    write_run(tmp_path / "a", method="a", metric=metric, extra=lambda level: {"test_mse": 0.1 * level, "test_accuracy": None})
+    write_run(
+        tmp_path / "a",
+        method="a",
+        metric=metric,
+        extra=lambda level: {"test_mse": 0.1 * level, "test_accuracy": None},
+    )
     write_run(tmp_path / "b", method="b")
     rows = ledger.read([tmp_path]).set_index("method")
     assert str(rows["test_mse"].dtype) == "float64"
@@ -107,6 +119,15 @@ def test_settings_that_differ_are_named_in_the_variant(tmp_path, write_run):
     assert found["imp-reinit"] == [""]  # compared with runs of the same control only
 
 
+def test_settings_too_long_for_a_label_are_told_in_a_warning(tmp_path, write_run):
+    for width in (100, 200):
+        config = {"model": {"widths": [width] * 20}}
+        write_run(tmp_path / str(width), run_id=f"imp-s0-{width}", config=config)
+    with pytest.warns(UserWarning, match=r"^toy: runs of imp differ in model.widths; .* kept apart as") as warned:
+        rows = ledger.read([tmp_path])
+    assert set(rows["variant"]) == set(str(warned[0].message).rpartition(" as ")[2].split(", "))
+
+
 def _edit(folder, name, change):
     path = folder / name
     path.write_text(change(path.read_text()))
@@ -118,7 +139,10 @@ DAMAGE = {
         (lambda text: text[:-20], "truncated"),
         (lambda text: text.rstrip("\n").rpartition("\n")[0] + "\n", "2 rows, but the run completed 3 levels"),
         (lambda text: text.replace("test_accuracy,", "accuracy,", 1), "its header lacks test_accuracy"),
-        (lambda text: text.replace("0.95,800", "0.95,many", 1), "line 2, column early_stop_step: 'many' is not a whole"),
+        (
+            lambda text: text.replace("0.95,800", "0.95,many", 1),
+            "line 2, column early_stop_step: 'many' is not a whole",
+        ),
         (lambda text: text.replace("0.95,800", "0.95,800,7", 1), "line 2 has 30 fields instead of 29"),
         (lambda text: text + text.splitlines()[-1] + "\n", "holds a level twice"),
         (lambda text: text.replace("a1b2c3", "ffffff"), "rows of imp-toy-s0-ffffff, but status.json is of"),

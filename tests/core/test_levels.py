@@ -1,0 +1,280 @@
+"""The loop, on a training that is a pure function: chains nest, rewinds copy, controls break one thing, stages are shared."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ltb.core import masks as m
+from ltb.core.allocation import Global, Layerwise
+from ltb.core.controls import Inverted, Reinit, Shuffle, SignReinit
+from ltb.core.criteria import Criterion, Magnitude, Random
+from ltb.core.levels import Dense, Recent, Sparse, Start, iterations, levels, missing, stages
+from ltb.core.recipe import Recipe
+from ltb.core.rewind import FineTune, LearningRate, ToStart
+from ltb.core.schedules import Explicit, Geometric, Linear
+from ltb.core.step import Clock, Step
+from tests.core.toy import Toy
+
+schedules = st.one_of(
+    st.builds(Geometric, st.floats(0.05, 0.6), st.integers(1, 5)),
+    st.builds(Linear, st.floats(0.1, 0.95), st.integers(1, 5)),
+    st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True).map(lambda s: Explicit(tuple(sorted(s)))),
+)
+rewinds = st.one_of(
+    st.builds(ToStart, st.sampled_from(["fresh", "kept"])),
+    st.builds(LearningRate, st.sampled_from(["fresh", "kept"])),
+    st.builds(FineTune, st.just("fresh"), st.sampled_from([Step(3), Step(1, "ep")])),
+)
+controls = st.sampled_from([None, Reinit(), SignReinit(), Shuffle(), Inverted()])
+recipes = st.builds(
+    Recipe,
+    schedule=schedules,
+    prune_from=st.sampled_from(["previous", "dense"]),
+    criterion=st.sampled_from([Magnitude(), Random()]),
+    allocation=st.sampled_from([Global(), Layerwise(), Layerwise(rates={"b": 0.1})]),
+    rewind=rewinds,
+    trunk=st.sampled_from([Step(0), Step(4), Step(1, "ep")]),
+    control=controls,
+)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@given(recipes, st.integers(0, 5))
+def test_every_recipe_keeps_exact_counts_dead_weights_dead_and_says_so(recipe, seed):
+    toy = Toy(seed)
+    found = list(levels(recipe, toy))
+    assert [level.target for level in found] == list(recipe.schedule.targets)
+    assert found[0].density == 1
+    for level in found[1:]:
+        masks = level.trained.masks
+        if isinstance(recipe.control, Inverted):
+            masks = {name: ~mask for name, mask in masks.items()}
+        if isinstance(recipe.allocation, Global):
+            assert m.remaining(masks) == 32 - round(32 * level.target)
+        else:
+            for name, mask in masks.items():
+                sparsity = recipe.allocation.layer_sparsity(name, level.target)
+                assert int(mask.sum()) == mask.numel() - round(mask.numel() * sparsity)
+        for name, mask in level.trained.masks.items():
+            for point in (level.trained.origin, level.trained.point):
+                assert torch.count_nonzero(point.weights[name][~mask]) == 0
+
+
+@given(recipes, st.integers(0, 5))
+def test_chains_nest(recipe, seed):
+    chain = [level.trained.masks for level in levels(Recipe(**{**vars(recipe), "control": None}), Toy(seed))]
+    for outer, inner in zip(chain, chain[1:], strict=False):
+        assert m.nested(inner, outer)
+
+
+@pytest.mark.parametrize("k", ["0it", "4it", "2ep"])
+def test_the_nth_rewind_is_as_exact_as_the_first_and_shares_no_storage(k):
+    """Against a dense run of our own; four rewinds, buffers and biases included."""
+    toy = Toy()
+    step = toy.clock.at(k)
+    initial = toy.initial()
+    reference = toy.fit(replace_fit(toy, initial, step)).point.weights if step else initial
+    stored: set[int] = set()
+    for level in levels(Recipe(schedule=Geometric(0.3, 4), trunk=k), toy):
+        if level.index == 0:
+            continue
+        origin = level.trained.origin
+        assert origin.step == step
+        for name, weight in origin.weights.items():
+            mask = level.trained.masks.get(name, torch.ones_like(weight, dtype=torch.bool))
+            assert torch.equal(weight[mask], reference[name][mask])
+            assert not torch.count_nonzero(weight[~mask])
+        pointers = {weight.data_ptr() for weight in origin.weights.values()}
+        assert not pointers & stored
+        stored |= pointers
+
+
+def replace_fit(toy, weights, stop):
+    from ltb.core.rewind import Fit, Point
+
+    return Fit.of(m.ones(weights, toy.prunable), Point(weights, 0), stop)
+
+
+@pytest.mark.parametrize(
+    ("rewind", "trunk", "start", "stop"),
+    [
+        (ToStart(), "0it", [0, 0, 0], [20, 20, 20]),
+        (ToStart(), "4it", [0, 4, 4], [20, 20, 20]),
+        (LearningRate(), "0it", [0, 0, 0], [20, 20, 20]),
+        (LearningRate(), "1ep", [0, 5, 5], [20, 20, 20]),
+        (FineTune(length=Step(3)), "0it", [0, 20, 23], [20, 23, 26]),
+    ],
+)
+def test_where_each_rewind_starts_and_stops_the_clock(rewind, trunk, start, stop):
+    found = list(levels(Recipe(schedule=Geometric(0.2, 2), rewind=rewind, trunk=trunk), Toy()))
+    assert [level.trained.origin.step for level in found] == start
+    assert [level.trained.point.step for level in found] == stop
+    if rewind.trained_source:
+        for before, level in zip(found, found[1:], strict=False):
+            kept = level.trained.masks["a"]
+            assert torch.equal(level.trained.origin.weights["a"][kept], before.trained.point.weights["a"][kept])
+            assert torch.equal(level.trained.origin.weights["bias"], before.trained.point.weights["bias"])
+
+
+@pytest.mark.parametrize(
+    ("rewind", "expected"),
+    [(ToStart("fresh"), None), (ToStart("kept"), 4.0), (LearningRate("fresh"), None), (LearningRate("kept"), 20.0)],
+)
+def test_the_optimizers_state_is_fresh_or_the_one_that_belongs_to_the_weights(rewind, expected):
+    *_, last = levels(Recipe(schedule=Geometric(0.2, 1), rewind=rewind, trunk="4it"), Toy())
+    state = last.trained.origin.optimizer
+    assert state is None if expected is None else float(state["a/momentum"][0, 0]) == expected
+
+
+@given(
+    st.integers(0, 30),
+    st.sampled_from([Reinit(), SignReinit(), Shuffle(), Inverted()]),
+    st.sampled_from(["0it", "4it"]),
+)
+def test_controls_do_what_they_say_and_nothing_else(seed, control, trunk):
+    schedule = Geometric(0.3, 3)
+    tickets = list(levels(Recipe(schedule=schedule, trunk=trunk), Toy(seed)))
+    broken = list(levels(Recipe(schedule=schedule, trunk=trunk, control=control), Toy(seed)))
+    toy = Toy(seed)
+    fresh, start = toy.initial("reinit"), toy.clock.at(trunk)
+    dense = tickets[0].trained
+    reference = toy.fit(replace_fit(toy, toy.initial(), start)).point.weights if start else toy.initial()
+    assert same(broken[0].trained.point.weights, dense.point.weights)
+    for ticket, level in zip(tickets[1:], broken[1:], strict=True):
+        mine, theirs = level.trained.masks, ticket.trained.masks
+        origin = level.trained.origin
+        if isinstance(control, Reinit | SignReinit):
+            assert same(mine, theirs)
+            assert (origin.step, level.trained.point.step) == (0, 20)
+            for name, mask in mine.items():
+                assert torch.equal(origin.weights[name].abs()[mask], fresh[name].abs()[mask])
+                if isinstance(control, SignReinit):
+                    assert torch.equal(origin.weights[name].sign()[mask], reference[name].sign()[mask])
+                else:
+                    assert torch.equal(origin.weights[name][mask], fresh[name][mask])
+            assert torch.equal(origin.weights["bias"], fresh["bias"])
+            assert not torch.equal(origin.weights["bias"], reference["bias"])
+        else:
+            assert origin.step == start
+            assert same(origin.weights, m.apply(reference, mine))
+        if isinstance(control, Shuffle):
+            assert all(int(mine[name].sum()) == int(theirs[name].sum()) for name in mine)
+            assert all(
+                not torch.equal(mine[name], theirs[name])
+                for name in mine
+                if 0 < theirs[name].sum() < theirs[name].numel()
+            )
+        if isinstance(control, Inverted):
+            assert all(torch.equal(mine[name], ~theirs[name]) for name in mine)
+
+
+def test_a_control_is_a_branch_and_costs_the_chain_nothing():
+    toy = Toy()
+    recipe = Recipe(schedule=Geometric(0.3, 3), control=Shuffle())
+    list(levels(recipe, toy))
+    # The dense network, two levels of the chain (the last one's training is of no use to its control), three controls.
+    assert sum(fit.stop > 0 for fit in toy.fits) == 6
+
+
+class Counting(Recent):
+    def __init__(self):
+        super().__init__()
+        self.computed = []
+
+    def once(self, stage, compute):
+        def counted():
+            self.computed.append(stage)
+            return compute()
+
+        return super().once(stage, counted)
+
+
+def test_nothing_is_trained_twice_and_the_snapshot_is_taken_in_passing():
+    memory = Counting()
+    list(levels(Recipe(schedule=Geometric(0.3, 4), trunk="4it", control=Reinit()), Toy(), memory))
+    assert len(memory.computed) == len(set(memory.computed))
+    toy = Toy()
+    list(levels(Recipe(schedule=Geometric(0.3, 4), trunk="4it"), toy))
+    assert [(fit.origin.step, fit.stop) for fit in toy.fits if fit.stop] == [(0, 20)] + [(4, 20)] * 4
+
+
+def test_recipes_share_the_stages_that_they_have_in_common():
+    clock = Clock(5, 20)
+    imp = stages(Recipe(schedule=Geometric(0.2, 3)), clock)
+    longer = stages(Recipe(schedule=Geometric(0.2, 5)), clock)
+    one_shot = stages(Recipe(schedule=Geometric(0.2, 3), prune_from="dense", method="one_shot"), clock)
+    assert longer[:4] == imp
+    assert one_shot[:2] == imp[:2]
+    assert one_shot[2] != imp[2]
+    control = stages(Recipe(schedule=Geometric(0.2, 3), control=Reinit()), clock)
+    assert control[0] == imp[0]
+    assert [stage.source for stage in control[1:]] == list(imp[:3])
+
+
+def test_what_is_missing_is_listed_before_it_is_computed_and_only_that():
+    clock = Clock(5, 20)
+    recipe = Recipe(schedule=Geometric(0.2, 2), trunk="4it", control=Reinit())
+    wanted = stages(recipe, clock)
+    todo = missing(wanted, lambda stage: False)
+    assert [type(stage) for stage in todo] == [Dense, Sparse, Sparse, Sparse]
+    assert [iterations(stage, clock) for stage in todo] == [20, 20, 16, 20]
+    known = {Dense()}
+    assert missing([wanted[1]], lambda stage: stage in known) == [Start(4), wanted[1]]
+    memory = Counting()
+    list(levels(recipe, Toy(), memory))
+    assert set(todo) == {stage for stage in memory.computed if not isinstance(stage, Start)}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A probe that gathers one tensor."""
+
+    def __call__(self, module, batches):
+        return {"mark": {"a": torch.arange(20.0).reshape(4, 5), "b": -torch.arange(12.0).reshape(3, 4)}}
+
+
+@dataclass(frozen=True)
+class Marked(Criterion):
+    probe: Any = Mark()
+
+    def __call__(self, weights, evidence):
+        return evidence.gathered["mark"]
+
+
+def test_a_criterion_gets_what_its_probe_gathers_at_the_masked_source():
+    toy = Toy()
+    *_, last = levels(Recipe(schedule=Explicit((0.5, 0.75)), criterion=Marked()), toy)
+    assert last.trained.masks["a"].flatten().int().tolist() == [0] * 12 + [1] * 8
+    assert last.trained.masks["b"].int().sum() == 0
+    assert len(toy.probed) == 2
+    assert toy.probed[1][2]["b"].int().sum() == 0 or int(toy.probed[1][2]["a"].sum()) == 16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Recipe(prune_from="last"), "prune_from='last': one of previous, dense, start"),
+        (lambda: Recipe(prune_from="start", rewind=LearningRate()), "rewind=LearningRate keeps trained weights"),
+        (lambda: Recipe(trunk="500"), "trunk: '500' is not a step"),
+        (lambda: Recipe(trunk="20it").check(Clock(5, 20)), "trunk=20it is iteration 20, and the run is 20"),
+        (
+            lambda: Recipe(schedule=Geometric(levels=0), control=Shuffle()),
+            "control=shuffle: the schedule has the dense",
+        ),
+        (lambda: Recipe(criterion=Geometric()), "criterion is a Geometric; it must be a Criterion"),
+        (lambda: Recipe(method="a/b"), "method='a/b'"),
+        (lambda: ToStart("old"), "rewind.optimizer_state='old': fresh or kept"),
+        (lambda: FineTune(length="1"), "rewind.length: '1' is not a step"),
+        (lambda: FineTune(length="0it"), "rewind.length=0"),
+    ],
+)
+def test_nonsense_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from torch import nn
+
+from ltb.core import tensors
+
+
+def test_weights_are_copies_of_parameters_and_buffers_and_go_back_bit_for_bit():
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    kept = tensors.weights_of(net)
+    before = tensors.digest(kept)
+    assert set(kept) == set(net.state_dict())
+    net(torch.randn(5, 3)).sum().backward()  # moves the running statistics
+    with torch.no_grad():
+        net[0].weight.add_(1)
+    assert tensors.digest(kept) == before != tensors.digest(net.state_dict())
+    tensors.load(net, kept)
+    assert tensors.digest(net.state_dict()) == before
+    assert not {t.data_ptr() for t in net.state_dict().values()} & {t.data_ptr() for t in kept.values()}
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"weight": torch.ones(2, 3)}, "bias is missing"),
+        ({"weight": torch.ones(2, 3), "bias": torch.ones(2), "x": torch.ones(1)}, "x is not in the network"),
+        (
+            {"weight": torch.ones(3, 2), "bias": torch.ones(2)},
+            r"weight is \(3, 2\) torch.float32, the network's is \(2, 3\)",
+        ),
+        ({"weight": torch.ones(2, 3).double(), "bias": torch.ones(2)}, "torch.float64"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        tensors.load(nn.Linear(3, 2), weights)
+
+
+def test_the_digest_tells_names_shapes_types_and_bits_apart():
+    base = {"a": torch.zeros(2, 2)}
+    others = [
+        {"b": torch.zeros(2, 2)},
+        {"a": torch.zeros(4)},
+        {"a": torch.zeros(2, 2).half()},
+        {"a": -torch.zeros(2, 2)},
+    ]
+    assert len({tensors.digest(w) for w in [base, *others]}) == 5
+    assert tensors.digest({"a": torch.zeros(2, 2)}) == tensors.digest(base)

@@ -1,0 +1,45 @@
+"""A training without training: the weights drift by a draw that is a function of (seed, step), under the masks."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from ltb.core import masks as m
+from ltb.core.levels import Trained
+from ltb.core.rewind import Point
+from ltb.core.seeds import derive
+from ltb.core.step import Clock
+
+
+@dataclass
+class Toy:
+    seed: int = 0
+    clock: Clock = field(default_factory=lambda: Clock(epoch_length=5, length=20))
+    prunable: tuple[str, ...] = ("a", "b")
+    fits: list = field(default_factory=list)
+    probed: list = field(default_factory=list)
+
+    def initial(self, purpose="init"):
+        generator = torch.Generator().manual_seed(derive(self.seed, purpose))
+        return {
+            "a": torch.randn(4, 5, generator=generator),
+            "b": torch.randn(3, 4, generator=generator),
+            "bias": torch.randn(3, generator=generator),
+            "running_mean": torch.zeros(3),
+        }
+
+    def fit(self, fit, *, passing=(), evaluate=True):
+        self.fits.append(fit)
+        weights, passed = {name: w.clone() for name, w in fit.origin.weights.items()}, {}
+        for step in range(fit.origin.step, fit.stop):
+            generator = torch.Generator().manual_seed(derive(self.seed, "step", step))
+            weights = {name: w + 0.3 * torch.randn(w.shape, generator=generator) for name, w in weights.items()}
+            weights = m.apply(weights, fit.masks)
+            if step + 1 in passing:
+                passed[step + 1] = Point(weights, step + 1, {"a/momentum": torch.full((4, 5), float(step + 1))})
+        point = Point(weights, fit.stop, {"a/momentum": torch.full((4, 5), float(fit.stop))})
+        return Trained(fit.masks, fit.origin, point, {"test/accuracy": 0.5}, passed=passed)
+
+    def probe(self, probe, weights, masks):
+        self.probed.append((probe, weights, masks))
+        return probe(None, lambda: iter(()))
