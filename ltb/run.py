@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from rich.console import Console
 from ltb.build import build, number
 from ltb.core.levels import Level, iterations, levels, missing, stages
 from ltb.core.recipe import Recipe
+from ltb.core.rewind import Fit
 from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
@@ -55,7 +56,7 @@ class Run:
         dataset = build(config, "data")
         source = dataset.source(device) if hasattr(dataset, "source") else dataset
         self.display: Display | None = None
-        self.history: Any = None
+        self.told: Callable[[Fit, Mapping[str, float]], None] | None = None
         self.training = Training(
             lambda: build(config, "module"),
             source,
@@ -68,7 +69,7 @@ class Run:
             direction=metric["direction"],
             trainer=trainer,
             advance=lambda count: self.display.advance(count) if self.display else None,
-            told=lambda row: self.history(row) if self.history else None,
+            told=lambda fit, row: self.told(fit, row) if self.told else None,
         )
         self.stages = stages(self.recipe, self.training.clock)
         self.recipe.allocation.check(self.training.prunable)
@@ -101,20 +102,18 @@ class Run:
 
     def __call__(self) -> list[record.Row]:
         """Run what is not finished, and give back the ledger. Whatever ends it is in the run's status file and in W&B."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        record.write_text(self.folder / record.CONFIG, yaml.safe_dump(dict(self.config), sort_keys=False))
-        rows: list[record.Row] = []
-        self._status("running", rows)
         mirror = self._mirror()
+        rows: list[record.Row] = []
         state, error = "failed", None
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            record.write_text(self.folder / record.CONFIG, yaml.safe_dump(dict(self.config), sort_keys=False))
+            self._status("running", rows)
             self._levels(rows, mirror)
             state = "complete"
+            self._figure(mirror)
         except KeyboardInterrupt:
-            state, error = (
-                "interrupted",
-                "interrupted by the person; the same command goes on from the last finished level",
-            )
+            state, error = "interrupted", "interrupted; the same command goes on from the last finished level"
             raise
         except BaseException as problem:
             error = f"{type(problem).__name__}: {problem}"
@@ -129,16 +128,20 @@ class Run:
     def _levels(self, rows: list[record.Row], mirror: Any) -> None:
         todo = missing(self.stages, self.store.has)
         total = sum(iterations(stage, self.training.clock) for stage in todo)
-        metric, history = self.training.metric, []
-        with Display(self.run_id, total, metric, shown=self.config["progress"]) as self.display:
-            for level in self._mirrored(mirror):
-                stage = self.store.keys(level.stage)
+        history: list[record.Row] = []
+        live = None
+        if mirror is not None:
+            from ltb.results.live import Live
+
+            live = Live(mirror, self.stages, self.store)
+        self.told = live.told if live else None
+        with Display(self.run_id, total, self.training.metric, shown=self.config["progress"]) as self.display:
+            for level in levels(self.recipe, self.training, self.store):
+                if live:
+                    live.finished(level)
+                reused = self.store.made_by(level.stage) != self.run_id
                 row = record.level_row(
-                    level,
-                    self.identity,
-                    self.training.parameters,
-                    stage,
-                    self.store.made_by(level.stage) != self.run_id,
+                    level, self.identity, self.training.parameters, self.store.keys(level.stage), reused
                 )
                 rows.append(row)
                 history += record.history_rows(level, self.run_id)
@@ -150,16 +153,6 @@ class Run:
                 if mirror is not None:
                     mirror.level(row)
         self.display = None
-        self._figure(mirror)
-
-    def _mirrored(self, mirror: Any) -> Any:
-        """The levels; those of this run's training curves that are not in W&B yet follow before the level does."""
-        for level in levels(self.recipe, self.training, self.store):
-            if mirror is not None:
-                mirror.begin_level(level.index, level.trained.origin.step)
-                for row in level.trained.history:
-                    mirror.history(row)
-            yield level
 
     def _mirror(self) -> Any:
         logger = self.config["logger"]
@@ -170,7 +163,7 @@ class Run:
         method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
         return WandbMirror(
             self.run_id,
-            folder=self.folder,
+            folder=self.config["runs"],
             project=logger["project"],
             entity=logger["entity"],
             group=self.identity["study"],

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
 class Refused(Exception):
-    """A configuration that cannot be run; the text is one line."""
+    """A configuration that cannot be run, which has been told in one line."""
 
 
 class Failed(Exception):
@@ -34,6 +35,8 @@ def job(config: DictConfig) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from ltb.core.errors import Unavailable
+
     choices = HydraConfig.get().runtime.choices
     names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
@@ -42,15 +45,19 @@ def job(config: DictConfig) -> None:
 
         run = Run(resolved, names)  # type: ignore[arg-type]
     except (ValueError, OmegaConfBaseException) as error:
-        raise Refused(_line(error)) from error
+        _tell(_line(error))
+        raise Refused from error
     try:
         run()
+    except Unavailable as error:
+        _tell(_line(error))
+        raise Refused from error
     except Exception as error:
         import traceback
 
         told = _line(error) if isinstance(error, ValueError) else traceback.format_exc()
-        print(f"ltb: {run.run_id} failed: {told}", file=sys.stderr)
-        raise Failed(run.run_id) from error
+        _tell(f"{run.run_id} failed: {told}")
+        raise Failed from error
 
 
 def main() -> None:
@@ -58,41 +65,76 @@ def main() -> None:
     # Own classes are found from where the command is typed, with the console script as with -m.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    code = 0
+    try:
+        _hydra()
+    except (Refused, Failed) as error:
+        if before == "1":
+            raise
+        code = 2 if isinstance(error, Refused) else 1
+    except KeyboardInterrupt:
+        _tell("interrupted; the same command goes on from the last finished level")
+        code = 130
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+    if code:
+        sys.exit(code)
+
+
+def _hydra() -> None:
     import hydra
+    from hydra.core.utils import JobReturn, JobStatus
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    def return_value(self: Any) -> Any:
+        if self.status is JobStatus.FAILED:
+            raise self._return_value
+        return self._return_value
+
+    # Hydra's own writes a line on stderr before it raises a job's error; `job` has told that error already.
+    JobReturn.return_value = property(return_value, JobReturn.return_value.fset)  # type: ignore[method-assign,attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
-    except (Refused, HydraException, OmegaConfBaseException) as error:
-        if full:
-            raise
-        print(f"ltb: {_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except Failed:
-        if full:
-            raise
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("ltb: interrupted; the same command goes on from the last finished level", file=sys.stderr)
-        sys.exit(130)
+    except (HydraException, OmegaConfBaseException) as error:
+        _tell(_line(error))
+        raise Refused from error
+
+
+def _tell(line: str) -> None:
+    print(f"ltb: {line}", file=sys.stderr)
 
 
 def _line(error: BaseException) -> str:
-    """An error's text in one line, without Hydra's and OmegaConf's footers."""
+    """An error's text in one line: what was given and what there is, without Hydra's and OmegaConf's footers."""
+    options = getattr(error, "options", None)
+    if options:
+        group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
+        return f"{group}={name}: there is no such option; there are {', '.join(options)}"
     lines = [line.strip() for line in str(error).splitlines()]
     dropped = (
         "full_key:",
         "object_type=",
         "reference_type=",
+        "provider=",
         "Set the environment variable",
         "Config search path",
         "See https://",
     )
-    return " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
+    text = " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
+    given = text.partition("To append to your config use +")[2]
+    if not given:
+        return text
+    there = getattr(error.__cause__, "parent_node", None)
+    names = [str(name) for name in there or () if not str(name).startswith("_")] if isinstance(there, Mapping) else []
+    names = [name for name in names if name != "hydra"]
+    return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "")
 
 
 if __name__ == "__main__":

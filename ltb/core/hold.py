@@ -38,7 +38,7 @@ class Hold:
                     f"mask {name!r} is {tuple(mask.shape)}; the parameter is {tuple(parameters[name].shape)}"
                 )
         # A layer that keeps everything needs no upkeep.
-        self._held = {
+        self._held: dict[Tensor, Tensor] = {
             parameters[name]: _bits(mask, parameters[name]) for name, mask in masks.items() if not bool(mask.all())
         }
         self._handles = [parameter.register_post_accumulate_grad_hook(self._mask_gradient) for parameter in self._held]

@@ -13,6 +13,7 @@ from ltb.core.schedules import Geometric, Schedule
 from ltb.core.step import Clock, Step
 
 SOURCES = ("previous", "dense", "start")
+START = Step(0)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Recipe:
     criterion: Criterion = field(default_factory=Magnitude)
     allocation: Allocation = field(default_factory=Global)
     rewind: Rewind = field(default_factory=ToStart)
-    trunk: Step = Step(0)
+    trunk: Step = START
     control: Control | None = None
     method: str = "imp"
 

@@ -11,6 +11,8 @@ from ltb.core.masks import Masks
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 
+ONE_EPOCH = Step(1, "ep")
+
 
 @dataclass(frozen=True, eq=False)
 class Point:
@@ -94,7 +96,7 @@ class FineTune(Rewind):
     Past T the learning rate is the schedule's last one, or what `lr.after` says.
     """
 
-    length: Step = Step(1, "ep")
+    length: Step = ONE_EPOCH
     trained_source: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

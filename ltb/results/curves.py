@@ -204,7 +204,8 @@ def _dense_layers(dense: pd.DataFrame, y: Callable[[str], alt.Y], tables: _Table
 
 def _means(points: pd.DataFrame) -> pd.DataFrame:
     """Mean and band of each point: 95 % t interval, minimum to maximum for two seeds, nothing (NaN) for one."""
-    table = statistics.spread(points.groupby(["curve", "level", "density"], sort=False)["value"]).reset_index()
+    groups = points.groupby(["curve", "level"], sort=False)
+    table = statistics.spread(groups["value"]).join(groups["density"].mean()).reset_index()
     two = table["n"] == 2
     return table.assign(low=table["low"].mask(two, table["min"]), high=table["high"].mask(two, table["max"]))
 

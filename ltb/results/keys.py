@@ -36,7 +36,7 @@ def canonical(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
-        f"{type(value).__module__}.{type(value).__qualname__} must be a frozen dataclass of plain values: its fields say what it computes"
+        f"{type(value).__module__}.{type(value).__qualname__} must be a frozen dataclass: its fields say what it computes"
     )
 
 

@@ -41,6 +41,7 @@ class Store:
         self.folder, self.keys = Path(folder), keys
         self._provenance = provenance or {}
         self._recent: dict[str, Trained] = {}
+        self.computing: list[Stage] = []  # the stage that is being computed, last, behind those that wait for it
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -62,7 +63,11 @@ class Store:
         if not self.has(stage):
             with FileLock(self.folder / ".locks" / f"{key}.lock"):
                 if not self.has(stage):
-                    self._commit(stage, compute())
+                    self.computing.append(stage)
+                    try:
+                        self._commit(stage, compute())
+                    finally:
+                        self.computing.pop()
         trained = self.load(stage)
         # The loop asks for a level's source and start; to read and check them again for each level would be waste.
         while len(self._recent) > 3:

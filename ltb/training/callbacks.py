@@ -76,7 +76,7 @@ class StartClock(pl.Callback):
         for config in trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 raise ValueError(
-                    "module: ReduceLROnPlateau depends on the history of a run, so it cannot start at a step; use a schedule of the step"
+                    "module: ReduceLROnPlateau depends on the history of a run; use a schedule of the step"
                 )
             passed = self.origin.step if config.interval == "step" else self.clock.epoch(self.origin.step)
             _advance(config.scheduler, passed // config.frequency)

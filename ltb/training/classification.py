@@ -96,7 +96,8 @@ class Classification(pl.LightningModule):
             self._count += count
 
     def _input(self, x: Tensor) -> Tensor:
-        return x.to(self.device, self.dtype if x.is_floating_point() else x.dtype)
+        kind: torch.dtype = next(self.network.parameters()).dtype if x.is_floating_point() else x.dtype
+        return x.to(self.device, kind)
 
     def _backward(self, x: Tensor, y: Tensor) -> Tensor:
         if self._accumulate == 1:

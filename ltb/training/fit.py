@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -43,7 +44,7 @@ class Training:
     metric, direction: the logged metric that counts, without its prefix, and whether ``max`` or ``min`` is better. The early-stop
                     step is the first minimum of val/loss, or the best of this metric where no val/loss is logged.
     trainer:        further arguments of the Trainer (accelerator, devices, precision …).
-    advance, told:  called with the iterations just done, and with each row of the history.
+    advance, told:  called with the iterations just done, and with each row of the history and the fit that it is of.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Training:
         trainer: Mapping[str, Any] | None = None,
         observers: Callable[[], Sequence[pl.Callback]] = tuple,
         advance: Callable[[int], None] | None = None,
-        told: Callable[[Mapping[str, float]], None] | None = None,
+        told: Callable[[Fit, Mapping[str, float]], None] | None = None,
     ) -> None:
         if direction not in DIRECTIONS:
             raise ValueError(f"metric.direction={direction!r}: max or min")
@@ -70,7 +71,7 @@ class Training:
         self.seed, self.metric, self.direction = seed, metric, direction
         self.evaluate_every = _every(self.clock, evaluate_every)
         self._module, self._observers = module, observers
-        self._trainer = {"accelerator": "cpu", "devices": 1} | dict(trainer or {})
+        self._trainer: dict[str, Any] = {"accelerator": "cpu", "devices": 1} | dict(trainer or {})
         self.advance, self.told = advance, told
         network = subject(self._build("init"))
         self.prunable = m.prunable(network, exclude, include)
@@ -84,7 +85,7 @@ class Training:
         if str(self._trainer.get("precision")) in ("64-true", "64"):
             module.double()  # before the Trainer does it, so that points have one type throughout
         if hasattr(module, "clock"):
-            module.clock = self.clock
+            setattr(module, "clock", self.clock)  # noqa: B010 - not declared by LightningModule
         return module
 
     def initial(self, purpose: str = "init") -> Weights:
@@ -113,7 +114,9 @@ class Training:
             return Trained(fit.masks, fit.origin, fit.origin)
         counter = Steps(fit.origin.step, self.advance)
         passed = Passing(passing, counter)
-        history = History(self.clock, counter, (self.metric, self.direction), self.told)
+        history = History(
+            self.clock, counter, (self.metric, self.direction), partial(self.told, fit) if self.told else None
+        )
         actors = [StartClock(fit.origin, self.clock, self.seed), HoldMasks(fit.masks)]
         with _quiet():
             trainer, loader = self._trainer_for(
@@ -140,6 +143,7 @@ class Training:
         start, stop = fit.origin.step, fit.stop
         every = self.evaluate_every if evaluate else stop
         loader: Chunks | Minibatches
+        limits: dict[str, Any]
         if getattr(module, "chunked", False):
             device = getattr(self.source, "device", torch.device("cpu"))
             sizes, between = cut(start, stop, every, CHUNK, marks)
@@ -165,8 +169,8 @@ class Training:
         )
         if isinstance(loader, Minibatches):
             # The Trainer counts epochs from the one that the clock starts in.
-            trainer.fit_loop.epoch_progress.current.processed = self.clock.epoch(start)
-            trainer.fit_loop.epoch_progress.current.completed = self.clock.epoch(start)
+            current: Any = trainer.fit_loop.epoch_progress.current
+            current.processed = current.completed = self.clock.epoch(start)
         return trainer, loader
 
     def _measure(self, trainer: pl.Trainer, module: pl.LightningModule, history: History, step: int) -> dict[str, Any]:

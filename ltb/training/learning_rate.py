@@ -10,17 +10,20 @@ from itertools import pairwise
 
 from ltb.core.step import Clock, Step
 
+NO_STEPS = Step(0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRateSchedule(ABC):
     """(step, clock) -> learning rate, for any step >= 0.
 
-    `base` > 0 is the rate after the warm-up, which rises linearly over `warmup`: base · (step + 1) / warmup. From T on (fine-tuning)
-    the rate stays what it was at T − 1, or is `after` where that is given: Han et al. 2015 retrain at a tenth of the rate.
+    `base` > 0 is the rate after the warm-up, which rises linearly over `warmup`: base · (step + 1) / warmup.
+    From T on (fine-tuning) the rate stays what it was at T − 1, or is `after` where that is given: Han et al. 2015 retrain
+    at a tenth of the rate.
     """
 
     base: float
-    warmup: Step = Step(0)
+    warmup: Step = NO_STEPS
     after: float | None = None
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ class Chunks:
 class Minibatches:
     """Minibatches one by one: a pass over it goes from where the fit stands to the end of that epoch, or to `stop`.
 
-    `position` tells the iteration that the fit is at. A Trainer may ask for an iterator and drop it, so passes are not counted here.
+    `position` tells the iteration that the fit is at: a Trainer may ask for an iterator and drop it, so passes are no measure.
     """
 
     def __init__(self, source: Source, seed: int, stop: int, position: Callable[[], int]) -> None:

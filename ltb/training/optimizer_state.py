@@ -11,7 +11,7 @@ from ltb.core.tensors import Weights
 
 def save(optimizer: Optimizer, network: nn.Module) -> dict[str, Tensor]:
     """A copy of every tensor of the state, on the CPU."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
     return {
         f"{names[parameter]}/{key}": value.detach().to("cpu", copy=True)
         for parameter, state in optimizer.state.items()

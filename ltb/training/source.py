@@ -34,8 +34,8 @@ class Source(Protocol):
 class DataModuleSource:
     """A LightningDataModule whose order and augmentation are made functions of (seed, step).
 
-    The generators of Python, numpy and torch are seeded when an epoch's iterator is made and before each minibatch is fetched. A run
-    that starts inside an epoch fetches and drops what lies before it.
+    The generators of Python, numpy and torch are seeded when an epoch's iterator is made and before each minibatch is
+    fetched. A run that starts inside an epoch fetches and drops what lies before it.
     Raises ValueError when the training dataloader has no length or is empty.
     """
 
@@ -55,7 +55,7 @@ class DataModuleSource:
 
     def stream(self, seed: int, start: int, stop: int) -> Iterator[Any]:
         while start < stop:
-            epoch, first = divmod(start, self.epoch_length)
+            epoch, _first = divmod(start, self.epoch_length)
             end = min(stop, (epoch + 1) * self.epoch_length)
             _seed_all(derive(seed, "order", epoch))
             batches = iter(self._datamodule.train_dataloader())

@@ -1,5 +1,6 @@
 """The loop, on a training that is a pure function: chains nest, rewinds copy, controls break one thing, stages are shared."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_every_recipe_keeps_exact_counts_dead_weights_dead_and_says_so(recipe, s
 @given(recipes, st.integers(0, 5))
 def test_chains_nest(recipe, seed):
     chain = [level.trained.masks for level in levels(Recipe(**{**vars(recipe), "control": None}), Toy(seed))]
-    for outer, inner in zip(chain, chain[1:], strict=False):
+    for outer, inner in itertools.pairwise(chain):
         assert m.nested(inner, outer)
 
 
@@ -117,7 +118,7 @@ def test_where_each_rewind_starts_and_stops_the_clock(rewind, trunk, start, stop
     assert [level.trained.origin.step for level in found] == start
     assert [level.trained.point.step for level in found] == stop
     if rewind.trained_source:
-        for before, level in zip(found, found[1:], strict=False):
+        for before, level in itertools.pairwise(found):
             kept = level.trained.masks["a"]
             assert torch.equal(level.trained.origin.weights["a"][kept], before.trained.point.weights["a"][kept])
             assert torch.equal(level.trained.origin.weights["bias"], before.trained.point.weights["bias"])

@@ -43,7 +43,7 @@ def test_same_bytes_twice_with_and_without_observers_in_any_chunks_and_in_two_pa
         seed,
         optimizer=name,
         evaluate_every="3it",
-        told=told.append,
+        told=lambda fit, row: told.append(row),
         advance=lambda n: None,
         observers=lambda: [pl.Callback()],
     )

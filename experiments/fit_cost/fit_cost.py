@@ -1,0 +1,98 @@
+"""What a step of `Training.fit` costs beside a hand-written loop with the same optimizer and masks.
+
+    python experiments/fit_cost/fit_cost.py --repeats 15
+
+LeNet-300-100 on random data of Fashion-MNIST's shape, one thread, batch 128. Both are timed alternately in one process, and
+the ratio is the median over the pairs, for on a shared machine only neighbours are comparable. Evaluation is left out of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from functools import partial
+
+import torch
+from torch.nn import functional
+
+import ltb
+from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.rewind import Fit, Point
+from ltb.data import Noise
+from ltb.models import MLP
+from ltb.training import Constant
+
+OPTIMIZERS = {
+    "adam": partial(torch.optim.Adam, lr=1.2e-3, fused=True),
+    "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True),
+}
+
+
+def hand_written(x, y, masks, weights, optimizer, steps, batch):
+    """Seconds of a plain tensor loop: a permutation an epoch, slices, gradients and weights masked by a multiplication."""
+    network = MLP(shape=(1, 28, 28), classes=10, widths=(300, 100))
+    tensors.load(network, weights)
+    named = dict(network.named_parameters())
+    held = [(named[name], mask.float()) for name, mask in masks.items()]
+    optimizer = optimizer(network.parameters())
+    began, step = time.perf_counter(), 0
+    while step < steps:
+        order = torch.randperm(len(x))
+        for ids in order.split(batch)[: min(len(x) // batch, steps - step)]:
+            optimizer.zero_grad()
+            functional.cross_entropy(network(x[ids]), y[ids]).backward()
+            for parameter, mask in held:
+                parameter.grad.mul_(mask)
+            optimizer.step()
+            with torch.no_grad():
+                for parameter, mask in held:
+                    parameter.mul_(mask)
+            step += 1
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the median cost of both and of their ratio, for each optimizer."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--repeats", type=int, default=15)
+    options.add_argument("--steps", type=int, default=400)
+    options.add_argument("--batch", type=int, default=128)
+    options.add_argument("--density", type=float, default=0.2)
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    data = Noise(
+        shape=(1, 28, 28), classes=10, batch_size=given.batch, val_size=1000, size=12000, test_size=1000, noise_seed=0
+    )
+    source = data.source()
+    x, y = (torch.cat(parts) for parts in zip(*source.evaluation("train"), strict=True))
+    for name, optimizer in OPTIMIZERS.items():
+
+        def module(optimizer=optimizer):
+            network = MLP(shape=(1, 28, 28), classes=10, widths=(300, 100))
+            return ltb.Classification(network, optimizer, Constant(base=1.2e-3))
+
+        training = ltb.Training(module, source, f"{given.steps}it")
+        weights = training.initial()
+        masks = {key: torch.rand(weights[key].shape) < given.density for key in training.prunable}
+        fit = Fit.of(masks, Point(m.apply(weights, masks), 0), given.steps)
+        pairs = []
+        for repeat in range(given.repeats + 1):
+            began = time.perf_counter()
+            training.fit(fit, evaluate=False)
+            ours = time.perf_counter() - began
+            theirs = hand_written(x, y, masks, fit.origin.weights, optimizer, given.steps, given.batch)
+            if repeat:  # the first pair warms up
+                pairs.append((ours, theirs))
+        ours, theirs = (1000 * statistics.median(times) / given.steps for times in zip(*pairs, strict=True))
+        ratios = sorted(one / other for one, other in pairs)
+        quarter = len(ratios) // 4
+        print(
+            f"{name}: fit {ours:.3f} ms a step, hand-written {theirs:.3f} ms; ratio {statistics.median(ratios):.3f} "
+            f"(quartiles {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}, n={len(ratios)})"
+        )
+
+
+if __name__ == "__main__":
+    main()
