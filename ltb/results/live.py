@@ -11,7 +11,7 @@ from ltb.results.wandb_mirror import WandbMirror
 
 
 class Live:
-    """Sends each row of a fit as it is measured, and what was not sent once its level is at hand. `shown`: the stage of each level."""
+    """Sends each row of a fit as it is measured, and the rest once its level is at hand. `shown`: the stage of each level."""
 
     def __init__(self, mirror: WandbMirror, shown: Sequence[Stage], store: Store) -> None:
         self._mirror, self._shown, self._store = mirror, shown, store

@@ -104,7 +104,7 @@ class Classification(pl.LightningModule):
             loss = functional.cross_entropy(self.network(x), y)
             loss.backward()
             return loss.detach()
-        total = torch.zeros((), device=x.device)
+        total = torch.zeros((), device=x.device, dtype=torch.float64)
         for part, labels in zip(x.chunk(self._accumulate), y.chunk(self._accumulate), strict=True):
             loss = functional.cross_entropy(self.network(part), labels, reduction="sum") / len(y)
             loss.backward()
