@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 Config = Mapping[str, Any]
+
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs what it raises as well
+
+LISTS = (list, tuple, Sequence)
+PLAIN: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    type(None): "null",
+}
 
 
 def build(config: Config, key: str, **given: Any) -> Any:
@@ -57,7 +70,7 @@ def _check_call(target: str, arguments: Mapping[str, Any], path: str, given: tup
         called = get_object(target)
         signature = inspect.signature(called)
         hints = typing.get_type_hints(called.__init__ if inspect.isclass(called) else called)
-    except InstantiationException as error:
+    except (InstantiationException, ImportError, AttributeError) as error:
         raise ValueError(f"{path}._target_={target}: {' '.join(str(error).split())}") from None
     except (ValueError, TypeError, NameError):
         return  # a callable that does not tell its arguments
@@ -83,12 +96,12 @@ def _check_type(value: Any, hint: Any, path: str) -> None:
         if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
         else (hint,)
     )
-    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
-    if not all(kind in plain for kind in allowed) or isinstance(value, Mapping):
+    allowed = tuple(list if typing.get_origin(kind) in LISTS else kind for kind in allowed)
+    if not all(kind in PLAIN for kind in allowed) or isinstance(value, Mapping):
         return
     fits = type(value) in allowed or (float in allowed and type(value) is int)
     if not fits:
-        raise ValueError(f"{path}={value!r}: {' or '.join(plain[kind] for kind in allowed)} is wanted")
+        raise ValueError(f"{path}={value!r}: {' or '.join(PLAIN[kind] for kind in allowed)} is wanted")
 
 
 def number(config: Config, key: str, kind: type, least: float) -> Any:

@@ -24,7 +24,8 @@ from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
 from ltb.results.matching import sparsest_matching
-from ltb.results.store import TICKET, TRAINED, Store
+from ltb.results.store import STAGE, TICKET, TRAINED, Store
+from ltb.results.wandb_mirror import MODES
 from ltb.training import Training
 
 Config = Mapping[str, Any]
@@ -51,6 +52,11 @@ class Run:
         metric = config["metric"]
         if not isinstance(metric["tolerance"], int | float) or metric["tolerance"] < 0:
             raise ValueError(f"metric.tolerance={metric['tolerance']!r}: a number, 0 or more")
+        for key, value in config["prunable"].items():
+            if not isinstance(value, list) and (key, value) != ("include", None):
+                raise ValueError(f"prunable.{key}={value!r}: a list of glob patterns of parameter names")
+        if config["logger"] and config["logger"]["mode"] not in MODES:
+            raise ValueError(f"logger.mode={config['logger']['mode']!r}: one of {', '.join(MODES)}")
         self.recipe = _recipe(config)
         trainer, device = _trainer(config["trainer"])
         dataset = build(config, "data")
@@ -76,7 +82,9 @@ class Run:
         settings = _settings(config, device, self.training.source.fingerprint)
         keys = Keys(settings)
         method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
-        what = digest([keys(stage) for stage in self.stages] + [self.recipe.schedule.targets])
+        # The same letters for every seed of one experiment: what is run, without the seed.
+        of_any_seed = Keys({**settings, "seed": None})
+        what = digest([[of_any_seed(stage) for stage in self.stages], self.recipe.schedule.targets])
         self.run_id = f"{method}-{names['task']}-s{self.seed}-{what[:6]}"
         runs = Path(config["runs"])
         self.folder = runs / self.run_id
@@ -89,6 +97,8 @@ class Run:
             self.run_id, store = self.folder.name, self.folder / "store"
         _writable(runs, "runs")
         _writable(store, "store.dir")
+        if missing(self.stages, lambda stage: (store / keys(stage) / STAGE).exists()):
+            self.training.rehearse()
         self.identity = {
             "run_id": self.run_id,
             "study": config["study"] or names["task"],

@@ -55,7 +55,7 @@ def job(config: DictConfig) -> None:
     except Exception as error:
         import traceback
 
-        told = _line(error) if isinstance(error, ValueError) else traceback.format_exc()
+        told = _line(error) if isinstance(error, ValueError) else traceback.format_exc().rstrip()
         _tell(f"{run.run_id} failed: {told}")
         raise Failed from error
 
@@ -102,7 +102,7 @@ def _hydra() -> None:
     JobReturn.return_value = property(return_value, JobReturn.return_value.fset)  # type: ignore[method-assign,attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
         _tell(_line(error))
         raise Refused from error
 

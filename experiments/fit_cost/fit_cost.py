@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch.nn import functional
 
 import ltb
-from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.rewind import Fit, Point
 from ltb.data import Noise
@@ -53,6 +53,46 @@ def hand_written(x, y, masks, weights, optimizer, steps, batch):
     return time.perf_counter() - began
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds a step of both (medians), and the ratio of each pair, sorted."""
+
+    fit: float
+    hand_written: float
+    ratios: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+def compare(optimizer, *, repeats: int, steps: int, batch: int, density: float) -> Cost:
+    """Time both alternately, `repeats` pairs after one that warms up."""
+    data = Noise(shape=(1, 28, 28), classes=10, batch_size=batch, val_size=1000, size=12000, test_size=1000)
+    source = data.source()
+    x, y = (torch.cat(parts) for parts in zip(*source.evaluation("train"), strict=True))
+
+    def module():
+        return ltb.Classification(
+            MLP(shape=(1, 28, 28), classes=10, widths=(300, 100)), optimizer, Constant(base=1.2e-3)
+        )
+
+    training = ltb.Training(module, source, f"{steps}it")
+    weights = training.initial()
+    masks = {key: torch.rand(weights[key].shape) < density for key in training.prunable}
+    fit = Fit.of(masks, Point(weights, 0), steps)
+    pairs = []
+    for repeat in range(repeats + 1):
+        began = time.perf_counter()
+        training.fit(fit, evaluate=False)
+        ours = time.perf_counter() - began
+        theirs = hand_written(x, y, masks, fit.origin.weights, optimizer, steps, batch)
+        if repeat:
+            pairs.append((ours, theirs))
+    ours, theirs = (1000 * statistics.median(times) / steps for times in zip(*pairs, strict=True))
+    return Cost(ours, theirs, tuple(sorted(one / other for one, other in pairs)))
+
+
 def main() -> None:
     """Print the median cost of both and of their ratio, for each optimizer."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -60,37 +100,13 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=400)
     options.add_argument("--batch", type=int, default=128)
     options.add_argument("--density", type=float, default=0.2)
-    given = options.parse_args()
     torch.set_num_threads(1)
-    data = Noise(
-        shape=(1, 28, 28), classes=10, batch_size=given.batch, val_size=1000, size=12000, test_size=1000, noise_seed=0
-    )
-    source = data.source()
-    x, y = (torch.cat(parts) for parts in zip(*source.evaluation("train"), strict=True))
     for name, optimizer in OPTIMIZERS.items():
-
-        def module(optimizer=optimizer):
-            network = MLP(shape=(1, 28, 28), classes=10, widths=(300, 100))
-            return ltb.Classification(network, optimizer, Constant(base=1.2e-3))
-
-        training = ltb.Training(module, source, f"{given.steps}it")
-        weights = training.initial()
-        masks = {key: torch.rand(weights[key].shape) < given.density for key in training.prunable}
-        fit = Fit.of(masks, Point(m.apply(weights, masks), 0), given.steps)
-        pairs = []
-        for repeat in range(given.repeats + 1):
-            began = time.perf_counter()
-            training.fit(fit, evaluate=False)
-            ours = time.perf_counter() - began
-            theirs = hand_written(x, y, masks, fit.origin.weights, optimizer, given.steps, given.batch)
-            if repeat:  # the first pair warms up
-                pairs.append((ours, theirs))
-        ours, theirs = (1000 * statistics.median(times) / given.steps for times in zip(*pairs, strict=True))
-        ratios = sorted(one / other for one, other in pairs)
-        quarter = len(ratios) // 4
+        cost = compare(optimizer, **vars(options.parse_args()))
+        quarter = len(cost.ratios) // 4
         print(
-            f"{name}: fit {ours:.3f} ms a step, hand-written {theirs:.3f} ms; ratio {statistics.median(ratios):.3f} "
-            f"(quartiles {ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}, n={len(ratios)})"
+            f"{name}: fit {cost.fit:.3f} ms a step, hand-written {cost.hand_written:.3f} ms; ratio {cost.ratio:.3f} "
+            f"(quartiles {cost.ratios[quarter]:.3f} to {cost.ratios[-1 - quarter]:.3f}, n={len(cost.ratios)})"
         )
 
 

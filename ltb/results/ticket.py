@@ -60,23 +60,22 @@ class Ticket:
         about = {
             "format": FORMAT,
             "kind": "ltb.ticket",
-            "step": str(self.origin.step),
-            "shapes": json.dumps({name: list(mask.shape) for name, mask in self.masks.items()}),
-            "provenance": json.dumps(dict(self.provenance), sort_keys=True),
+            "step": self.origin.step,
+            "shapes": {name: list(mask.shape) for name, mask in self.masks.items()},
+            "provenance": dict(self.provenance),
         }
-        save_file(contents, path, metadata=about)
+        _save(contents, path, about)
 
     @classmethod
     def load(cls, path: str | Path) -> Ticket:
         """Read a ticket. Raises Damaged (a ValueError) that names the file when it is no whole ticket of this format."""
         contents, about = read_tensors(path, "ltb.ticket")
         try:
-            shapes = json.loads(about["shapes"])
-            masks = {name: m.unpack(contents[f"mask/{name}"], shape) for name, shape in shapes.items()}
+            masks = {name: m.unpack(contents[f"mask/{name}"], shape) for name, shape in about["shapes"].items()}
             weights = _under("weight/", contents)
             m.check(masks, weights)
             origin = Point(weights, int(about["step"]), _under("optimizer/", contents) or None)
-            return cls(masks, origin, json.loads(about["provenance"]))
+            return cls(masks, origin, about["provenance"])
         except (KeyError, ValueError) as error:
             raise Damaged(f"{path} is damaged: {error}") from None
 
@@ -86,7 +85,7 @@ def save_point(point: Point, path: str | Path, *, optimizer: bool = False) -> No
     contents = {f"weight/{name}": tensor.contiguous() for name, tensor in point.weights.items()}
     if optimizer and point.optimizer:
         contents |= {f"optimizer/{name}": tensor.contiguous() for name, tensor in point.optimizer.items()}
-    save_file(contents, path, metadata={"format": FORMAT, "kind": "ltb.point", "step": str(point.step)})
+    _save(contents, path, {"format": FORMAT, "kind": "ltb.point", "step": point.step})
 
 
 def load_point(path: str | Path) -> Point:
@@ -95,11 +94,16 @@ def load_point(path: str | Path) -> Point:
     return Point(_under("weight/", contents), int(about["step"]), _under("optimizer/", contents) or None)
 
 
-def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file that ltb wrote. Raises Damaged, or FileNotFoundError, naming the file."""
+def _save(contents: Mapping[str, Tensor], path: str | Path, about: Mapping[str, Any]) -> None:
+    # One entry: safetensors writes several in an order that changes from call to call, and equal tickets are equal bytes.
+    save_file(dict(contents), path, metadata={"ltb": json.dumps(about)})
+
+
+def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and what is said about them of a safetensors file that ltb wrote. Raises Damaged, or FileNotFoundError, naming the file."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            about = file.metadata() or {}
+            about = json.loads((file.metadata() or {}).get("ltb", "{}"))
             contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise

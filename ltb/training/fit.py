@@ -19,7 +19,7 @@ from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.levels import Trained
 from ltb.core.masks import Masks
-from ltb.core.rewind import Fit
+from ltb.core.rewind import Fit, Point
 from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
@@ -29,6 +29,14 @@ from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, Source
 
 DIRECTIONS = ("max", "min")
+QUIET: Mapping[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,
+}
 CHUNK = 40  # minibatches; from here on Lightning's cost a step is lost in the noise, and a progress bar still moves
 
 
@@ -102,6 +110,22 @@ class Training:
         )
         return {name: tensors.copy(weights) for name, weights in found.items()}
 
+    def rehearse(self) -> None:
+        """A step of training and a minibatch of validation and of test, thrown away: so what cannot work fails before it costs.
+
+        Raises ValueError when the module does not log the metric that counts; an error in the module comes out as it is.
+        """
+        module = self._build("init")
+        start = StartClock(Point(tensors.weights_of(subject(module)), 0), self.clock, self.seed)
+        device = getattr(self.source, "device", torch.device("cpu"))
+        chunked = getattr(module, "chunked", False)
+        batches = Chunks(self.source, self.seed, 0, 1, [1], device) if chunked else self.source.stream(self.seed, 0, 1)
+        with _quiet():
+            trainer = pl.Trainer(fast_dev_run=1, callbacks=[start], **QUIET, **self._trainer)
+            with _interruptible():
+                trainer.fit(module, batches, self.source.evaluation("val"))
+            self._test(trainer, module)
+
     def fit(self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True) -> Trained:
         """Train `fit.origin` under `fit.masks` to `fit.stop`, and measure it there and at the early-stop step.
 
@@ -159,12 +183,7 @@ class Training:
             check_val_every_n_epoch=None,
             limit_val_batches=1.0 if evaluate else 0,
             callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
+            **QUIET,
             **self._trainer,
         )
         if isinstance(loader, Minibatches):
@@ -178,22 +197,24 @@ class Training:
             trainer.validate(module, self.source.evaluation("val"), verbose=False)
         last, best = history.rows[-1], history.best or history.rows[-1]
         metrics: dict[str, Any] = {name: value for name, value in last.items() if "/" in name}
-        test = self._test(trainer, module)
-        if f"test/{self.metric}" not in test:
-            raise ValueError(
-                f"metric.name={self.metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
-            )
-        metrics |= test
+        metrics |= self._test(trainer, module)
         metrics["early_stop_step"], metrics["early_stop_is_last"] = int(best["step"]), best is last
         if best is not last and history.best_weights is not None:
             tensors.load(subject(module), history.best_weights)
-            test = self._test(trainer, module)
-        metrics |= {f"{name}_at_early_stop": value for name, value in test.items()}
+            early = self._test(trainer, module)
+        else:
+            early = {name: value for name, value in metrics.items() if name.startswith("test/")}
+        metrics |= {f"{name}_at_early_stop": value for name, value in early.items()}
         return metrics
 
     def _test(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
         (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
-        return {name: plain(value) for name, value in logged.items() if name.startswith("test/")}
+        test = {name: plain(value) for name, value in logged.items() if name.startswith("test/")}
+        if f"test/{self.metric}" not in test:
+            raise ValueError(
+                f"metric.name={self.metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
+            )
+        return test
 
 
 def _clock(epoch_length: int, length: str | Step) -> Clock:
