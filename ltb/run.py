@@ -24,7 +24,8 @@ from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
 from ltb.results.matching import sparsest_matching
-from ltb.results.store import STAGE, TICKET, TRAINED, Store
+from ltb.results.store import Store
+from ltb.results.stored import TICKET, TRAINED
 from ltb.results.wandb_mirror import MODES
 from ltb.training import Training
 
@@ -97,8 +98,6 @@ class Run:
             self.run_id, store = self.folder.name, self.folder / "store"
         _writable(runs, "runs")
         _writable(store, "store.dir")
-        if missing(self.stages, lambda stage: (store / keys(stage) / STAGE).exists()):
-            self.training.rehearse()
         self.identity = {
             "run_id": self.run_id,
             "study": config["study"] or names["task"],
@@ -108,7 +107,16 @@ class Run:
             "data": names["data"],
             "seed": self.seed,
         }
-        self.store = Store(store, keys, self.identity)
+        self.store = Store(
+            store,
+            keys,
+            {name: self.identity[name] for name in ("task", "model", "data", "seed")},
+            run_id=self.run_id,
+            keep=config["store"]["keep"],
+            checkpoint_every=config["store"]["checkpoint_every"],
+        )
+        if missing(self.stages, self.store.has):
+            self.training.rehearse()
 
     def __call__(self) -> list[record.Row]:
         """Run what is not finished, and give back the ledger. Whatever ends it is in the run's status file and in W&B."""
@@ -149,7 +157,7 @@ class Run:
             for level in levels(self.recipe, self.training, self.store):
                 if live:
                     live.finished(level)
-                reused = self.store.made_by(level.stage) != self.run_id
+                reused = self.store.about(level.stage)["run_id"] != self.run_id
                 row = record.level_row(
                     level, self.identity, self.training.parameters, self.store.keys(level.stage), reused
                 )
@@ -191,13 +199,13 @@ class Run:
         if mirror is not None:
             mirror.figure(figure)
             if self.config["logger"]["artifacts"]:
-                mirror.artifact([self.folder / record.LEDGER, self.folder / "tickets"])
+                tickets = self.folder / "tickets"
+                mirror.artifact([self.folder / record.LEDGER, *([tickets] if tickets.exists() else [])])
 
     def _link(self, level: Level) -> None:
         """The level's files from the store, in the run folder: links to the same bytes, copies where links are not to be had."""
         for name, folder in ((TICKET, "tickets"), (TRAINED, "trained")):
             target = self.folder / folder / f"level-{level.index:02d}.safetensors"
-            target.parent.mkdir(exist_ok=True)
             self.store.link(level.stage, name, target)
 
     def _status(self, state: str, rows: list[record.Row], error: str | None = None) -> None:

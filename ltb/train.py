@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,8 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """Run the command line; ends with the exit codes above."""
-    # Own classes are found from where the command is typed, with the console script as with -m.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
+    sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -75,6 +75,8 @@ def main() -> None:
         if before == "1":
             raise
         code = 2 if isinstance(error, Refused) else 1
+    except BrokenPipeError:  # --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         _tell("interrupted; the same command goes on from the last finished level")
         code = 130
@@ -85,6 +87,15 @@ def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = before
     if code:
         sys.exit(code)
+
+
+def _config_dir(arguments: list[str]) -> str | None:
+    for argument, following in pairwise([*arguments, ""]):
+        if argument in ("--config-dir", "-cd"):
+            return os.path.abspath(following)
+        if argument.startswith("--config-dir="):
+            return os.path.abspath(argument.partition("=")[2])
+    return None
 
 
 def _hydra() -> None:
@@ -99,7 +110,7 @@ def _hydra() -> None:
         return self._return_value
 
     # Hydra's own writes a line on stderr before it raises a job's error; `job` has told that error already.
-    JobReturn.return_value = property(return_value, JobReturn.return_value.fset)  # type: ignore[method-assign,attr-defined]
+    JobReturn.return_value = property(return_value, JobReturn.return_value.fset)  # type: ignore
     try:
         hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option

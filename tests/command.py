@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ltb import train
 
@@ -98,5 +99,10 @@ def without(rows: list[dict[str, str]], *columns: str) -> list[dict[str, str]]:
 
 
 def blank_figures(patch: Callable[..., None]) -> None:
-    """Figures cost a second a command, and most tests are not about them."""
-    patch("ltb.results.curves.save", lambda rows, folder: [folder / "curves.png"])
+    """Figures cost a second a command, and most tests are not about them: a white point stands for each."""
+
+    def save(rows: object, folder: Path) -> list[Path]:
+        Image.new("RGB", (1, 1), "white").save(folder / "curves.png")
+        return [folder / "curves.png"]
+
+    patch("ltb.results.curves.save", save)

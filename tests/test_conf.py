@@ -64,8 +64,9 @@ def stand_in(task):
     data = composed(f"task={task}").data
     shape = [3, 32, 32] if data.shape[-1] > 32 else list(data.shape)
     return (
-        f"task={task}", "data=noise", f"data.shape={shape}", f"data.classes={data.classes}", "protocol.batch_size=4", "data.size=16",
-        "data.val_size=8", "data.test_size=8", "training.length=3it", "training.evaluate_every=3it", "protocol.rewind_step=1it",
+        f"task={task}", "data=noise", f"data.shape={shape}", f"data.classes={data.classes}", "protocol.batch_size=4",
+        "data.size=16", "data.val_size=8", "data.test_size=8", "training.length=3it",
+        "training.evaluate_every=3it", "protocol.rewind_step=1it",
         "schedule.levels=1", "logger=none", "progress=false",
     )  # fmt: skip
 
@@ -189,3 +190,15 @@ def test_a_run_draws_its_curve_and_prints_where_everything_is(command, monkeypat
     ]
     for word in ("level  0", "level  1", "density", "early-stop step", "sparsest level within 0.01 of dense"):
         assert word in result.err
+
+
+README = (CONF.parent / "README.md").read_text() if (CONF.parent / "README.md").exists() else ""
+COMMANDS = re.findall(r"^    (?:python -m ltb\.train|ltb-train) ([^#\n]*)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("typed", COMMANDS)
+def test_every_command_of_the_readme_is_composed(typed):
+    given = [one for one in shlex.split(typed) if one not in ("-m", "--help")]
+    if "--config-dir" not in given:
+        single = [one if re.search(r"=\[|=\{", one) else one.partition(",")[0] for one in given]
+        OmegaConf.to_container(composed(*single), resolve=True)

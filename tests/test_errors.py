@@ -212,6 +212,12 @@ def test_help_and_names_answer_without_torch(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_help_into_a_pipe_that_closes(tmp_path):
+    shell = f"set -o pipefail; {sys.executable} -c 'from ltb.train import main; main()' --help | head -1"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout[:4]) == (0, "", "ltb:")
+
+
 def test_help_names_every_group_and_option(command):
     result = command("--help")
     assert result.code == 0

@@ -80,6 +80,76 @@ class Trained:
     seconds: float = 0.0
     passed: Mapping[int, Point] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """For each prunable parameter how many weights are kept, and how many there are."""
+        return {name: (int(mask.sum()), mask.numel()) for name, mask in self.masks.items()}
+
+    @property
+    def start(self) -> int:
+        """The iteration that the fit began at."""
+        return self.origin.step
+
+    @property
+    def stop(self) -> int:
+        """The iteration that it ended at."""
+        return self.point.step
+
+
+class Result(Protocol):
+    """A trained stage as the loop reads it: a `Trained`, or one that a memory reads from elsewhere when it is asked for."""
+
+    @property
+    def masks(self) -> Masks: ...
+    @property
+    def origin(self) -> Point: ...
+    @property
+    def point(self) -> Point: ...
+    @property
+    def metrics(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """For each prunable parameter how many weights are kept, and how many there are."""
+
+    @property
+    def start(self) -> int:
+        """The iteration that the fit began at."""
+
+    @property
+    def stop(self) -> int:
+        """The iteration that it ended at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A fit under way, at one of its evaluations: enough to go on from there to the same bytes.
+
+    `best_step` is the step of the history's row that is best so far, and `best_weights` are those of that step.
+    """
+
+    point: Point
+    history: Sequence[Mapping[str, float]]
+    best_step: int
+    best_weights: Weights
+    passed: Mapping[int, Point] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Checkpoints(Protocol):
+    """Where the progress of one fit is kept until it is finished."""
+
+    def load(self) -> Progress | None:
+        """The progress that was kept last, if any."""
+        ...
+
+    def offer(self, progress: Callable[[], Progress]) -> None:
+        """Keep the progress if it is time to: it is made only then."""
+        ...
+
 
 class Training(Protocol):
     """The one place where anything is trained, as the loop sees it: one task and one seed."""
@@ -92,8 +162,13 @@ class Training(Protocol):
         """The network's initialisation, a function of (seed, purpose)."""
         ...
 
-    def fit(self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True) -> Trained:
-        """Train `fit.origin` under `fit.masks` to `fit.stop`; keep the points passed at `passing`; `evaluate` at the end."""
+    def fit(
+        self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True, checkpoints: Checkpoints | None = None
+    ) -> Trained:
+        """Train `fit.origin` under `fit.masks` to `fit.stop`; keep the points passed at `passing`; `evaluate` at the end.
+
+        With `checkpoints` it goes on from the progress that was kept.
+        """
         ...
 
     def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
@@ -101,7 +176,7 @@ class Training(Protocol):
         ...
 
 
-Compute = Callable[[], Trained]
+Compute = Callable[[Checkpoints | None], Trained]
 
 
 class Memory(Protocol):
@@ -110,7 +185,7 @@ class Memory(Protocol):
     The initialisation (``Start(0)``) is not asked for: it is as quick to make as to read.
     """
 
-    def once(self, stage: Stage, compute: Compute) -> Trained: ...
+    def once(self, stage: Stage, compute: Compute) -> Result: ...
 
 
 class Recent:
@@ -119,9 +194,9 @@ class Recent:
     def __init__(self) -> None:
         self._kept: dict[Stage, Trained] = {}
 
-    def once(self, stage: Stage, compute: Compute) -> Trained:
+    def once(self, stage: Stage, compute: Compute) -> Result:
         if stage not in self._kept:
-            trained = compute()
+            trained = compute(None)
             if isinstance(stage, Sparse):
                 self._kept = {k: v for k, v in self._kept.items() if not isinstance(k, Sparse) or k == stage.source}
             self._kept[stage] = trained
@@ -185,23 +260,24 @@ class Loop:
     memory: Memory
     passing: tuple[Start, ...] = ()
 
-    def result(self, stage: Stage) -> Trained:
+    def result(self, stage: Stage) -> Result:
         """The stage, from memory or computed, its parents first."""
         if isinstance(stage, Start) and stage.step == 0:
-            return self._compute(stage)
-        return self.memory.once(stage, lambda: self._compute(stage))
+            return self._compute(stage, None)
+        return self.memory.once(stage, lambda checkpoints: self._compute(stage, checkpoints))
 
-    def _compute(self, stage: Stage) -> Trained:
+    def _compute(self, stage: Stage, checkpoints: Checkpoints | None) -> Trained:
         if isinstance(stage, Sparse):
-            return self.training.fit(self.ticket(stage))
+            return self.training.fit(self.ticket(stage), checkpoints=checkpoints)
         weights = self.training.initial()
         dense = Fit.of(m.ones(weights, self.training.prunable), Point(weights, 0), self.training.clock.length)
         if isinstance(stage, Start):
             return self.training.fit(replace(dense, stop=stage.step), evaluate=False)
-        trained = self.training.fit(dense, passing=[start.step for start in self.passing])
+        passing = [start.step for start in self.passing]
+        trained = self.training.fit(dense, passing=passing, checkpoints=checkpoints)
         for start in self.passing:
             passed = Trained(dense.masks, dense.origin, trained.passed[start.step])
-            self.memory.once(start, lambda passed=passed: passed)  # type: ignore[misc]
+            self.memory.once(start, lambda _, passed=passed: passed)  # type: ignore[misc]
         return trained
 
     def ticket(self, stage: Sparse) -> Fit:
@@ -227,17 +303,32 @@ class Level:
     index: int
     target: float
     stage: Stage
-    trained: Trained
+    trained: Result
+
+    @property
+    def remaining(self) -> int:
+        """How many of the prunable weights are kept."""
+        return sum(kept for kept, _ in self.trained.counts.values())
+
+    @property
+    def prunable(self) -> int:
+        """How many weights are prunable."""
+        return sum(total for _, total in self.trained.counts.values())
 
     @property
     def sparsity(self) -> float:
         """Fraction of the prunable weights removed."""
-        return m.sparsity(self.trained.masks)
+        return (self.prunable - self.remaining) / self.prunable
 
     @property
     def density(self) -> float:
         """Fraction of the prunable weights kept."""
-        return m.density(self.trained.masks)
+        return self.remaining / self.prunable
+
+    @property
+    def collapsed(self) -> tuple[str, ...]:
+        """Layers in which nothing is left: no signal passes them."""
+        return tuple(name for name, (kept, _) in self.trained.counts.items() if not kept)
 
     @property
     def metrics(self) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ class Live:
 
     def finished(self, level: Level) -> None:
         """The level is finished: the rows of it that were not sent follow."""
-        self._send(level.trained.origin.step, level.trained.history[self._sent :])
+        self._send(level.trained.start, level.trained.history[self._sent :])
         self._level, self._sent = level.index + 1, 0
 
     def _send(self, start: int, rows: Sequence[Mapping[str, float]]) -> None:

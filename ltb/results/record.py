@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltb.core import masks as m
 from ltb.core.levels import Level, Sparse
 from ltb.results.schema import COLUMNS, CONFIG, HISTORY, LEDGER, STATUS
 
@@ -51,12 +50,12 @@ def level_row(level: Level, identity: Mapping[str, Any], parameters: int, stage:
         "target_sparsity": level.target,
         "sparsity": level.sparsity,
         "density": level.density,
-        "remaining": m.remaining(trained.masks),
-        "prunable": m.total(trained.masks),
+        "remaining": level.remaining,
+        "prunable": level.prunable,
         "parameters": parameters,
-        "start_step": trained.origin.step,
-        "end_step": trained.point.step,
-        "collapsed_layers": ";".join(m.collapsed(trained.masks)),
+        "start_step": trained.start,
+        "end_step": trained.stop,
+        "collapsed_layers": ";".join(level.collapsed),
         "seconds": round(trained.seconds, 3),
         "reused": reused,
         "stage": stage,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -54,17 +53,12 @@ class Ticket:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; masks take one bit a weight."""
-        contents = {f"weight/{name}": tensor.contiguous() for name, tensor in self.origin.weights.items()}
-        contents |= {f"optimizer/{name}": tensor.contiguous() for name, tensor in (self.origin.optimizer or {}).items()}
+        contents = {f"weight/{name}": tensor for name, tensor in self.origin.weights.items()}
+        contents |= {f"optimizer/{name}": tensor for name, tensor in (self.origin.optimizer or {}).items()}
         contents |= {f"mask/{name}": m.pack(mask) for name, mask in self.masks.items()}
-        about = {
-            "format": FORMAT,
-            "kind": "ltb.ticket",
-            "step": self.origin.step,
-            "shapes": {name: list(mask.shape) for name, mask in self.masks.items()},
-            "provenance": dict(self.provenance),
-        }
-        _save(contents, path, about)
+        shapes = {name: list(mask.shape) for name, mask in self.masks.items()}
+        about = {"step": self.origin.step, "shapes": shapes, "provenance": dict(self.provenance)}
+        write_tensors(path, "ltb.ticket", contents, about)
 
     @classmethod
     def load(cls, path: str | Path) -> Ticket:
@@ -72,9 +66,9 @@ class Ticket:
         contents, about = read_tensors(path, "ltb.ticket")
         try:
             masks = {name: m.unpack(contents[f"mask/{name}"], shape) for name, shape in about["shapes"].items()}
-            weights = _under("weight/", contents)
+            weights = under("weight/", contents)
             m.check(masks, weights)
-            origin = Point(weights, int(about["step"]), _under("optimizer/", contents) or None)
+            origin = Point(weights, int(about["step"]), under("optimizer/", contents) or None)
             return cls(masks, origin, about["provenance"])
         except (KeyError, ValueError) as error:
             raise Damaged(f"{path} is damaged: {error}") from None
@@ -82,25 +76,28 @@ class Ticket:
 
 def save_point(point: Point, path: str | Path, *, optimizer: bool = False) -> None:
     """Write a point; its optimizer state only where asked."""
-    contents = {f"weight/{name}": tensor.contiguous() for name, tensor in point.weights.items()}
+    contents = {f"weight/{name}": tensor for name, tensor in point.weights.items()}
     if optimizer and point.optimizer:
-        contents |= {f"optimizer/{name}": tensor.contiguous() for name, tensor in point.optimizer.items()}
-    _save(contents, path, {"format": FORMAT, "kind": "ltb.point", "step": point.step})
+        contents |= {f"optimizer/{name}": tensor for name, tensor in point.optimizer.items()}
+    write_tensors(path, "ltb.point", contents, {"step": point.step})
 
 
 def load_point(path: str | Path) -> Point:
     """Read a point. Raises Damaged that names the file when it is no whole one of this format."""
     contents, about = read_tensors(path, "ltb.point")
-    return Point(_under("weight/", contents), int(about["step"]), _under("optimizer/", contents) or None)
+    return Point(under("weight/", contents), int(about["step"]), under("optimizer/", contents) or None)
 
 
-def _save(contents: Mapping[str, Tensor], path: str | Path, about: Mapping[str, Any]) -> None:
-    # One entry: safetensors writes several in an order that changes from call to call, and equal tickets are equal bytes.
-    save_file(dict(contents), path, metadata={"ltb": json.dumps(about)})
+def write_tensors(path: str | Path, kind: str, contents: Weights, about: Mapping[str, Any]) -> None:
+    """Write tensors and plain data as one safetensors file; the same contents give the same bytes."""
+    # In one entry: safetensors writes several in an order that changes from call to call. Not sorted: the order of the
+    # masks is the network's, and it decides between equal scores.
+    told = json.dumps({"format": FORMAT, "kind": kind, **about})
+    save_file({name: tensor.contiguous() for name, tensor in contents.items()}, path, metadata={"ltb": told})
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and what is said about them of a safetensors file that ltb wrote. Raises Damaged, or FileNotFoundError, naming the file."""
+    """A file's tensors and what is said about them. Raises Damaged, or FileNotFoundError, naming the file."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             about = json.loads((file.metadata() or {}).get("ltb", "{}"))
@@ -116,5 +113,6 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     return contents, about
 
 
-def _under(prefix: str, contents: Weights) -> dict[str, torch.Tensor]:
+def under(prefix: str, contents: Weights) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in contents.items() if name.startswith(prefix)}

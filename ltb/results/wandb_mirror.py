@@ -91,7 +91,7 @@ class WandbMirror:
             self._mode = resolve_mode(mode)
             self._run = self._start(
                 id=run_id,
-                dir=str(folder),
+                dir=str(Path(folder).absolute()),  # its process may have been started in another folder
                 project=project,
                 entity=entity,
                 group=group,

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from ltb.core import tensors
 from ltb.core.hold import Hold
+from ltb.core.levels import Checkpoints, Progress
 from ltb.core.masks import Masks
 from ltb.core.rewind import Point
 from ltb.core.seeds import derive
 from ltb.core.step import Clock
+from ltb.core.tensors import Weights
 from ltb.training import optimizer_state
 from ltb.training.random_state import seed_generators
 
@@ -128,9 +130,9 @@ class Steps(pl.Callback):
 class Passing(pl.Callback):
     """Copies the point at each of `steps`, when the fit passes it; a chunk never straddles one of them."""
 
-    def __init__(self, steps: Sequence[int], counter: Steps) -> None:
+    def __init__(self, steps: Sequence[int], counter: Steps, passed: Mapping[int, Point]) -> None:
         self._wanted, self._counter = set(steps), counter
-        self.points: dict[int, Point] = {}
+        self.points: dict[int, Point] = dict(passed)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -153,13 +155,18 @@ class History(pl.Callback):
         counter: Steps,
         judge: tuple[str, str],
         told: Callable[[Mapping[str, float]], None] | None = None,
+        done: Progress | None = None,
     ) -> None:
         self._clock, self._counter, self._told = clock, counter, told
         self._judge = judge
-        self._since = time.perf_counter()
-        self.rows: list[dict[str, float]] = []
-        self.best: dict[str, float] | None = None
-        self.best_weights: dict[str, Tensor] | None = None
+        self._since = time.perf_counter() - (done.seconds if done else 0)
+        self.rows: list[dict[str, float]] = [dict(row) for row in done.history] if done else []
+        self.best = next((row for row in self.rows if done and row["step"] == done.best_step), None)
+        self.best_weights: Weights | None = done.best_weights if done else None
+
+    def seconds(self) -> float:
+        """How long the fit has taken, all its parts together."""
+        return time.perf_counter() - self._since
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
@@ -172,7 +179,7 @@ class History(pl.Callback):
         elif "train/loss" in logged:
             row["train/loss"] = logged["train/loss"]
         row |= {name: value for name, value in logged.items() if name.startswith("val/")}
-        row["seconds"] = time.perf_counter() - self._since
+        row["seconds"] = self.seconds()
         self.rows.append(row)
         if self.best is None or self._better(row, self.best):
             self.best, self.best_weights = row, tensors.weights_of(subject(pl_module))
@@ -185,6 +192,29 @@ class History(pl.Callback):
         if value is None or before is None or math.isnan(value):
             return False
         return math.isnan(before) or (value < before if direction == "min" else value > before)
+
+
+class Checkpoint(pl.Callback):
+    """Offers the progress of a fit after each evaluation but the last; goes behind `History`."""
+
+    def __init__(self, checkpoints: Checkpoints, counter: Steps, passed: Passing, history: History) -> None:
+        self._checkpoints, self._counter, self._passed, self._history = checkpoints, counter, passed, history
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        history = self._history
+        if trainer.state.fn != "fit" or history.best is None or history.best_weights is None:
+            return
+        best, weights = int(history.best["step"]), history.best_weights
+        self._checkpoints.offer(
+            lambda: Progress(
+                point_of(trainer, pl_module, self._counter.step),
+                history.rows,
+                best,
+                weights,
+                self._passed.points,
+                history.seconds(),
+            )
+        )
 
 
 def plain(value: Any) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,13 @@ import torch
 
 from ltb.core import masks as m
 from ltb.core import tensors
-from ltb.core.levels import Trained
+from ltb.core.levels import Checkpoints, Trained
 from ltb.core.masks import Masks
 from ltb.core.rewind import Fit, Point
 from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
-from ltb.training.callbacks import History, HoldMasks, Passing, StartClock, Steps, plain, point_of, subject
+from ltb.training.callbacks import Checkpoint, History, HoldMasks, Passing, StartClock, Steps, plain, point_of, subject
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, Source
@@ -126,25 +126,37 @@ class Training:
                 trainer.fit(module, batches, self.source.evaluation("val"))
             self._test(trainer, module)
 
-    def fit(self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True) -> Trained:
+    def fit(
+        self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True, checkpoints: Checkpoints | None = None
+    ) -> Trained:
         """Train `fit.origin` under `fit.masks` to `fit.stop`, and measure it there and at the early-stop step.
 
-        Points passed at the iterations `passing` are kept. Without `evaluate` nothing is measured.
+        Points passed at the iterations `passing` are kept. Without `evaluate` nothing is measured. With `checkpoints` the
+        fit goes on from the progress that was kept: a training in two parts is the same training, for the clock says so.
         """
-        began = time.perf_counter()
-        module = self._build("init")
-        tensors.load(subject(module), m.apply(fit.origin.weights, fit.masks))
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
-        counter = Steps(fit.origin.step, self.advance)
-        passed = Passing(passing, counter)
-        history = History(
-            self.clock, counter, (self.metric, self.direction), partial(self.told, fit) if self.told else None
-        )
-        actors = [StartClock(fit.origin, self.clock, self.seed), HoldMasks(fit.masks)]
+        done = checkpoints.load() if checkpoints else None
+        begin = done.point if done else fit.origin
+        module = self._build("init")
+        tensors.load(subject(module), m.apply(begin.weights, fit.masks))
+        counter = Steps(begin.step, self.advance)
+        if self.advance is not None and begin is not fit.origin:
+            self.advance(begin.step - fit.origin.step)
+        passed = Passing(passing, counter, done.passed if done else {})
+        told = partial(self.told, fit) if self.told else None
+        history = History(self.clock, counter, (self.metric, self.direction), told, done)
+        observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
+        if checkpoints is not None:
+            observers.append(Checkpoint(checkpoints, counter, passed, history))
         with _quiet():
             trainer, loader = self._trainer_for(
-                module, fit, passing, evaluate, counter, [*actors, counter, passed, history, *self._observers()]
+                module,
+                replace(fit, origin=begin),
+                passing,
+                evaluate,
+                counter,
+                [StartClock(begin, self.clock, self.seed), HoldMasks(fit.masks), *observers],
             )
             with _interruptible():
                 trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
@@ -152,8 +164,7 @@ class Training:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
             point = point_of(trainer, module, counter.step)
             metrics = self._measure(trainer, module, history, counter.step) if evaluate else {}
-        seconds = time.perf_counter() - began
-        return Trained(fit.masks, fit.origin, point, metrics, history.rows, seconds, passed.points)
+        return Trained(fit.masks, fit.origin, point, metrics, history.rows, history.seconds(), passed.points)
 
     def _trainer_for(
         self,

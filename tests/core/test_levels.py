@@ -190,9 +190,9 @@ class Counting(Recent):
         self.computed = []
 
     def once(self, stage, compute):
-        def counted():
+        def counted(checkpoints):
             self.computed.append(stage)
-            return compute()
+            return compute(checkpoints)
 
         return super().once(stage, counted)
 

@@ -28,7 +28,7 @@ class Toy:
             "running_mean": torch.zeros(3),
         }
 
-    def fit(self, fit, *, passing=(), evaluate=True):
+    def fit(self, fit, *, passing=(), evaluate=True, checkpoints=None):
         self.fits.append(fit)
         weights, passed = {name: w.clone() for name, w in fit.origin.weights.items()}, {}
         for step in range(fit.origin.step, fit.stop):

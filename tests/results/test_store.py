@@ -22,7 +22,7 @@ RECIPE = Recipe(schedule=Geometric(0.3, 3), trunk="4it")
 
 def run(folder, recipe=RECIPE, toy=None, settings=None):
     toy = toy or Toy()
-    store = Store(folder, Keys(settings or {"seed": toy.seed}), {"run_id": "r"})
+    store = Store(folder, Keys(settings or {"seed": toy.seed}), run_id="r")
     return store, toy, list(levels(recipe, toy, store))
 
 
@@ -90,8 +90,12 @@ def test_a_damaged_file_is_named_never_used_and_never_deleted(tmp_path, name, ho
         "missing": None,
     }[how]
     path.unlink() if damaged is None else path.write_bytes(damaged)
+    from_it = Recipe(schedule=Geometric(0.5, 1))  # a new level that grows from the damaged stage
     with pytest.raises(Damaged, match=name if (name, how) != (STAGE, "missing") else "without its stage.json"):
-        run(tmp_path)
+        run(tmp_path, from_it)
+    if name != STAGE:
+        with pytest.raises(Damaged, match=name):
+            store.link(Dense(), name, tmp_path / "linked")
     assert damaged is None or path.read_bytes() == damaged
 
 
@@ -139,10 +143,46 @@ def test_links_put_the_same_bytes_into_a_run_folder(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["level-00.safetensors", "store"]
 
 
+@pytest.mark.parametrize("keep", ["tickets", "ledger"])
+def test_what_is_not_kept_is_computed_again_to_the_same_bytes(tmp_path, keep):
+    _, _, expected = run(tmp_path / "all")
+    store = Store(tmp_path / keep, Keys({"seed": 0}), keep=keep)
+    first = [level.trained.metrics for level in levels(RECIPE, Toy(), store)]
+    stage = stages(RECIPE, Toy().clock)[2]
+    assert sorted(path.name for path in store.path(stage).iterdir()) == [
+        "stage.json",
+        *["ticket.safetensors"] * (keep == "tickets"),
+    ]
+    toy = Toy()
+    again = Store(tmp_path / keep, Keys({"seed": 0}), keep=keep)
+    found = list(levels(RECIPE, toy, again))
+    assert [level.trained.metrics for level in found] == first
+    assert [level.density for level in found] == [level.density for level in expected]
+    assert trained(toy) == []
+    assert tensors.digest(found[3].trained.point.weights) == tensors.digest(expected[3].trained.point.weights)
+    assert trained(toy)[-1] == (4, 20)
+    assert not list((tmp_path / keep).glob(".again-*"))
+
+
+def test_computing_again_to_other_bytes_is_said_not_used(tmp_path):
+    store = Store(tmp_path, Keys({"seed": 0}), keep="ledger")
+    list(levels(RECIPE, Toy(), store))
+
+    class Drifted(Toy):
+        def initial(self, purpose="init"):
+            return {name: weight + 1 for name, weight in super().initial(purpose).items()}
+
+    *_, last = levels(RECIPE, Drifted(), Store(tmp_path, Keys({"seed": 0}), keep="ledger"))
+    with pytest.raises(Damaged, match="computing it again gave other bytes"):
+        _ = last.trained.point
+
+
 def test_an_unwritable_store_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"store.dir=.*file"):
-        Store(tmp_path / "file", Keys({}))
+        run(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"store.keep='some': one of all, tickets, ledger"):
+        Store(tmp_path, Keys({}), keep="some")
 
 
 def test_masks_in_the_store_take_one_bit_a_weight(tmp_path):

@@ -14,6 +14,19 @@ def ticket(net):
     return Ticket(masks, Point(weights, 500, {"0.weight/exp_avg": torch.ones(4, 3)}), {"run_id": "r", "seed": 0})
 
 
+def test_masks_keep_the_networks_order_and_equal_tickets_are_equal_bytes(tmp_path):
+    masks = {name: torch.ones(2, dtype=torch.bool) for name in ("z", "b", "a")}
+    one = Ticket(masks, Point({name: torch.zeros(2) for name in masks}, 0), {"run_id": "r"})
+    one.save(tmp_path / "t.safetensors")
+    # Ties between layers fall in this order.
+    assert list(Ticket.load(tmp_path / "t.safetensors").masks) == ["z", "b", "a"]
+    written = set()
+    for _ in range(10):
+        one.save(tmp_path / "t.safetensors")
+        written.add((tmp_path / "t.safetensors").read_bytes())
+    assert len(written) == 1
+
+
 def network():
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 

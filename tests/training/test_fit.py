@@ -14,11 +14,13 @@ from torch.nn import functional
 
 from ltb.core import masks as m
 from ltb.core import tensors
+from ltb.core.errors import Damaged
 from ltb.core.levels import levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import Fit, LearningRate, Point, ToStart
 from ltb.core.schedules import Geometric
 from ltb.core.seeds import derive
+from ltb.results.checkpoint import CheckpointFile
 from ltb.training import Constant, Cosine, Milestones, Training
 from ltb.training import fit as fit_module
 from tests.training.small import OPTIMIZERS, Numbers, Regression, network, source, training
@@ -58,6 +60,56 @@ def test_same_bytes_twice_with_and_without_observers_in_any_chunks_and_in_two_pa
     assert tensors.digest(observed.passed[k].weights) == tensors.digest(first.point.weights)
     second = one.fit(dense(one, k, weights=first.point.weights, optimizer=first.point.optimizer))
     assert digest(second) == digest(whole)
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+class Kept:
+    """Checkpoints that die after `left` of them were kept in a file."""
+
+    def __init__(self, path, left):
+        self.file, self.left = CheckpointFile(path, 0), left
+
+    def load(self):
+        return self.file.load()
+
+    def offer(self, progress):
+        self.file.offer(progress)
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_fit_that_is_killed_at_any_evaluation_goes_on_to_the_same_bytes(tmp_path, name):
+    one = training(2, optimizer=name, evaluate_every="3it")
+    whole = one.fit(dense(one), passing=[4, 11])
+    for left in (1, 3, 7):
+        path, done = tmp_path / f"{left}.safetensors", []
+        with pytest.raises(Killed):
+            one.fit(dense(one), passing=[4, 11], checkpoints=Kept(path, left))
+        one.advance = done.append
+        rest = one.fit(dense(one), passing=[4, 11], checkpoints=Kept(path, -1))
+        one.advance = None
+        assert digest(rest) == digest(whole)
+        assert sum(done) == 25
+        assert rest.metrics == whole.metrics
+        assert rest.origin.step == 0
+        assert [{**row, "seconds": 0} for row in rest.history] == [{**row, "seconds": 0} for row in whole.history]
+        for step in (4, 11):
+            assert tensors.digest(rest.passed[step].weights) == tensors.digest(whole.passed[step].weights)
+            assert tensors.digest(rest.passed[step].optimizer) == tensors.digest(whole.passed[step].optimizer)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    one, path = training(), tmp_path / "p.safetensors"
+    with pytest.raises(Killed):
+        one.fit(dense(one), checkpoints=Kept(path, 2))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(Damaged, match=r"p.safetensors is damaged"):
+        one.fit(dense(one), checkpoints=Kept(path, -1))
 
 
 def test_passing_points_do_not_alias_the_live_weights():

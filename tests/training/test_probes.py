@@ -20,5 +20,5 @@ def test_the_gradient_is_that_of_the_mean_loss_at_the_masked_weights_over_the_fi
     for name, parameter in net.named_parameters():
         assert torch.allclose(found[name], parameter.grad, atol=1e-6)
     assert torch.count_nonzero(found["0.weight"][~masks["0.weight"]])
-    with pytest.raises(ValueError, match="criterion.probe.batches=0"):
+    with pytest.raises(ValueError, match=r"criterion.probe.batches=0"):
         Gradient(batches=0)
