@@ -24,8 +24,8 @@ from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
 from ltb.results.matching import sparsest_matching
+from ltb.results.stage_files import TICKET, TRAINED
 from ltb.results.store import Store
-from ltb.results.stored import TICKET, TRAINED
 from ltb.results.wandb_mirror import MODES
 from ltb.training import Training
 
@@ -47,7 +47,7 @@ class Run:
         self.config = config
         self.seed = number(config, "seed", int, 0)
         torch.set_num_threads(number(config, "threads", int, 1))
-        for key in ("fresh", "progress"):
+        for key in ("fresh", "progress", "plan"):
             if not isinstance(config[key], bool):
                 raise ValueError(f"{key}={config[key]!r}: true or false")
         metric = config["metric"]
@@ -115,7 +115,7 @@ class Run:
             keep=config["store"]["keep"],
             checkpoint_every=config["store"]["checkpoint_every"],
         )
-        if missing(self.stages, self.store.has):
+        if not config["plan"] and missing(self.stages, self.store.has):
             self.training.rehearse()
 
     def __call__(self) -> list[record.Row]:

@@ -33,6 +33,7 @@ def conf() -> str:
 def job(config: DictConfig) -> None:
     """One run."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -48,6 +49,15 @@ def job(config: DictConfig) -> None:
     except (ValueError, OmegaConfBaseException) as error:
         _tell(_line(error))
         raise Refused from error
+    if config.plan:
+        from ltb import plan
+
+        plan.show(run.run_id, run.stages, run.store, run.training.clock)
+        return
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        from ltb import sweep
+
+        sweep.add(Path(HydraConfig.get().sweep.dir), run.folder)
     try:
         run()
     except Unavailable as error:
@@ -81,6 +91,10 @@ def main() -> None:
         _tell("interrupted; the same command goes on from the last finished level")
         code = 130
     finally:
+        if "ltb.sweep" in sys.modules:
+            from ltb import sweep
+
+            sweep.report()
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:

@@ -1,5 +1,6 @@
 """Every file of conf/ in a whole command, found by looking into the folder, so that none can rot."""
 
+import math
 import re
 import shlex
 import shutil
@@ -42,7 +43,32 @@ def test_an_experiment_is_a_short_diff_headed_by_its_command_and_its_paper(name)
     assert re.search(r"\b(19|20)\d\d\b", paper) or "baseline" in paper
 
 
-@pytest.mark.parametrize("name", names("experiment"))
+def is_sweep(name):
+    return "MULTIRUN" in (CONF / "experiment" / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in names("experiment") if is_sweep(name)])
+def test_every_experiment_that_is_a_sweep_runs_each_of_its_jobs(command, name):
+    given = shlex.split(comments(CONF / "experiment" / f"{name}.yaml")[0])[3:]
+    params = OmegaConf.load(CONF / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    jobs = math.prod(len(str(values).split(",")) for key, values in params.items() if key != "seed")
+    result = command(*given, *TINY, "hydra.sweeper.params.seed=3")
+    assert (result.code, result.err) == (0, "")
+    assert [status(folder)["state"] for folder in folders(command.runs)] == ["complete"] * jobs
+    assert {ledger(folder)[0]["seed"] for folder in folders(command.runs)} == {"3"}
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_runs_and_its_experiment_is_the_same(command, name):
+    levels = ["schedule.levels=0"] if name == "dense" else []
+    folder = command.done(f"method={name}", *TINY, *levels)
+    rows = ledger(folder)
+    assert [row["level"] for row in rows] == (["0"] if levels else ["0", "1", "2"])
+    if name in names("experiment"):
+        assert command.done(f"+experiment={name}", *TINY, *levels) == folder
+
+
+@pytest.mark.parametrize("name", [name for name in names("experiment") if not is_sweep(name)])
 def test_every_experiment_runs_by_its_own_command(command, name):
     given = shlex.split(comments(CONF / "experiment" / f"{name}.yaml")[0])[3:]
     short = {"trunk": "trunk=3it", "rewind.length": "rewind.length=4it", "lr.after": "lr.after=1e-4"}
@@ -123,7 +149,15 @@ def test_any_task_takes_other_data_and_another_model(task):
 # Every other option, each once or more
 
 TRIED = ("allocation", "control", "criterion", "lr", "optimizer", "rewind", "schedule", "trainer")
-ELSEWHERE = {"experiment", "task", "model", "data", "module", "logger"}  # above, and in test_plugin and test_wandb
+ELSEWHERE = {
+    "experiment",
+    "method",
+    "task",
+    "model",
+    "data",
+    "module",
+    "logger",
+}  # above, and in test_plugin and test_wandb
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

@@ -77,7 +77,7 @@ REFUSED = {
     "allocation.min_per_layer=-1": ["allocation.min_per_layer=-1", "0 or more"],
     "module.accumulate=0": ["module.accumulate=0", "1 or more"],
     "rewind=fine_tune rewind.length=0it": ["rewind.length=0", "at least one iteration"],
-    "method=a/b": ["method='a/b'", "letters"],
+    "method=impp": ["method=impp", "imp_rewind", "one_shot"],
     # Choices that do not go together
     "prune_from=start rewind=learning_rate": ["rewind=LearningRate", "prune_from=start", "to_start"],
     "+experiment=dense control=reinit schedule.levels=0": ["control=reinit", "dense"],

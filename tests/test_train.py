@@ -213,7 +213,7 @@ def test_methods_controls_and_rewinds_share_what_they_have_in_common(command, fi
 
 @pytest.mark.parametrize(
     "nuisance",
-    ["progress=true", "data.root=elsewhere", "study=other", "method=another_name", "metric.tolerance=0.02"],
+    ["progress=true", "data.root=elsewhere", "study=other", "metric.tolerance=0.02"],
 )
 def test_what_changes_no_number_trains_nothing_again(command, fits, nuisance):
     command.done(*TINY)

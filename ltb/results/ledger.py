@@ -21,7 +21,7 @@ import yaml
 
 from ltb.core.errors import Damaged
 from ltb.results import variants
-from ltb.results.schema import COLUMNS, CONFIG, LEDGER, STATES, STATUS, dtype
+from ltb.results.schema import COLUMNS, CONFIG, LEDGER, STATES, STATUS, SWEEP, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
@@ -64,6 +64,11 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
 
 def _walk(top: Path) -> Iterable[Path]:
     for folder, subfolders, files in os.walk(top):
+        if SWEEP in files:
+            listed = (Path(folder) / SWEEP).read_text(encoding="utf-8").splitlines()
+            yield from (
+                path for path in dict.fromkeys(Path(folder) / line for line in listed) if (path / LEDGER).exists()
+            )
         if LEDGER in files or (STATUS in files and CONFIG in files):
             subfolders.clear()  # what a run keeps inside its own folder is its own affair
             yield Path(folder)

@@ -5,6 +5,7 @@ Plain data: a reader needs neither torch nor anything that trains.
 
 from __future__ import annotations
 
+SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
 STATES = ("running", "complete", "failed", "interrupted")
 

@@ -25,8 +25,9 @@ from filelock import FileLock
 from ltb.core.errors import Damaged
 from ltb.core.levels import Compute, Result, Sparse, Stage, Trained
 from ltb.results.checkpoint import CheckpointFile
-from ltb.results.keys import VERSION, Keys
-from ltb.results.stored import STAGE, TICKET, TRAINED, Stored, check, read_about, sha256
+from ltb.results.keys import Keys
+from ltb.results.stage_files import STAGE, TICKET, TRAINED, VERSION, check, read_about, sha256
+from ltb.results.stored import Stored
 from ltb.results.ticket import Ticket, save_point
 
 KEPT = {"all": (TICKET, TRAINED), "tickets": (TICKET,), "ledger": ()}
