@@ -31,7 +31,8 @@ def add(sweep: Path, run: Path) -> None:
 def _forget(sweep: Path) -> None:
     """Remove the folder of a sweep that ran nothing (a plan, a setting that was refused): Hydra has put its own file there."""
     (sweep / "multirun.yaml").unlink(missing_ok=True)
-    for folder in (sweep, sweep.parent, sweep.parent.parent):
+    jobs = [path for path in sweep.iterdir() if path.is_dir()] if sweep.is_dir() else []
+    for folder in (*jobs, sweep, sweep.parent, sweep.parent.parent):
         try:
             folder.rmdir()
         except OSError:

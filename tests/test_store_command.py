@@ -117,7 +117,7 @@ def test_a_plan_lists_every_stage_and_writes_nothing(command):
     assert planned.code == 0
     assert not command.runs.exists()
     last = [line for line in planned.out.splitlines() if line.startswith("so far")][-1]
-    assert last.startswith("so far: 20 stages named (146 iterations), 14 to do (100 iterations)")
+    assert last.startswith("so far: 20 stages named (148 iterations), 14 to do (100 iterations)")
     command.done(*TINY, "method=imp", "seed=0")
     again = command(*TINY, "method=imp", "seed=0", "plan=true")
     assert again.out.count(" done ") == 3
