@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -45,13 +46,17 @@ class Run:
 
     def __init__(self, config: Config, names: Mapping[str, str]) -> None:
         self.config = config
+        _check_kinds(config)
         self.seed = number(config, "seed", int, 0)
+        if self.seed >= 2**63:
+            raise ValueError(f"seed={self.seed}: below 2**63")
         torch.set_num_threads(number(config, "threads", int, 1))
         for key in ("fresh", "progress", "plan"):
             if not isinstance(config[key], bool):
                 raise ValueError(f"{key}={config[key]!r}: true or false")
         metric = config["metric"]
-        if not isinstance(metric["tolerance"], int | float) or metric["tolerance"] < 0:
+        tolerance = metric["tolerance"]
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
             raise ValueError(f"metric.tolerance={metric['tolerance']!r}: a number, 0 or more")
         for key, value in config["prunable"].items():
             if not isinstance(value, list) and (key, value) != ("include", None):
@@ -86,7 +91,7 @@ class Run:
         # The same letters for every seed of one experiment: what is run, without the seed.
         of_any_seed = Keys({**settings, "seed": None})
         what = digest([[of_any_seed(stage) for stage in self.stages], self.recipe.schedule.targets])
-        self.run_id = f"{method}-{names['task']}-s{self.seed}-{what[:6]}"
+        self.run_id = f"{method}-{names['task'].replace('/', '-')}-s{self.seed}-{what[:6]}"
         runs = Path(config["runs"])
         self.folder = runs / self.run_id
         store = Path(config["store"]["dir"])
@@ -254,6 +259,21 @@ class Run:
             print(mirror.hint())
 
 
+def _check_kinds(config: Config) -> None:
+    """Raise ValueError for a text or a section that is something else."""
+    for key in ("runs", "method"):
+        if not isinstance(config[key], str) or not config[key]:
+            raise ValueError(f"{key}={config[key]!r}: a text")
+    for key in ("store", "metric", "prunable", "training", "trainer", "data", "module"):
+        if not isinstance(config[key], Mapping):
+            raise ValueError(f"{key}={config[key]!r}: a section of settings")
+    for key in ("dir", "keep"):
+        if not isinstance(config["store"][key], str):
+            raise ValueError(f"store.{key}={config['store'][key]!r}: a text")
+    if config["logger"] and not isinstance(config["logger"]["tags"], list):
+        raise ValueError(f"logger.tags={config['logger']['tags']!r}: a list of texts")
+
+
 def _recipe(config: Config) -> Recipe:
     return Recipe(
         schedule=build(config, "schedule"),
@@ -285,7 +305,9 @@ def _trainer(config: Config) -> tuple[dict[str, Any], torch.device]:
 
 def _settings(config: Config, device: torch.device, fingerprint: str) -> dict[str, Any]:
     """What decides the numbers of a training, without the recipe: the settings that stage keys are made of."""
-    data = {key: value for key, value in config["data"].items() if key not in NUISANCES["data"]}
+    # Where the files are is no matter once the contents are known by their fingerprint; else it is all that is known.
+    nuisances = NUISANCES["data"] if fingerprint else ("workers",)
+    data = {key: value for key, value in config["data"].items() if key not in nuisances}
     return {
         "data": data,
         "fingerprint": fingerprint,
@@ -295,6 +317,8 @@ def _settings(config: Config, device: torch.device, fingerprint: str) -> dict[st
         "metric": {key: config["metric"][key] for key in ("name", "direction")},
         "trainer": {key: value for key, value in config["trainer"].items() if key not in ("accelerator", "devices")},
         "device": device.type,
+        # On a CPU the number of threads decides the order of sums.
+        "threads": config["threads"] if device.type == "cpu" else None,
         "seed": config["seed"],
     }
 

@@ -163,7 +163,9 @@ SHORT = {
     "schedule=linear": ["schedule.levels=2"],
     "schedule=geometric": ["schedule.levels=2"],
     "lr=milestones": ["lr.milestones=[3it,5it]"],
-    "rewind=fine_tune": ["rewind.length=4it"],
+    # Shuffle and inverted need weights that the ticket lacks, which the dense network still has.
+    "rewind=fine_tune": ["rewind.length=4it", "prune_from=dense"],
+    "rewind=learning_rate": ["prune_from=dense"],
 }
 
 

@@ -65,13 +65,7 @@ def test_the_ledger_says_what_the_tickets_hold(command):
         ticket = ltb.Ticket.load(folder / "tickets" / f"level-{level:02d}.safetensors")
         trained = load_point(folder / "trained" / f"level-{level:02d}.safetensors")
         assert row["run_id"] == folder.name
-        assert ticket.provenance == {
-            "task": "mnist1d_mlp",
-            "model": "mlp",
-            "data": "noise",
-            "seed": 5,
-            "stage": row["stage"],
-        }
+        assert ticket.provenance == {"stage": row["stage"]}
         assert (row["study"], row["method"], row["task"]) == ("questions", "imp_rewind", "mnist1d_mlp")
         assert (row["model"], row["data"], row["seed"], row["control"]) == ("mlp", "noise", "5", "none")
         # Layerwise at 20 % a level, the output at 10 %: exactly.

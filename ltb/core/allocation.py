@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
@@ -110,21 +110,23 @@ class Layerwise(Allocation):
     """
 
     rate: float = 0.2
-    rates: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
     min_per_layer: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rates", dict(self.rates))
-        for key, value in (("rate", self.rate), *((f"rates[{k!r}]", v) for k, v in self.rates.items())):
+        # Pairs, for their order counts: of several patterns that match a layer the first one does.
+        object.__setattr__(self, "rates", tuple(dict(self.rates).items()))
+        for key, value in (("rate", self.rate), *((f"rates[{k!r}]", v) for k, v in self._pairs)):
             if not 0 <= value < 1 or (key == "rate" and value == 0):
                 raise ValueError(f"allocation.{key}={value}: a fraction in [0, 1) (`rate` above 0)")
         _check_minimum(self.min_per_layer)
 
-    def __hash__(self) -> int:
-        return hash((self.rate, tuple(self.rates.items()), self.min_per_layer))
+    @property
+    def _pairs(self) -> tuple[tuple[str, float], ...]:
+        return self.rates  # type: ignore[return-value]
 
     def check(self, names: tuple[str, ...]) -> None:
-        for pattern in self.rates:
+        for pattern, _ in self._pairs:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(
                     f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(names)}"
@@ -132,7 +134,7 @@ class Layerwise(Allocation):
 
     def layer_sparsity(self, name: str, target: float) -> float:
         """The sparsity of layer `name` at a target; of several patterns that match, the first counts."""
-        rate = next((r for pattern, r in self.rates.items() if fnmatchcase(name, pattern)), self.rate)
+        rate = next((r for pattern, r in self._pairs if fnmatchcase(name, pattern)), self.rate)
         if rate == self.rate:
             return target
         return 1 - (1 - target) ** (math.log1p(-rate) / math.log1p(-self.rate))

@@ -26,6 +26,7 @@ class Control(ABC):
 
     name: ClassVar[str]
     from_scratch: ClassVar[bool] = False  # whether training begins anew at step 0
+    moves_masks: ClassVar[bool] = False  # whether weights are trained that the ticket lacks
 
     @abstractmethod
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit: ...
@@ -64,6 +65,7 @@ class Shuffle(Control):
     """
 
     name: ClassVar[str] = "shuffle"
+    moves_masks: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         masks = {name: _shuffled(mask, derive(seed, "shuffle", name)) for name, mask in fit.masks.items()}
@@ -75,6 +77,7 @@ class Inverted(Control):
     """The complement of the ticket's mask: what pruning threw away, at density 1 − d (recorded as such)."""
 
     name: ClassVar[str] = "inverted"
+    moves_masks: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         return Fit.of(_inverted(fit.masks), unmasked, fit.stop)

@@ -276,6 +276,8 @@ class Loop:
         passing = [start.step for start in self.passing]
         trained = self.training.fit(dense, passing=passing, checkpoints=checkpoints)
         for start in self.passing:
+            if start.step not in trained.passed:
+                continue  # the fit went on behind it, from where another run was cut off: it is replayed when it is asked for
             passed = Trained(dense.masks, dense.origin, trained.passed[start.step])
             self.memory.once(start, lambda _, passed=passed: passed)  # type: ignore[misc]
         return trained

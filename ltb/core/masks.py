@@ -17,7 +17,7 @@ Masks = Mapping[str, Tensor]
 def prunable(network: nn.Module, exclude: Iterable[str] = (), include: Iterable[str] | None = None) -> tuple[str, ...]:
     """Names of the parameters that may be pruned, in the network's own order.
 
-    By default the weights of linear and convolutional layers: never biases, norms or embeddings. `include` names
+    By default the weights of linear and convolutional layers: never biases, norms, embeddings, nor what is frozen. `include` names
     parameters instead (glob patterns over parameter names); `exclude` takes some away, which also removes
     them from the budget: sparsity is a fraction of the prunable weights only.
     Raises ValueError for a pattern that matches no parameter, and when nothing is left.
@@ -26,7 +26,8 @@ def prunable(network: nn.Module, exclude: Iterable[str] = (), include: Iterable[
     if include is None:
         layers = (nn.Linear, _ConvNd)
         names = [f"{name}.weight".lstrip(".") for name, module in network.named_modules() if isinstance(module, layers)]
-        names = [name for name in names if name in parameters]
+        trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+        names = [name for name in names if name in trained]
     else:
         names = _matching(parameters, include, "prunable.include")
     left_out = _matching(names, exclude, "prunable.exclude")

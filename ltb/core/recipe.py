@@ -57,6 +57,16 @@ class Recipe:
                 f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "
                 "that was not trained; use rewind=to_start, or prune_from=previous or dense"
             )
+        if (
+            self.control is not None
+            and self.control.moves_masks
+            and self.rewind.trained_source
+            and self.prune_from == "previous"
+        ):
+            raise ValueError(
+                f"control={self.control.name} trains weights that the ticket lacks, and with rewind={type(self.rewind).__name__} "
+                "and prune_from=previous those are 0 already; use rewind=to_start, or prune_from=dense"
+            )
         if self.control is not None and len(self.schedule.targets) < 2:
             raise ValueError(
                 f"control={self.control.name}: the schedule has the dense level alone, so there is nothing to control"

@@ -38,9 +38,11 @@ def load(network: nn.Module, weights: Weights) -> None:
     if wrong:
         shown = "; ".join(sorted(wrong)[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise ValueError(f"the weights do not fit {type(network).__name__}: {shown}")
+    # A tied parameter has several names, and masks know it by its first: that one is copied last.
+    first = dict(network.named_parameters())
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])
+        for name in sorted(own, key=lambda name: name in first):
+            own[name].copy_(weights[name])
 
 
 def digest(weights: Weights) -> str:

@@ -31,13 +31,13 @@ from ltb.results.stored import Stored
 from ltb.results.ticket import Ticket, save_point
 
 KEPT = {"all": (TICKET, TRAINED), "tickets": (TICKET,), "ledger": ()}
-RECENT = 4  # stages held in memory: a level's source, its start, the dense network, and itself
+RECENT = 3  # sparse stages held in memory: a level, its source, and one to spare
 
 
 class Store:
     """A memory on disk. `keys` names the stages of one training; many runs share one folder.
 
-    `provenance` is written into each ticket: what it is a ticket of. `run_id` is noted as the one that computed a stage.
+    `provenance` is noted with each stage: what it is a stage of; and `run_id` as the run that computed it.
     Progress inside a stage is written at the first evaluation after `checkpoint_every` seconds.
     Raises ValueError for an unknown `keep`, and, once something is to be written, when the folder cannot be.
     """
@@ -60,6 +60,7 @@ class Store:
         self._provenance, self._run_id, self._keep = provenance or {}, run_id, keep
         self._checkpoint_every = checkpoint_every
         self._recent: dict[str, Result] = {}
+        self._kinds: dict[str, type] = {}
         self.computing: list[Stage] = []  # the stage that is being computed, last, behind those that wait for it
 
     def path(self, stage: Stage) -> Path:
@@ -80,9 +81,11 @@ class Store:
         if key not in self._recent:
             # The loop asks for a level's source and start; to read and check them again for each level would be waste.
             found = self._found(stage, compute)
-            while len(self._recent) >= RECENT:
-                self._recent.pop(next(iter(self._recent)))
-            self._recent[key] = found
+            # The dense stages of a run stay: what grows from them asks again and again.
+            sparse = [old for old, kind in self._kinds.items() if kind is Sparse and old in self._recent]
+            for old in sparse[: max(0, len(sparse) - RECENT + 1)]:
+                del self._recent[old]
+            self._recent[key], self._kinds[key] = found, type(stage)
         return self._recent[key]
 
     def _found(self, stage: Stage, compute: Compute) -> Result:
@@ -165,8 +168,8 @@ class Store:
 
     def _write(self, stage: Stage, trained: Trained, folder: Path) -> dict[str, str]:
         """Write both files of tensors; their SHA-256."""
-        # No run's name in them: which of two runs is first must not show in the bytes.
-        ticket = Ticket(trained.masks, trained.origin, {**self._provenance, "stage": self.keys(stage)})
+        # No names in them: which of two runs is first, and what it calls its settings, must not show in the bytes.
+        ticket = Ticket(trained.masks, trained.origin, {"stage": self.keys(stage)})
         ticket.save(folder / TICKET)
         save_point(trained.point, folder / TRAINED, optimizer=stage.optimizer)
         return {name: sha256(folder / name) for name in (TICKET, TRAINED)}

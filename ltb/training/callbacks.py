@@ -25,9 +25,11 @@ from ltb.training.random_state import seed_generators
 
 
 def subject(module: nn.Module) -> nn.Module:
-    """What masks name the parameters of: the module's `network` where it wraps one, else the module itself."""
+    """What masks name the parameters of: the module's `network` where that holds all of its state, else the module itself."""
     network = getattr(module, "network", None)
-    return network if isinstance(network, nn.Module) else module
+    if isinstance(network, nn.Module) and len(network.state_dict()) == len(module.state_dict()):
+        return network
+    return module
 
 
 # Actors
@@ -72,6 +74,8 @@ class StartClock(pl.Callback):
         self.step = origin.step
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if len(trainer.optimizers) != 1:
+            raise ValueError(f"module: it has {len(trainer.optimizers)} optimizers; the clock counts the steps of one")
         if self.origin.optimizer is not None:
             for optimizer in trainer.optimizers:
                 optimizer_state.load(optimizer, subject(pl_module), self.origin.optimizer)

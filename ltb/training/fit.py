@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import signal
@@ -28,6 +29,7 @@ from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, Source
 
+PRECISIONS = ("32-true", "bf16-mixed", "64-true", "32", "64", "bf16")
 DIRECTIONS = ("max", "min")
 QUIET: Mapping[str, Any] = {
     "logger": False,
@@ -81,7 +83,18 @@ class Training:
         self._module, self._observers = module, observers
         self._trainer: dict[str, Any] = {"accelerator": "cpu", "devices": 1} | dict(trainer or {})
         self.advance, self.told = advance, told
+        _check_trainer(self._trainer)
         network = subject(self._build("init"))
+        before = tensors.digest(network.state_dict())
+        again = subject(self._build("init"))
+        if {id(p) for p in network.parameters()} & {id(p) for p in again.parameters()}:
+            raise ValueError(
+                "module: it must make a new network each time it is called, not hand out one that was trained"
+            )
+        if before != tensors.digest(again.state_dict()):
+            raise ValueError(
+                "module: two networks of one seed differ; it must draw from Python's, numpy's or torch's generators"
+            )
         self.prunable = m.prunable(network, exclude, include)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
 
@@ -186,7 +199,7 @@ class Training:
             limits = {"max_epochs": 1, "val_check_interval": between}
         else:
             loader = Minibatches(self.source, self.seed, stop, lambda: counter.step)
-            epochs = math.ceil(stop / self.clock.epoch_length)
+            epochs = math.ceil(max(stop, self.clock.length) / self.clock.epoch_length)
             # max_steps is T so that schedules that ask the Trainer for its length get the dense run's.
             limits = {"max_epochs": epochs, "max_steps": max(stop, self.clock.length), "val_check_interval": every}
         trainer = pl.Trainer(
@@ -226,6 +239,39 @@ class Training:
                 f"metric.name={self.metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
             )
         return test
+
+
+def _check_trainer(given: Mapping[str, Any]) -> None:
+    """Raise ValueError for arguments of the Trainer that fit sets itself, that break the clock, or that do not exist."""
+    owned = {
+        "callbacks",
+        "max_epochs",
+        "min_epochs",
+        "max_steps",
+        "min_steps",
+        "max_time",
+        "val_check_interval",
+        "logger",
+    }
+    owned |= {
+        "check_val_every_n_epoch",
+        "limit_train_batches",
+        "limit_val_batches",
+        "limit_test_batches",
+        "fast_dev_run",
+    }
+    owned |= {"overfit_batches", "accumulate_grad_batches", "reload_dataloaders_every_n_epochs", *QUIET}
+    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
+    for name in given:
+        if name not in known or name in owned:
+            why = (
+                "is set by ltb, for the clock depends on it"
+                if name in owned
+                else "is no setting of Lightning's Trainer"
+            )
+            raise ValueError(f"trainer.{name}: it {why}; there are {', '.join(sorted(known - owned))}")
+    if str(given.get("precision", "32-true")) not in PRECISIONS:
+        raise ValueError(f"trainer.precision={given['precision']!r}: one of {', '.join(PRECISIONS)}")
 
 
 def _clock(epoch_length: int, length: str | Step) -> Clock:

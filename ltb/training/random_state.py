@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy
 import torch
 
 
@@ -21,12 +22,14 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within it Python's and torch's CPU generators start from `seed`; after it they are what they were before."""
-    python, state = random.getstate(), torch.get_rng_state()
+    """Within it the generators of Python, numpy and torch (CPU) start from `seed`; after it they are what they were before."""
+    python, legacy, state = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     random.seed(seed)
+    numpy.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
         random.setstate(python)
+        numpy.random.set_state(legacy)
         torch.set_rng_state(state)

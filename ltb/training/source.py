@@ -43,6 +43,11 @@ class DataModuleSource:
 
     def __init__(self, datamodule: pl.LightningDataModule) -> None:
         self._datamodule = datamodule
+        for hook in ("on_before_batch_transfer", "on_after_batch_transfer", "transfer_batch_to_device"):
+            if getattr(type(datamodule), hook) is not getattr(pl.LightningDataModule, hook):
+                raise ValueError(
+                    f"data: {type(datamodule).__name__}.{hook} would not be called; do it in the module's steps"
+                )
         datamodule.prepare_data()
         datamodule.setup("fit")
         datamodule.setup("test")
@@ -58,7 +63,12 @@ class DataModuleSource:
             epoch, _first = divmod(start, self.epoch_length)
             end = min(stop, (epoch + 1) * self.epoch_length)
             _seed_all(derive(seed, "order", epoch))
-            batches = iter(self._datamodule.train_dataloader())
+            loader = self._datamodule.train_dataloader()
+            for owner in (loader, getattr(loader, "sampler", None)):
+                generator = getattr(owner, "generator", None)
+                if isinstance(generator, torch.Generator):
+                    generator.manual_seed(derive(seed, "order", epoch))
+            batches = iter(loader)
             for step in range(epoch * self.epoch_length, end):
                 _seed_all(derive(seed, "fetch", step))
                 batch = next(batches)

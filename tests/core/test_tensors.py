@@ -46,3 +46,13 @@ def test_the_digest_tells_names_shapes_types_and_bits_apart():
     ]
     assert len({tensors.digest(w) for w in [base, *others]}) == 5
     assert tensors.digest({"a": torch.zeros(2, 2)}) == tensors.digest(base)
+
+
+def test_a_pruned_tied_parameter_is_pruned_under_both_its_names():
+    from ltb.core import masks as m
+
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    mask = torch.eye(3, dtype=torch.bool)
+    tensors.load(net, m.apply(tensors.weights_of(net), {"0.weight": mask}))
+    assert torch.count_nonzero(net[1].weight[~mask]) == 0

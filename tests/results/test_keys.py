@@ -90,3 +90,10 @@ def test_deep_chains_are_hashed_in_no_time():
     chain = stages(Recipe(schedule=Geometric(0.05, 100)), CLOCK)
     keys = Keys({})
     assert len({keys(stage) for stage in itertools.chain(chain, chain)}) == 101
+
+
+def test_the_order_of_layer_rates_counts_for_the_first_that_matches_does():
+    rates = {"*.weight": 0.2, "output*": 0.4}
+    ordered = [Layerwise(rates=rates), Layerwise(rates=dict(reversed(rates.items())))]
+    assert ordered[0] != ordered[1]
+    assert len({Keys({})(stages(replace(IMP, allocation=one), CLOCK)[1]) for one in ordered}) == 2

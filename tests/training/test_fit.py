@@ -5,6 +5,7 @@ import signal
 import threading
 from unittest import mock
 
+import numpy
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -341,3 +342,70 @@ def test_ctrl_c_stops_a_fit_at_once():
 def test_what_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message.replace("*", r"\*")):
         training(**given)
+
+
+def test_a_network_that_draws_from_numpy_is_a_function_of_the_seed_too():
+    class FromNumpy(Regression):
+        def __init__(self):
+            super().__init__()
+            self.head.weight.data.copy_(torch.from_numpy(numpy.random.randn(1, 3)))
+
+    one = Training(FromNumpy, Numbers(), "6it", metric="mse", direction="min")
+    first, second = levels(Recipe(schedule=Geometric(0.5, 1)), one)
+    mask = second.trained.masks["head.weight"]
+    assert torch.equal(
+        first.trained.origin.weights["head.weight"][mask], second.trained.origin.weights["head.weight"][mask]
+    )
+
+
+def test_what_breaks_the_clock_or_the_rewind_is_refused_before_training():
+    shared = Regression()
+    counter = itertools.count()
+
+    class Drifting(Regression):
+        def __init__(self):
+            super().__init__()
+            self.head.weight.data.fill_(next(counter))
+
+    class Transferring(Numbers):
+        def on_after_batch_transfer(self, batch, index):
+            return batch
+
+    given = {"length": "6it", "metric": "mse", "direction": "min"}
+    for make, data, more, message in (
+        (lambda: shared, Numbers(), {}, "must make a new network each time"),
+        (Drifting, Numbers(), {}, "two networks of one seed differ"),
+        (Regression, Transferring(), {}, "on_after_batch_transfer would not be called"),
+        (
+            Regression,
+            Numbers(),
+            {"trainer": {"accumulate_grad_batches": 2}},
+            "accumulate_grad_batches: it is set by ltb",
+        ),
+        (Regression, Numbers(), {"trainer": {"foo": 2}}, "trainer.foo: it is no setting of Lightning's Trainer"),
+        (Regression, Numbers(), {"trainer": {"precision": "16-mixed"}}, "trainer.precision='16-mixed': one of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Training(make, data, **given, **more)
+
+
+def test_a_loader_with_a_generator_of_its_own_gives_the_same_order_each_time():
+    class Own(Numbers):
+        generator = torch.Generator()
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader(self.data, 10, shuffle=True, generator=self.generator)
+
+    one = Training(Regression, Own(), "15it", metric="mse", direction="min")
+    assert digest(one.fit(dense(one))) == digest(one.fit(dense(one)))
+
+
+def test_all_of_a_modules_state_is_rewound_not_only_its_network():
+    class Headed(Regression):
+        def __init__(self):
+            super().__init__()
+            self.network = self.layers
+
+    one = Training(Headed, Numbers(), "6it", metric="mse", direction="min")
+    first, second = levels(Recipe(schedule=Geometric(0.5, 1), rewind=LearningRate()), one)
+    assert torch.equal(second.trained.origin.weights["head.bias"], first.trained.point.weights["head.bias"])
