@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ltb.core.errors import Damaged
-from ltb.core.levels import Dense, Sparse, Stage, Start, iterations, missing
+from ltb.core.stages import Dense, Sparse, Stage, Start, iterations, missing
 from ltb.core.step import Clock
 from ltb.results import catalogue
 from ltb.results.store import Store

@@ -17,10 +17,11 @@ import torch
 import yaml
 from rich.console import Console
 
+from ltb import compose
 from ltb.build import build, number
-from ltb.core.levels import Level, iterations, levels, missing, stages
-from ltb.core.recipe import Recipe
+from ltb.core.levels import Level, levels
 from ltb.core.rewind import Fit
+from ltb.core.stages import iterations, missing, stages
 from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
@@ -32,8 +33,6 @@ from ltb.training import Training
 
 Config = Mapping[str, Any]
 
-# What does not change a number, and so stays out of keys: where files are, and how many hands carry them.
-NUISANCES = {"data": ("root", "workers")}
 PACKAGES = ("ltb", "torch", "pytorch-lightning", "hydra-core", "numpy")
 
 
@@ -46,7 +45,7 @@ class Run:
 
     def __init__(self, config: Config, names: Mapping[str, str]) -> None:
         self.config = config
-        _check_kinds(config)
+        compose.check_kinds(config)
         self.seed = number(config, "seed", int, 0)
         if self.seed >= 2**63:
             raise ValueError(f"seed={self.seed}: below 2**63")
@@ -63,8 +62,8 @@ class Run:
                 raise ValueError(f"prunable.{key}={value!r}: a list of glob patterns of parameter names")
         if config["logger"] and config["logger"]["mode"] not in MODES:
             raise ValueError(f"logger.mode={config['logger']['mode']!r}: one of {', '.join(MODES)}")
-        self.recipe = _recipe(config)
-        trainer, device = _trainer(config["trainer"])
+        self.recipe = compose.recipe(config)
+        trainer, device = compose.trainer(config["trainer"])
         dataset = build(config, "data")
         source = dataset.source(device) if hasattr(dataset, "source") else dataset
         self.display: Display | None = None
@@ -85,7 +84,7 @@ class Run:
         )
         self.stages = stages(self.recipe, self.training.clock)
         self.recipe.allocation.check(self.training.prunable)
-        settings = _settings(config, device, self.training.source.fingerprint)
+        settings = compose.settings(config, device, self.training.source.fingerprint)
         keys = Keys(settings)
         method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
         # The same letters for every seed of one experiment: what is run, without the seed.
@@ -101,8 +100,8 @@ class Run:
                 self.folder = runs / f"{self.run_id}.{count}"
                 count += 1
             self.run_id, store = self.folder.name, self.folder / "store"
-        _writable(runs, "runs")
-        _writable(store, "store.dir")
+        compose.check_writable(runs, "runs")
+        compose.check_writable(store, "store.dir")
         self.identity = {
             "run_id": self.run_id,
             "study": config["study"] or names["task"],
@@ -257,79 +256,6 @@ class Run:
         print(f"curve   {self.folder / 'curves.png'}")
         if mirror is not None:
             print(mirror.hint())
-
-
-def _check_kinds(config: Config) -> None:
-    """Raise ValueError for a text or a section that is something else."""
-    for key in ("runs", "method"):
-        if not isinstance(config[key], str) or not config[key]:
-            raise ValueError(f"{key}={config[key]!r}: a text")
-    for key in ("store", "metric", "prunable", "training", "trainer", "data", "module"):
-        if not isinstance(config[key], Mapping):
-            raise ValueError(f"{key}={config[key]!r}: a section of settings")
-    for key in ("dir", "keep"):
-        if not isinstance(config["store"][key], str):
-            raise ValueError(f"store.{key}={config['store'][key]!r}: a text")
-    if config["logger"] and not isinstance(config["logger"]["tags"], list):
-        raise ValueError(f"logger.tags={config['logger']['tags']!r}: a list of texts")
-
-
-def _recipe(config: Config) -> Recipe:
-    return Recipe(
-        schedule=build(config, "schedule"),
-        prune_from=config["prune_from"],
-        criterion=build(config, "criterion"),
-        allocation=build(config, "allocation"),
-        rewind=build(config, "rewind"),
-        trunk=config["trunk"],
-        control=build(config, "control"),
-        method=config["method"],
-    )
-
-
-def _trainer(config: Config) -> tuple[dict[str, Any], torch.device]:
-    """Arguments of the Trainer, and the device that data and weights will be on."""
-    kinds, precisions = ("cpu", "gpu", "auto"), ("32-true", "bf16-mixed", "64-true")
-    accelerator, precision = config["accelerator"], config["precision"]
-    if accelerator not in kinds:
-        raise ValueError(f"trainer.accelerator={accelerator!r}: one of {', '.join(kinds)}")
-    if precision not in precisions:
-        raise ValueError(f"trainer.precision={precision!r}: one of {', '.join(precisions)}")
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto")
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    return {**config, "accelerator": "gpu" if on_gpu else "cpu", "devices": 1}, torch.device(
-        "cuda:0" if on_gpu else "cpu"
-    )
-
-
-def _settings(config: Config, device: torch.device, fingerprint: str) -> dict[str, Any]:
-    """What decides the numbers of a training, without the recipe: the settings that stage keys are made of."""
-    # Where the files are is no matter once the contents are known by their fingerprint; else it is all that is known.
-    nuisances = NUISANCES["data"] if fingerprint else ("workers",)
-    data = {key: value for key, value in config["data"].items() if key not in nuisances}
-    return {
-        "data": data,
-        "fingerprint": fingerprint,
-        "module": config["module"],
-        "training": config["training"],
-        "prunable": config["prunable"],
-        "metric": {key: config["metric"][key] for key in ("name", "direction")},
-        "trainer": {key: value for key, value in config["trainer"].items() if key not in ("accelerator", "devices")},
-        "device": device.type,
-        # On a CPU the number of threads decides the order of sums.
-        "threads": config["threads"] if device.type == "cpu" else None,
-        "seed": config["seed"],
-    }
-
-
-def _writable(folder: Path, key: str) -> None:
-    """Raise ValueError unless the folder, or the nearest one above it that exists, can be written."""
-    nearest = folder.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ValueError(f"{key}={folder}: {nearest} is not a folder that can be written")
 
 
 def commit() -> str | None:

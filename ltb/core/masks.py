@@ -17,10 +17,10 @@ Masks = Mapping[str, Tensor]
 def prunable(network: nn.Module, exclude: Iterable[str] = (), include: Iterable[str] | None = None) -> tuple[str, ...]:
     """Names of the parameters that may be pruned, in the network's own order.
 
-    By default the weights of linear and convolutional layers: never biases, norms, embeddings, nor what is frozen. `include` names
-    parameters instead (glob patterns over parameter names); `exclude` takes some away, which also removes
+    By default the weights of linear and convolutional layers: never biases, norms, embeddings, nor what is frozen.
+    `include` names parameters instead (glob patterns over parameter names); `exclude` takes some away, which also removes
     them from the budget: sparsity is a fraction of the prunable weights only.
-    Raises ValueError for a pattern that matches no parameter, and when nothing is left.
+    Raises ValueError for a pattern that matches no parameter, for a frozen one, and when nothing is left.
     """
     parameters = [name for name, _ in network.named_parameters()]
     if include is None:
@@ -30,6 +30,9 @@ def prunable(network: nn.Module, exclude: Iterable[str] = (), include: Iterable[
         names = [name for name in names if name in trained]
     else:
         names = _matching(parameters, include, "prunable.include")
+        frozen = [name for name, p in network.named_parameters() if name in names and not p.requires_grad]
+        if frozen:
+            raise ValueError(f"prunable.include: {', '.join(frozen)} is frozen, and what is not trained cannot be held")
     left_out = _matching(names, exclude, "prunable.exclude")
     kept = tuple(name for name in parameters if name in set(names) - set(left_out))
     if not kept:

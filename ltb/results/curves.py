@@ -216,7 +216,7 @@ def _edges(dense: pd.DataFrame) -> list[float]:
 
 
 def _extent(values: Iterable[float], points: pd.DataFrame, percent: bool) -> tuple[float, float]:
-    """Limits of the y axis: what is drawn and a margin; no further than accuracy can go; a t band that is far wider
+    """Limits of the y axis: what is drawn and a margin; no further than the values can go; a t band that is far wider
     than the seeds' own range (3 seeds: 2.5 standard deviations each way) is cut rather than flattening all curves."""
     known = [value for value in values if not math.isnan(value)]
     least, most = float(points["value"].min()), float(points["value"].max())
@@ -224,7 +224,9 @@ def _extent(values: Iterable[float], points: pd.DataFrame, percent: bool) -> tup
     low, high = max(min(known), least - room), min(max(known), most + room)
     margin = 0.06 * (high - low) or room
     low, high = low - margin, high + margin
-    return (max(low, 0.0), min(high, 1.0)) if percent else (low, high)
+    if least >= 0:
+        low = max(low, 0.0)  # steps and losses do not go below 0, though a t band may
+    return (low, min(high, 1.0)) if percent else (low, high)
 
 
 def _density_axis(density: pd.Series) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ltb.core.levels import Dense, Sparse, Stage, Start
+from ltb.core.stages import Dense, Sparse, Stage, Start
 from ltb.core.step import Step
 from ltb.results.stage_files import VERSION
 

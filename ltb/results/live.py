@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ltb.core.levels import Level, Stage
+from ltb.core.levels import Level
 from ltb.core.rewind import Fit
+from ltb.core.stages import Stage
 from ltb.results.store import Store
 from ltb.results.wandb_mirror import WandbMirror
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltb.core.levels import Level, Sparse
+from ltb.core.levels import Level
+from ltb.core.stages import Sparse
 from ltb.results.schema import COLUMNS, CONFIG, HISTORY, LEDGER, STATUS
 
 __all__ = [

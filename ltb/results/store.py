@@ -23,7 +23,8 @@ from typing import Any
 from filelock import FileLock
 
 from ltb.core.errors import Damaged
-from ltb.core.levels import Compute, Result, Sparse, Stage, Trained
+from ltb.core.levels import Compute, Result, Trained
+from ltb.core.stages import Sparse, Stage
 from ltb.results.checkpoint import CheckpointFile
 from ltb.results.keys import Keys
 from ltb.results.stage_files import STAGE, TICKET, TRAINED, VERSION, check, read_about, sha256

@@ -13,10 +13,11 @@ from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Inverted, Reinit, Shuffle, SignReinit
 from ltb.core.criteria import Criterion, Magnitude, Random
-from ltb.core.levels import Dense, Recent, Sparse, Start, iterations, levels, missing, stages
+from ltb.core.levels import Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, ToStart
 from ltb.core.schedules import Explicit, Geometric, Linear
+from ltb.core.stages import Dense, Sparse, Start, iterations, missing, stages
 from ltb.core.step import Clock, Step
 from tests.core.toy import Toy
 
@@ -293,3 +294,17 @@ def test_a_criterion_gets_what_its_probe_gathers_at_the_masked_source():
 def test_nonsense_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_start_that_a_resumed_dense_fit_did_not_pass_is_replayed():
+    """Another run was cut off inside the dense fit, behind step k, and did not ask for k."""
+
+    class Resumed(Toy):
+        def fit(self, fit, *, passing=(), **given):
+            return super().fit(fit, **given)
+
+    toy, whole = Resumed(), Toy()
+    recipe = Recipe(schedule=Geometric(0.3, 1), trunk="4it")
+    (*_, last), (*_, expected) = levels(recipe, toy), levels(recipe, whole)
+    assert [(fit.origin.step, fit.stop) for fit in toy.fits if fit.stop] == [(0, 20), (0, 4), (4, 20)]
+    assert same(last.trained.point.weights, expected.trained.point.weights)

@@ -67,3 +67,11 @@ def test_counts():
 def test_a_mask_that_does_not_fit_is_refused(mask, message):
     with pytest.raises(ValueError, match=message):
         m.apply({"w": torch.ones(2)}, mask)
+
+
+def test_what_is_frozen_is_not_prunable_unless_it_is_named():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    net[0].weight.requires_grad_(False)
+    assert m.prunable(net) == ("1.weight",)
+    with pytest.raises(ValueError, match=r"0.weight is frozen"):
+        m.prunable(net, include=["*.weight"])

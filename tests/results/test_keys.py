@@ -8,10 +8,10 @@ import pytest
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Reinit
 from ltb.core.criteria import Criterion, Random
-from ltb.core.levels import Dense, Start, stages
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, ToStart
 from ltb.core.schedules import Explicit, Geometric
+from ltb.core.stages import Dense, Start, stages
 from ltb.core.step import Clock
 from ltb.results.keys import Keys, canonical, digest
 

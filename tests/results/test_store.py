@@ -9,10 +9,11 @@ import torch
 
 from ltb.core import tensors
 from ltb.core.errors import Damaged
-from ltb.core.levels import Dense, Start, levels, stages
+from ltb.core.levels import levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import LearningRate, ToStart
 from ltb.core.schedules import Geometric
+from ltb.core.stages import Dense, Start, stages
 from ltb.results.keys import Keys
 from ltb.results.store import STAGE, TICKET, TRAINED, Store
 from tests.core.toy import Toy
@@ -192,3 +193,19 @@ def test_masks_in_the_store_take_one_bit_a_weight(tmp_path):
     packed = load_file(store.path(found[1].stage) / TICKET)
     assert packed["mask/a"].dtype == torch.uint8
     assert packed["mask/a"].numel() == 3
+
+
+def test_what_a_run_calls_its_settings_is_not_in_the_bytes(tmp_path):
+    """Two names of one setting: what one run left out, the other computes again to the same hashes."""
+    list(levels(RECIPE, Toy(), Store(tmp_path, Keys({"seed": 0}), {"model": "mlp"}, keep="ledger")))
+    other = Store(tmp_path, Keys({"seed": 0}), {"model": "lenet"}, run_id="other", keep="ledger")
+    *_, last = levels(RECIPE, Toy(), other)
+    assert last.trained.point.step == 20
+
+
+@pytest.mark.parametrize("keep", ["all", "tickets", "ledger"])
+@pytest.mark.parametrize("recipe", [RECIPE, Recipe(schedule=Geometric(0.2, 7), trunk="4it", prune_from="dense")])
+def test_within_a_run_nothing_is_trained_twice_whatever_is_kept(tmp_path, keep, recipe):
+    toy = Toy()
+    list(levels(recipe, toy, Store(tmp_path, Keys({"seed": 0}), keep=keep)))
+    assert trained(toy) == [(0, 20)] + [(4, 20)] * (len(recipe.schedule.targets) - 1)

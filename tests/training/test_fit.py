@@ -409,3 +409,27 @@ def test_all_of_a_modules_state_is_rewound_not_only_its_network():
     one = Training(Headed, Numbers(), "6it", metric="mse", direction="min")
     first, second = levels(Recipe(schedule=Geometric(0.5, 1), rewind=LearningRate()), one)
     assert torch.equal(second.trained.origin.weights["head.bias"], first.trained.point.weights["head.bias"])
+
+
+def test_a_schedule_that_asks_the_trainer_for_the_runs_length_gets_the_dense_runs():
+    class Cycle(Regression):
+        def configure_optimizers(self):
+            optimizer = OPTIMIZERS["sgd"](self.parameters())
+            steps = self.trainer.estimated_stepping_batches
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=int(steps))
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    one = Training(Cycle, Numbers(), "25it", metric="mse", direction="min")
+    passed = one.fit(dense(one), passing=[6]).passed[6]
+    assert tensors.digest(passed.weights) == tensors.digest(one.fit(dense(one, stop=6), evaluate=False).point.weights)
+
+
+def test_two_optimizers_are_refused_before_training():
+    class Two(Regression):
+        def configure_optimizers(self):
+            self.automatic_optimization = False
+            return [OPTIMIZERS["sgd"](self.layers.parameters()), OPTIMIZERS["sgd"](self.head.parameters())]
+
+    one = Training(Two, Numbers(), "6it", metric="mse", direction="min")
+    with pytest.raises(ValueError, match="it has 2 optimizers; the clock counts the steps of one"):
+        one.rehearse()
