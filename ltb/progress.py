@@ -46,13 +46,15 @@ class Display:
         self._task = self._bar.add_task(title, total=total)
 
     def __enter__(self) -> Display:
-        self._bar.__enter__()
+        if not self._bar.disable:
+            self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.__exit__(kind, error, trace)
+        if not self._bar.disable:  # rich before 14 leaves an empty line behind a bar that it did not draw
+            self._bar.__exit__(kind, error, trace)
 
     def advance(self, iterations: int) -> None:
         """So many iterations more are done."""
