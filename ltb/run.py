@@ -21,7 +21,7 @@ from ltb import compose
 from ltb.build import build, number
 from ltb.core.levels import Level, levels
 from ltb.core.rewind import Fit
-from ltb.core.stages import iterations, missing, stages
+from ltb.core.stages import iterations, missing, search_steps, stages
 from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
@@ -162,9 +162,8 @@ class Run:
                 if live:
                     live.finished(level)
                 reused = self.store.about(level.stage)["run_id"] != self.run_id
-                row = record.level_row(
-                    level, self.identity, self.training.parameters, self.store.keys(level.stage), reused
-                )
+                cost, stage = search_steps(level.stage, self.training.clock), self.store.keys(level.stage)
+                row = record.level_row(level, self.identity, self.training.parameters, cost, stage, reused)
                 rows.append(row)
                 history += record.history_rows(level, self.run_id)
                 record.write_rows(self.folder / record.HISTORY, history)

@@ -81,6 +81,11 @@ def iterations(stage: Stage, clock: Clock) -> int:
             return clock.length if from_scratch else stage.rewind.iterations(stage.start.step, clock)
 
 
+def search_steps(stage: Stage, clock: Clock) -> int:
+    """Iterations trained to obtain the ticket that `stage` trains: all that it grew from, each stage once, its own fit apart."""
+    return sum(iterations(other, clock) for other in missing([stage], lambda _: False) if other != stage)
+
+
 def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool]) -> list[Stage]:
     """The stages that must be trained to have all of `wanted`, parents first: what a run will cost, before it costs it.
 

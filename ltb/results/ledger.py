@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import yaml
 
 from ltb.core.errors import Damaged
 from ltb.results import variants
-from ltb.results.schema import COLUMNS, CONFIG, LEDGER, STATES, STATUS, SWEEP, dtype
+from ltb.results.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
@@ -102,7 +102,20 @@ def status(folder: Path) -> Run:
 
 def runs(paths: Iterable[str | Path]) -> list[Run]:
     """How every run at or below `paths` stands, finished or not."""
-    return [status(folder) for folder in find(paths)]
+    return [run for run, _ in _found(paths)]
+
+
+def _found(paths: Iterable[str | Path]) -> Iterable[tuple[Run, pd.DataFrame]]:
+    """Each run and its rows. A ledger without a status file may be a study's, with the rows of many runs."""
+    for folder in find(paths):
+        # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
+        run = status(folder)
+        rows = table(run.folder / LEDGER)
+        if run.state != "unknown":
+            yield run, rows
+            continue
+        for run_id, its in rows.groupby("run_id", sort=False):
+            yield replace(run, folder=folder / str(run_id), run_id=str(run_id)), its.reset_index(drop=True)
 
 
 def read(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -113,10 +126,11 @@ def read(paths: Iterable[str | Path]) -> pd.DataFrame:
     variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
     `Damaged` names a file that is truncated or does not fit the schema.
     """
-    # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
-    told = runs(paths)
-    tables = [_about(run, table(run.folder / LEDGER)) for run in told]
-    for run, rows in zip(told, tables, strict=True):
+    found = list(_found(paths))
+    if not found:
+        raise ValueError("no level is finished yet")
+    tables = [_about(run, rows) for run, rows in found]
+    for run, rows in found:
         if run.state == "complete" and run.levels_done is not None and len(rows) < run.levels_done:
             raise Damaged(
                 f"{run.folder / LEDGER}: {len(rows)} rows, but the run completed {run.levels_done} levels (truncated?)"
@@ -185,7 +199,7 @@ def table(path: Path) -> pd.DataFrame:
         raise Damaged(f"{path}: not a ledger ({error or 'empty'})") from error
     if not text.endswith("\n"):
         raise Damaged(f"{path}: ends in the middle of line {len(lines) + 1} (truncated?)")
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in COLUMNS if name not in header and name not in LATER]
     if missing or len(set(header)) < len(header):
         raise Damaged(f"{path}: its header lacks {', '.join(missing) or 'distinct names'}")
     for number, line in enumerate(lines, start=2):
@@ -196,9 +210,10 @@ def table(path: Path) -> pd.DataFrame:
 
 def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> pd.DataFrame:
     columns = {name: _column(path, name, [line[i] for line in lines]) for i, name in enumerate(header)}
+    columns |= {name: _column(path, name, [""] * len(lines)) for name in LATER if name not in header}
     rows = pd.DataFrame(columns)
-    if rows.duplicated(["control", "level"]).any() or rows["run_id"].nunique() > 1:
-        raise Damaged(f"{path}: holds a level twice or more than one run")
+    if rows.duplicated(["run_id", "control", "level"]).any():
+        raise Damaged(f"{path}: holds a level twice")
     if not rows["density"].between(0, 1).all() or not rows["sparsity"].between(0, 1).all():
         raise Damaged(f"{path}: a density or sparsity is outside [0, 1]")
     return rows

@@ -36,7 +36,9 @@ __all__ = [
 Row = dict[str, Any]
 
 
-def level_row(level: Level, identity: Mapping[str, Any], parameters: int, stage: str, reused: bool) -> Row:
+def level_row(
+    level: Level, identity: Mapping[str, Any], parameters: int, search_steps: int, stage: str, reused: bool
+) -> Row:
     """The row of one level: the identity of the run (run_id, study, … seed), what was kept, and what was measured.
 
     A metric ``test/accuracy`` fills the column ``test_accuracy``; metrics without a column of the schema get one behind it.
@@ -57,6 +59,7 @@ def level_row(level: Level, identity: Mapping[str, Any], parameters: int, stage:
         "start_step": trained.start,
         "end_step": trained.stop,
         "collapsed_layers": ";".join(level.collapsed),
+        "search_steps": search_steps,
         "seconds": round(trained.seconds, 3),
         "reused": reused,
         "stage": stage,

@@ -37,10 +37,13 @@ COLUMNS = {
     "early_stop_is_last": "boolean",
     "test_accuracy_at_early_stop": "float64",
     "collapsed_layers": "str",
+    "search_steps": "Int64",
+    "step_flops": "float64",
     "seconds": "float64",
     "reused": "boolean",
     "stage": "str",
 }
+LATER = ("search_steps", "step_flops")  # columns that ledgers of version 0.1 lack
 MEASURED = ("train_", "val_", "test_")  # further columns that begin so are numbers (float64), all others text
 
 

@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ltb.core import masks as m
 from ltb.core import tensors
@@ -128,16 +129,30 @@ class Training:
 
         Raises ValueError when the module does not log the metric that counts; an error in the module comes out as it is.
         """
+        with _quiet():
+            trainer, module = self._one_step(self.source.evaluation("val"))
+            self._test(trainer, module)
+
+    @cached_property
+    def step_flops(self) -> int:
+        """FLOPs of one training step, forward and backward, a multiply-add counted as two.
+
+        Counted by torch in the matrix products and convolutions of the first minibatch. Masks save none of them.
+        """
+        with _quiet(), FlopCounterMode(display=False) as counter:
+            self._one_step(None)
+        return counter.get_total_flops()
+
+    def _one_step(self, validation: Any) -> tuple[pl.Trainer, pl.LightningModule]:
         module = self._build("init")
         start = StartClock(Point(tensors.weights_of(subject(module)), 0), self.clock, self.seed)
         device = getattr(self.source, "device", torch.device("cpu"))
         chunked = getattr(module, "chunked", False)
         batches = Chunks(self.source, self.seed, 0, 1, [1], device) if chunked else self.source.stream(self.seed, 0, 1)
-        with _quiet():
-            trainer = pl.Trainer(fast_dev_run=1, callbacks=[start], **QUIET, **self._trainer)
-            with _interruptible():
-                trainer.fit(module, batches, self.source.evaluation("val"))
-            self._test(trainer, module)
+        trainer = pl.Trainer(fast_dev_run=1, callbacks=[start], **QUIET, **self._trainer)
+        with _interruptible():
+            trainer.fit(module, batches, validation)
+        return trainer, module
 
     def fit(
         self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True, checkpoints: Checkpoints | None = None
@@ -149,6 +164,7 @@ class Training:
         """
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
+        cost = {"step_flops": self.step_flops} if evaluate else {}  # before the fit: it makes a module and takes a step
         done = checkpoints.load() if checkpoints else None
         begin = done.point if done else fit.origin
         module = self._build("init")
@@ -176,7 +192,7 @@ class Training:
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
             point = point_of(trainer, module, counter.step)
-            metrics = self._measure(trainer, module, history, counter.step) if evaluate else {}
+            metrics = cost | self._measure(trainer, module, history, counter.step) if evaluate else {}
         return Trained(fit.masks, fit.origin, point, metrics, history.rows, history.seconds(), passed.points)
 
     def _trainer_for(

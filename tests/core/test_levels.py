@@ -17,7 +17,7 @@ from ltb.core.levels import Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, ToStart
 from ltb.core.schedules import Explicit, Geometric, Linear
-from ltb.core.stages import Dense, Sparse, Start, iterations, missing, stages
+from ltb.core.stages import Dense, Sparse, Start, iterations, missing, search_steps, stages
 from ltb.core.step import Clock, Step
 from tests.core.toy import Toy
 
@@ -258,6 +258,25 @@ class Marked(Criterion):
 
     def __call__(self, weights, evidence):
         return evidence.gathered["mark"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, [0, 20, 40, 60]),  # IMP: the dense network and every level before
+        ({"trunk": "5it"}, [0, 20, 35, 50]),  # what the dense run passes through costs nothing
+        ({"trunk": "5it", "control": Shuffle()}, [0, 20, 35, 50]),  # a control is made from the same chain
+        ({"control": Reinit()}, [0, 20, 40, 60]),
+        ({"rewind": FineTune(length="4it")}, [0, 20, 24, 28]),
+        ({"prune_from": "dense"}, [0, 20, 20, 20]),
+        ({"prune_from": "start", "criterion": Random()}, [0, 0, 0, 0]),
+        ({"prune_from": "start", "criterion": Random(), "trunk": "5it"}, [0, 5, 5, 5]),
+    ],
+)
+def test_what_a_ticket_costs_to_find(given, expected):
+    clock = Toy().clock
+    chain = stages(Recipe(schedule=Geometric(0.5, 3), **given), clock)
+    assert [search_steps(stage, clock) for stage in chain] == expected
 
 
 def test_a_criterion_gets_what_its_probe_gathers_at_the_masked_source():

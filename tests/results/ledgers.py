@@ -42,6 +42,8 @@ def row(level: int, **given: object) -> dict[str, object]:
         "early_stop_is_last": False,
         "test_accuracy_at_early_stop": 0.69,
         "collapsed_layers": "",
+        "search_steps": 2000 * level,
+        "step_flops": 6.0e6,
         "seconds": 1.5,
         "reused": False,
         "stage": f"stage{level}",

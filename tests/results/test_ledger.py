@@ -143,7 +143,7 @@ DAMAGE = {
             lambda text: text.replace("0.95,800", "0.95,many", 1),
             "line 2, column early_stop_step: 'many' is not a whole",
         ),
-        (lambda text: text.replace("0.95,800", "0.95,800,7", 1), "line 2 has 30 fields instead of 29"),
+        (lambda text: text.replace("0.95,800", "0.95,800,7", 1), "line 2 has 32 fields instead of 31"),
         (lambda text: text + text.splitlines()[-1] + "\n", "holds a level twice"),
         (lambda text: text.replace("a1b2c3", "ffffff"), "rows of imp-toy-s0-ffffff, but status.json is of"),
         (lambda text: text.replace(",800,", ",-1.5,"), "'-1.5' is not a whole number"),
@@ -199,3 +199,18 @@ def test_status_is_plain_data(tmp_path, write_run):
     status = json.loads((folder / "status.json").read_text()) | {"versions": {"torch": "2"}, "commit": "abc"}
     (folder / "status.json").write_text(json.dumps(status))
     assert ledger.status(folder).levels == 3
+
+
+def test_the_committed_rows_of_a_study_are_read_as_the_runs_that_they_are(tmp_path, write_run):
+    """A study commits the rows of all its runs in one file; this one is from before two columns were there."""
+    one, other = write_run(tmp_path / "a", seed=0), write_run(tmp_path / "b", seed=1)
+    (tmp_path / "rows").mkdir()
+    header, *rows = (one / "levels.csv").read_text().splitlines()
+    rows += (other / "levels.csv").read_text().splitlines()[1:]
+    (tmp_path / "rows" / "levels.csv").write_text("\n".join([header, *rows]) + "\n")
+    runs, read = ledger.runs([tmp_path / "rows"]), ledger.read([tmp_path / "rows"])
+    assert [(run.run_id, run.state) for run in runs] == [(f"imp-toy-s{seed}-a1b2c3", "unknown") for seed in (0, 1)]
+    assert len(read) == 6
+    table = pd.read_csv(tmp_path / "rows" / "levels.csv").drop(columns=list(schema.LATER))
+    table.to_csv(tmp_path / "rows" / "levels.csv", index=False)
+    assert ledger.read([tmp_path / "rows"])[list(schema.LATER)].isna().all(axis=None)

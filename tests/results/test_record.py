@@ -19,16 +19,16 @@ IDENTITY = {
 
 def test_a_row_says_what_was_kept_and_measured():
     dense, level = levels(Recipe(schedule=Explicit((0.75,)), trunk="4it"), Toy())
-    row = record.level_row(level, IDENTITY, parameters=38, stage="key", reused=False)
+    row = record.level_row(level, IDENTITY, parameters=38, search_steps=10, stage="key", reused=False)
     assert tuple(row) == tuple(record.COLUMNS)
     kept = sum(int(mask.sum()) for mask in level.trained.masks.values())
     assert (row["remaining"], row["prunable"], row["parameters"]) == (kept, 32, 38) == (8, 32, 38)
     assert (row["sparsity"], row["density"], row["target_sparsity"]) == (0.75, 0.25, 0.75)
     assert (row["start_step"], row["end_step"], row["test_accuracy"]) == (4, 20, 0.5)
-    assert record.level_row(dense, IDENTITY, 38, "key", True)["density"] == 1
+    assert record.level_row(dense, IDENTITY, 38, 0, "key", True)["density"] == 1
     empty = {name: torch.zeros_like(mask) for name, mask in level.trained.masks.items()}
     collapsed = type(level)(1, 0.9, level.stage, type(level.trained)(empty, level.trained.origin, level.trained.point))
-    assert record.level_row(collapsed, IDENTITY, 38, "k", False)["collapsed_layers"] == "a;b"
+    assert record.level_row(collapsed, IDENTITY, 38, 0, "k", False)["collapsed_layers"] == "a;b"
 
 
 def test_rows_of_other_metrics_get_columns_behind_the_schema(tmp_path):

@@ -195,6 +195,8 @@ class Recording:
 def test_the_clock_rewinds_rates_and_batches_are_the_dense_runs(lr, k, rewind):
     recording, rates = Recording(source()), []
     one = training(of=recording, lr=lr)
+    assert one.step_flops > 0  # counted now: it takes a step that is none of the fits'
+    recording.seen.clear()
     step = torch.optim.SGD.step
 
     def recorded(optimizer, *given, **named):
@@ -433,3 +435,15 @@ def test_two_optimizers_are_refused_before_training():
     one = Training(Two, Numbers(), "6it", metric="mse", direction="min")
     with pytest.raises(ValueError, match="it has 2 optimizers; the clock counts the steps of one"):
         one.rehearse()
+
+
+def test_the_flops_of_a_step_are_those_of_its_matrix_products_counted_by_hand():
+    # batch 10; Linear(6, 9): forward and weight gradient; Linear(9, 3): the input's gradient as well
+    by_hand = 2 * 10 * (2 * 6 * 9 + 3 * 9 * 3)
+    assert training().step_flops == by_hand
+    assert training(module={"accumulate": 2}).step_flops == by_hand
+    own = Training(Regression, Numbers(), "25it", 0, metric="mse", direction="min")
+    assert own.step_flops == by_hand + 2 * 10 * 3 * 3 * 1
+    one = training()
+    (level,) = levels(Recipe(schedule=Geometric(0.3, 0)), one)
+    assert level.metrics["step_flops"] == by_hand
