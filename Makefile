@@ -20,6 +20,9 @@ unit: $(VENV)/installed-dev
 slow: $(VENV)/installed-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
+notebooks: $(VENV)/installed-dev ## execute the notebooks again and keep their outputs
+	$(BIN)/python notebooks/execute.py
+
 lint: $(VENV)/installed-dev ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +43,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 clean: ## remove the virtual environment and caches, never runs
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-.PHONY: help demo test unit slow lint type clean
+.PHONY: help demo test unit slow notebooks lint type clean

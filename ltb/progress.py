@@ -95,3 +95,14 @@ def table(rows: list[dict[str, Any]], metric: str) -> Table:
             row["control"],
         )
     return shown
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it.
+
+    >>> duration(200), duration(7500)
+    ('3 min 20 s', '2 h 05 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

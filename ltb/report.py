@@ -1,4 +1,4 @@
-"""`python -m ltb.report PATH...`: ledgers → curves.png, curves.svg, summary.csv and a table on the terminal.
+"""`python -m ltb.report PATH...`: ledgers → report.html, figures as PNG and SVG, tidy tables as CSV, tables on the terminal.
 
 Trains nothing and needs no network. Running, failed and incomplete runs are read as far as they came, and named.
 """
@@ -6,19 +6,24 @@ Trains nothing and needs no network. Running, failed and incomplete runs are rea
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+import webbrowser
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from ltb.results import curves, ledger, statistics
+from ltb.results import contents, curves, ledger, tables
+
+PAGE = "report.html"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,93 +33,123 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 if the report is written, 2 and one line on stderr if there is nothing sound to report on."""
-    parser = _Parser(prog="python -m ltb.report", description="Ledgers to figures and tables, offline.")
+    parser = _Parser(prog="python -m ltb.report", description="Ledgers to one page, figures and tables, offline.")
     parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs")
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several")
+    parser.add_argument("--format", choices=("html", "text"), default="html", help="text: tables only, no file written")
+    parser.add_argument("--tolerance", metavar="X", type=_tolerance, help="how much worse than dense still matches")
+    parser.add_argument("--reference", metavar="CURVE", help="the curve that the others are compared with")
+    parser.add_argument("--title", metavar="TEXT", help="default: the study's name")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
     options = parser.parse_args(arguments)
     try:
-        report(options.paths, options.out)
+        files = report(
+            options.paths,
+            options.out,
+            text=options.format == "text",
+            tolerance=options.tolerance,
+            reference=options.reference,
+            title=options.title,
+        )
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
+    if options.open and files:
+        webbrowser.open(files[0].resolve().as_uri())
     return 0
 
 
-def report(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
-    """Write the report on all runs at or below `paths` into `out`, print its tables; the files written.
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a number, 0 or more, in the units of the metric (0.01 is 1 point)")
+    return value
 
-    `out` is by default the path, if it is one folder, and ./report otherwise. ValueError if no level is finished.
+
+def report(
+    paths: Sequence[Path],
+    out: Path | None = None,
+    *,
+    text: bool = False,
+    tolerance: float | None = None,
+    reference: str | None = None,
+    title: str | None = None,
+) -> list[Path]:
+    """Write the report on all runs at or below `paths` into `out`, print its tables; the files written, the page first.
+
+    `out` is by default the path, if it is one folder, and ./report otherwise; with `text` nothing is written.
+    ValueError if no level is finished.
     """
-    with warnings.catch_warnings(record=True) as noted:
-        warnings.simplefilter("always", UserWarning)
-        runs, rows = ledger.runs(paths), ledger.read(paths)
-        unfinished = [f"not complete: {run}" for run in runs if run.state != "complete"]
-        if rows.empty:
-            raise ValueError("; ".join(["no level is finished yet", *unfinished]))
-        summary = statistics.summarise(rows)
+    found = contents.read(paths, tolerance=tolerance, reference=reference)
+    files: list[Path] = []
+    if not text:
         alone = len(paths) == 1 and paths[0].is_dir()
         folder = out or (paths[0] if alone else Path("report"))
-        files = [*curves.save(rows, folder), folder / "summary.csv"]
-    summary.to_csv(files[-1], index=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # they are among the notes already
+            files = _write(folder, found, title or _title(found.rows), [str(path) for path in paths])
+    _print(found)
+    lines = [_counts(found.runs), *(f"not complete: {run}" for run in found.unfinished)]
+    lines += [f"note: {note}" for note in found.notes]
+    lines += ["written: " + "  ".join(map(str, files))] if files else []
     console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 200  # a file or a pipe has no edge to wrap at
-    for task, part in summary.groupby("task", sort=False):
-        console.print(_table(str(task), part))
-    warned = dict.fromkeys(f"note: {one.message}" for one in noted)
-    for line in [*_counts(runs, rows), *unfinished, *warned, "written: " + "  ".join(map(str, files))]:
+    for line in lines:
         console.print(Text(line))  # as Text: what a person typed is never read as markup
     return files
 
 
-def _table(task: str, summary: pd.DataFrame) -> Table:
-    """One row per point of each curve: density, n, mean ± sample standard deviation of what is summarised."""
-    quantities = list(summary["quantity"].unique())
-    table = Table(title=Text(task, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("method", "control"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("density", "n", *map(_heading, quantities)):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for key, curve in summary.groupby(statistics.CURVE, sort=False):
-        _, method, control, variant = map(str, key)
-        called = [statistics.name(method, "none", variant), control]
-        for _, point in curve.groupby("level"):
-            found = point.set_index("quantity")
-            cells = [f"{found['density'].iloc[0]:.2%}", str(found["n"].max())]
-            cells += [_mean_std(q, found.loc[q]) if q in found.index else "" for q in quantities]
-            table.add_row(*map(Text, [*called, *cells]))
-            called = ["", ""]
-        table.add_section()
-    return table
+def _write(folder: Path, found: contents.Contents, title: str, sources: Sequence[str]) -> list[Path]:
+    """The page, the figures and the tables, in `folder`; the page first."""
+    from ltb.results import figures, page, panel
+
+    panels, order = figures.panels(found)
+    files = curves.save(found.rows, folder)
+    for kind in ("relative", "layers", "cost"):
+        its = [one for one in panels if one.kind == kind]
+        files += curves.draw(panel.still(its, order), folder, kind) if its else []
+    files += [_replace(folder / name, table.to_csv(index=False)) for name, table in found.csv().items()]
+    told = page.About(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in files])
+    return [_replace(folder / PAGE, page.html(found, panels, order, told)), *files]
 
 
-def _heading(quantity: str) -> str:
-    """On two lines, so that a row fits in 80 columns: test_accuracy → "test / accuracy (%)"."""
-    if quantity == "early_stop_step":
-        return "early-stop\nstep"
-    unit = " (%)" if "accuracy" in quantity else ""
-    if quantity.endswith("_at_early_stop"):
-        return f"at early\nstop{unit}"
-    return quantity.replace("_", "\n", 1).replace("_", " ") + unit
+def _replace(path: Path, content: str) -> Path:
+    """Write a file whole: who opens it meanwhile sees the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(path)
+    return path
 
 
-def _mean_std(quantity: str, point: pd.Series) -> str:
-    """As in "68.92 ± 0.41", accuracies in percent; one seed has no spread and shows none."""
-    scale = 100 if "accuracy" in quantity else 1
-    digits = ".2f" if "accuracy" in quantity else ".0f" if quantity == "early_stop_step" else ".4g"
-    spread = "" if pd.isna(point["std"]) else f" ± {format(scale * point['std'], digits)}"
-    return f"{format(scale * point['mean'], digits)}{spread}"
+def _title(rows: pd.DataFrame) -> str:
+    studies = [name for name in dict.fromkeys(rows["study"]) if name]
+    return ", ".join(studies[:3]) + (" …" if len(studies) > 3 else "") if studies else "Report"
 
 
-def _counts(runs: Sequence[ledger.Run], rows: pd.DataFrame) -> Iterable[str]:
-    complete = sum(run.state == "complete" for run in runs)
-    yield f"{len(runs)} run{'s' * (len(runs) != 1)}, {complete} complete; ± is the sample standard deviation of n seeds"
-    last = int(rows["early_stop_is_last"].fillna(False).sum())
-    if last:
-        yield (
-            f"note: in {last} of {len(rows)} levels validation loss was lowest at the last evaluation: "
-            "longer training would stop later"
+def _print(found: contents.Contents) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no edge to wrap at
+    for task in found.tasks:
+        summary, cost, headline, matching = (
+            table[table["task"] == task] for table in (found.summary, found.cost, found.headline, found.matching)
         )
+        console.print(tables.summary(task, summary))
+        if len(cost):
+            console.print(tables.cost(task, cost))
+        if len(headline):
+            console.print(tables.headline(task, headline))
+        if len(matching):
+            console.print(tables.matching(task, matching, tolerance=found.tolerances[task]))
+
+
+def _counts(runs: Sequence[ledger.Run]) -> str:
+    states = Counter(run.state for run in runs)
+    known = f", {states['complete']} complete" if len(runs) > states["unknown"] else ""
+    without = f", {states['unknown']} without a status file" if states["unknown"] else ""
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}{known}{without}; ± is the sample standard deviation of n seeds"
 
 
 if __name__ == "__main__":

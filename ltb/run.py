@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,8 @@ from ltb.core.stages import iterations, missing, search_steps, stages
 from ltb.progress import Display, table
 from ltb.results import record
 from ltb.results.keys import Keys, digest
-from ltb.results.matching import sparsest_matching
+from ltb.results.sparkline import sparkline
+from ltb.results.sparsest import sparsest_matching
 from ltb.results.stage_files import TICKET, TRAINED
 from ltb.results.store import Store
 from ltb.results.wandb_mirror import MODES
@@ -39,11 +41,12 @@ PACKAGES = ("ltb", "torch", "pytorch-lightning", "hydra-core", "numpy")
 class Run:
     """Everything that a run needs, made and checked before anything is trained or written.
 
-    `config` is the resolved configuration; `names` says what was chosen for task, model and data.
+    `config` is the resolved configuration; `names` says what was chosen for task, model and data. A run that is not `alone`
+    leaves it to its sweep to show how it stands.
     Raises ValueError, in one line that names the key, for a configuration that cannot be run.
     """
 
-    def __init__(self, config: Config, names: Mapping[str, str]) -> None:
+    def __init__(self, config: Config, names: Mapping[str, str], *, alone: bool = True) -> None:
         self.config = config
         compose.check_kinds(config)
         self.seed = number(config, "seed", int, 0)
@@ -53,6 +56,7 @@ class Run:
         for key in ("fresh", "progress", "plan"):
             if not isinstance(config[key], bool):
                 raise ValueError(f"{key}={config[key]!r}: true or false")
+        self.shown = config["progress"] and alone
         metric = config["metric"]
         tolerance = metric["tolerance"]
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
@@ -129,11 +133,12 @@ class Run:
         state, error = "failed", None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            before = self._ledger()
             record.write_text(self.folder / record.CONFIG, yaml.safe_dump(dict(self.config), sort_keys=False))
             self._status("running", rows)
             self._levels(rows, mirror)
             state = "complete"
-            self._figure(mirror)
+            self._figure(mirror, drawn=before == self._ledger())
         except KeyboardInterrupt:
             state, error = "interrupted", "interrupted; the same command goes on from the last finished level"
             raise
@@ -141,7 +146,8 @@ class Run:
             error = f"{type(problem).__name__}: {problem}"
             raise
         finally:
-            self._status(state, rows, error)
+            with suppress(OSError) if state == "failed" else nullcontext():  # a full disk takes no status file either
+                self._status(state, rows, error)
             if mirror is not None:
                 mirror.finish(state, self._summary(rows), error)
         self._report(rows, mirror)
@@ -151,13 +157,14 @@ class Run:
         todo = missing(self.stages, self.store.has)
         total = sum(iterations(stage, self.training.clock) for stage in todo)
         history: list[record.Row] = []
+        layers: list[record.Row] = []
         live = None
         if mirror is not None:
             from ltb.results.live import Live
 
             live = Live(mirror, self.stages, self.store)
         self.told = live.told if live else None
-        with Display(self.run_id, total, self.training.metric, shown=self.config["progress"]) as self.display:
+        with Display(self.run_id, total, self.training.metric, shown=self.shown) as self.display:
             for level in levels(self.recipe, self.training, self.store):
                 if live:
                     live.finished(level)
@@ -167,6 +174,8 @@ class Run:
                 rows.append(row)
                 history += record.history_rows(level, self.run_id)
                 record.write_rows(self.folder / record.HISTORY, history)
+                layers += record.layer_rows(level)
+                record.write_rows(self.folder / record.LAYERS, layers)
                 record.write_rows(self.folder / record.LEDGER, rows, record.COLUMNS)
                 self._link(level)
                 self._status("running", rows)
@@ -190,15 +199,22 @@ class Run:
             group=self.identity["study"],
             job_type=method,
             tags=[*logger["tags"], self.identity["model"], self.identity["data"]],
-            config=dict(self.config),
+            config={**self.config, "task": self.identity["task"]},
             mode=logger["mode"],
             metric=self.training.metric,
         )
 
-    def _figure(self, mirror: Any) -> None:
-        from ltb.results import curves, ledger
+    def _ledger(self) -> str | None:
+        path = self.folder / record.LEDGER
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
-        figure, *_ = curves.save(ledger.read([self.folder]), self.folder)
+    def _figure(self, mirror: Any, *, drawn: bool) -> None:
+        """Draw the curve, unless it was `drawn` from this same ledger before: that takes a second."""
+        figure = self.folder / "curves.png"
+        if not (drawn and figure.exists()):
+            from ltb.results import curves, ledger
+
+            curves.save(ledger.read([self.folder]), self.folder)
         if mirror is not None:
             mirror.figure(figure)
             if self.config["logger"]["artifacts"]:
@@ -242,10 +258,12 @@ class Run:
         return {f"dense_{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
 
     def _report(self, rows: list[record.Row], mirror: Any) -> None:
-        if not self.config["progress"]:
+        if not self.shown:
             return
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(table(rows, self.training.metric))
+        values = [row[name] for row in rows if row.get(name := f"test_{self.training.metric}") is not None]
+        console.print(f"test {self.training.metric} by level  {sparkline(values)}")
         summary = self._summary(rows)
         found = summary.get("sparsest_matching_sparsity")
         if found is not None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 
+from ltb import launchers
 from ltb.results.schema import SWEEP
 
+if TYPE_CHECKING:
+    from ltb import watch
+
 _started: list[Path] = []
+_views: list[watch.View] = []
 
 
 class Noted(Callback):
@@ -18,7 +26,15 @@ class Noted(Callback):
 
     def on_multirun_start(self, config: Any, **given: Any) -> None:
         """Called by Hydra before the first job."""
-        _started.append(Path(config.hydra.sweep.dir))
+        sweep = Path(config.hydra.sweep.dir)
+        _started.append(sweep)
+        if config.progress is True and config.plan is False:
+            from ltb import watch
+
+            _views.append(watch.View(sweep, jobs(config.hydra)))
+            _views[-1].start()
+        if config.plan is True:  # takes seconds, and is to be read here
+            config.hydra.launcher = launchers.HERE
 
 
 def add(sweep: Path, run: Path) -> None:
@@ -26,6 +42,18 @@ def add(sweep: Path, run: Path) -> None:
     sweep.mkdir(parents=True, exist_ok=True)
     with (sweep / SWEEP).open("a", encoding="utf-8") as file:
         file.write(os.path.relpath(run, sweep) + "\n")
+
+
+def jobs(hydra: Mapping[str, Any]) -> int | None:
+    """How many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way."""
+    if not str(hydra["sweeper"]["_target_"]).endswith(".BasicSweeper"):
+        return None
+    params = [f"{key}={values}" for key, values in (hydra["sweeper"].get("params") or {}).items()]
+    counts = {}
+    for override in OverridesParser.create().parse_overrides([*params, *hydra["overrides"]["task"]]):
+        swept = override.is_sweep_override() and override.is_discrete_sweep()
+        counts[override.get_key_element()] = len(list(override.sweep_string_iterator())) if swept else 1
+    return math.prod(counts.values())
 
 
 def _forget(sweep: Path) -> None:
@@ -43,6 +71,8 @@ def report() -> None:
     """Report on the sweeps that this process began, in their own folders."""
     from ltb import report as reporting
 
+    while _views:
+        _views.pop().stop()
     while _started:
         sweep = _started.pop()
         if (sweep / SWEEP).exists():

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a run failed, 2 a configuration that cannot be run (nothin
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -12,16 +13,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltb import launchers
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+# A disk that is full, read-only or broken: the person's to mend, and no trace of ours helps.
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+
+
 class Refused(Exception):
-    """A configuration that cannot be run, which has been told in one line."""
+    """A configuration that cannot be run, which has been told: (the line, the stderr that shows it)."""
 
 
 class Failed(Exception):
-    """A run that ended with an error, which has been told."""
+    """A run that ended with an error, which has been told, likewise."""
 
 
 def conf() -> str:
@@ -30,8 +37,8 @@ def conf() -> str:
     return str(next(folder for folder in (package / "conf", package.parent / "conf") if folder.is_dir()))
 
 
-def job(config: DictConfig) -> None:
-    """One run."""
+def job(config: DictConfig) -> float | None:
+    """One run; what a sweeper that searches may choose by: the metric of the last, sparsest level on the validation split."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -39,36 +46,35 @@ def job(config: DictConfig) -> None:
 
     from ltb.core.errors import Unavailable
 
+    launchers.settle(HydraConfig.get().runtime)
     choices = HydraConfig.get().runtime.choices
     names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         from ltb.run import Run
 
-        run = Run(resolved, names)  # type: ignore[arg-type]
+        run = Run(resolved, names, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)  # type: ignore[arg-type]
     except (ValueError, OmegaConfBaseException) as error:
-        _tell(_line(error))
-        raise Refused from error
+        raise Refused(*_tell(_line(error))) from error
     if config.plan:
         from ltb import plan
 
         plan.show(run.run_id, run.stages, run.store, run.training.clock)
-        return
+        return None
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         from ltb import sweep
 
         sweep.add(Path(HydraConfig.get().sweep.dir), run.folder)
     try:
-        run()
+        return run()[-1].get(f"val_{config.metric.name}")
     except Unavailable as error:
-        _tell(_line(error))
-        raise Refused from error
+        raise Refused(*_tell(_line(error))) from error
     except Exception as error:
         import traceback
 
-        told = _line(error) if isinstance(error, ValueError) else traceback.format_exc().rstrip()
-        _tell(f"{run.run_id} failed: {told}")
-        raise Failed from error
+        known = isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno in DISK)
+        told = _line(error) if known else traceback.format_exc().rstrip()
+        raise Failed(*_tell(f"{run.run_id} failed: {told}")) from error
 
 
 def main() -> None:
@@ -84,6 +90,9 @@ def main() -> None:
     except (Refused, Failed) as error:
         if before == "1":
             raise
+        line, shown = error.args
+        if shown != launchers.stderr():
+            _tell(line)
         code = 2 if isinstance(error, Refused) else 1
     except BrokenPipeError:  # --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,19 +137,28 @@ def _hydra() -> None:
     try:
         hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
-        _tell(_line(error))
-        raise Refused from error
+        raise Refused(*_tell(_line(error))) from error
+    except Exception as error:
+        if not launchers.raised(error):
+            raise
+        raise Failed(*_tell(launchers.lost(_line(error)))) from error
 
 
-def _tell(line: str) -> None:
+def _tell(line: str) -> tuple[str, tuple[int, int]]:
+    """Show a line; it, and on which stderr, for a sweep's engine may have given its jobs another."""
     print(f"ltb: {line}", file=sys.stderr)
+    return line, launchers.stderr()
 
 
 def _line(error: BaseException) -> str:
     """An error's text in one line: what was given and what there is, without Hydra's and OmegaConf's footers."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"{error.filename}: {error.strerror}; what is finished is kept, and the same command goes on from there"
+    group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
+    if group == "hydra/launcher" and name in launchers.EXTRAS:
+        return launchers.absent(name)
     options = getattr(error, "options", None)
     if options:
-        group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
         return f"{group}={name}: there is no such option; there are {', '.join(options)}"
     lines = [line.strip() for line in str(error).splitlines()]
     dropped = (

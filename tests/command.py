@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -90,6 +91,17 @@ def ledger(folder: Path) -> list[dict[str, str]]:
 def status(folder: Path) -> dict[str, object]:
     """A run's status file."""
     found: dict[str, object] = json.loads((folder / "status.json").read_text())
+    return found
+
+
+def stage_hashes(store: Path) -> dict[str, dict[str, str]]:
+    """The recorded SHA-256 of the files of every stage, which those that are there must have."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(store.glob("*/stage.json")):
+        about = json.loads(path.read_text())
+        found[path.parent.name] = about["sha256"]
+        for name in about["kept"]:
+            assert hashlib.sha256((path.parent / name).read_bytes()).hexdigest() == about["sha256"][name]
     return found
 
 

@@ -4,23 +4,32 @@ import json
 import math
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
 
-from tests.command import TINY, folders, ledger, status
+from tests.command import TINY, folders, ledger, own_process, status
 
 OFFLINE = ("logger=wandb", "logger.mode=offline", "study=questions", "logger.tags=[first]")
 
 
+def nobody(folder, patch):
+    """All that W&B writes is below `folder`, and nobody is logged in."""
+    for name in ("DATA", "CACHE", "CONFIG", "ARTIFACT"):
+        patch.setenv(f"WANDB_{name}_DIR", str(folder / "wandb-home" / name.lower()))
+    patch.setenv("NETRC", str(folder / "netrc"))
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY"):
+        patch.delenv(name, raising=False)
+    patch.delenv(
+        "WANDB_SERVICE", raising=False
+    )  # else a process of its own logs through this one, and outlives its end
+
+
 @pytest.fixture
 def offline(command, monkeypatch):
-    """The command with all that W&B writes below its folder, and nobody logged in."""
-    for name in ("DATA", "CACHE", "CONFIG", "ARTIFACT"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(command.folder / "wandb-home" / name.lower()))
-    monkeypatch.setenv("NETRC", str(command.folder / "netrc"))
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY"):
-        monkeypatch.delenv(name, raising=False)
+    """The command, its W&B runs in its own folder."""
+    nobody(command.folder, monkeypatch)
     return command
 
 
@@ -60,7 +69,8 @@ def test_a_run_is_mirrored(offline):
     assert about["job_type"] == "imp_rewind-shuffle"
     assert about["tags"] == ["first", "mlp", "noise"]
     config = {key: value for key, value in about["config"]["update"].items() if key != "_wandb"}
-    assert config == yaml.safe_load((folder / "config.yaml").read_text())
+    # The resolved configuration, and the name of the task, which it does not hold.
+    assert config == yaml.safe_load((folder / "config.yaml").read_text()) | {"task": "mnist1d_mlp"}
     # Every row of the ledger, every number of it.
     rows, logged = ledger(folder), rows_of(found, "level/sparsity")
     assert len(rows) == len(logged) == 3
@@ -122,10 +132,124 @@ def test_a_run_that_fails_shows_as_failed_and_one_that_goes_on_replays_its_level
     assert [one["train/step"] for one in rows_of(found, "train/step")] == list(range(1, 25))
 
 
-def test_a_sweep_is_a_wandb_run_each(offline):
-    result = offline("-m", "seed=0,1", *TINY, *OFFLINE)
+@pytest.fixture
+def sweep(offline):
+    """A method with and without a control, two seeds, one W&B project: each run's folder and its records."""
+    result = offline("-m", "method=imp,imp_reinit", "seed=0,1", *TINY, *OFFLINE)
     assert (result.code, result.err) == (0, "")
-    assert {records(run)["run"][0]["run_id"] for run in wandb_runs(offline)} == {f.name for f in folders(offline.runs)}
+    found = list(map(records, wandb_runs(offline)))
+    assert {one["run"][0]["run_id"] for one in found} == {folder.name for folder in folders(offline.runs)}
+    return [(offline.runs / one["run"][0]["run_id"], one) for one in found]
+
+
+def curve(found):
+    """Accuracy against sparsity, as W&B draws it."""
+    return [(one["level/sparsity"], one["level/test_accuracy"]) for one in rows_of(found, "level/sparsity")]
+
+
+def test_runs_of_a_sweep_overlay_as_curves_without_any_set_up(sweep):
+    """One project, one group; level/* against level/sparsity; told apart by method and control, averaged over seeds."""
+    assert len(sweep) == 4
+    dense, told = {}, []
+    for folder, found in sweep:
+        about = found["run"][0]
+        assert (about["project"], about["run_group"]) == ("ltb", "questions")
+        axes = {one.get("glob_name"): one["step_metric"] for one in found["metric"] if "step_metric" in one}
+        assert axes["level/*"] == "level/sparsity"
+        assert "*" not in axes
+        assert curve(found) == [(float(row["sparsity"]), float(row["test_accuracy"])) for row in ledger(folder)]
+        assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == [0, 1, 2]
+        config = about["config"]["update"]
+        told.append((about["job_type"], config["method"], config["control"].get("_target_"), config["seed"]))
+        # A ticket and its control start at one dense network.
+        assert dense.setdefault(config["seed"], curve(found)[0]) == curve(found)[0]
+    reinit = "ltb.core.controls.Reinit"
+    methods = (("imp", "imp", None), ("imp-reinit", "imp", reinit))
+    assert set(told) == {(*method, seed) for method in methods for seed in (0, 1)}
+    assert len({tuple(x for x, _ in curve(found)) for _, found in sweep}) == 1  # the same axis, so that W&B can average
+    assert len({tuple(curve(found)) for _, found in sweep}) == 4
+
+
+def test_all_that_the_dashboard_draws_is_what_a_run_logs(offline):
+    pytest.importorskip("wandb_workspaces", reason="pip install 'ltb[dashboard]'")
+    from ltb import dashboard
+
+    section = dashboard.sent(dashboard.workspace("me", "ltb"))["spec"]["section"]
+    panels = [panel["config"] for part in section["panelBankConfig"]["sections"] for panel in part["panels"]]
+    drawn = {name for one in panels for name in (one.get("xAxis"), *one["metrics"]) if name}
+    columns = section["runSets"][0]["runFeed"]["columnOrder"]
+    offline.done("+experiment=imp", "control=reinit", *TINY, *OFFLINE)
+    (found,) = map(records, wandb_runs(offline))
+    logged = set().union(*(one["item"] for one in found["history"]))
+    logged |= {f"summary_metrics.{name}" for name in summary_of(found)}
+    assert drawn <= logged
+    assert {name.removeprefix("summary:") for name in columns if name.startswith("summary:")} <= set(summary_of(found))
+    config = found["run"][0]["config"]["update"]
+    for name in (name for name in columns if name.startswith("config:")):
+        key, _, *below = name.removeprefix("config:").split(".")
+        assert (config[key][below[0]] if below else config[key]) is not None
+
+
+def test_a_sweep_with_a_job_that_fails(offline, monkeypatch):
+    """The failed run is marked, its finished levels are kept, and the others are complete."""
+    from ltb.core import masks
+    from ltb.training import Training
+
+    fit = Training.fit
+
+    def breaks(self, asked, *given, **more):
+        if self.seed == 1 and masks.density(asked.masks) < 0.7:  # the last of three levels
+            raise RuntimeError("the machine is on fire")
+        return fit(self, asked, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "fit", breaks)
+        assert offline("-m", "seed=0,1,2", *TINY, *OFFLINE).code == 1
+    found = {one["run"][0]["run_id"]: one for one in map(records, wandb_runs(offline))}
+    states = {folder.name: status(folder)["state"] for folder in folders(offline.runs)}
+    assert [(name.split("-s")[1][0], state) for name, state in states.items()] == [
+        ("0", "complete"), ("1", "failed"), ("2", "complete"),
+    ]  # fmt: skip
+    for name, state in states.items():
+        assert summary_of(found[name])["state"] == state
+        assert found[name]["exit"][-1].get("exit_code", 0) == (0 if state == "complete" else 1)
+        assert len(curve(found[name])) == len(ledger(offline.runs / name)) == (3 if state == "complete" else 2)
+
+
+def test_a_run_that_was_killed_goes_on_and_shows_each_level_once(offline):
+    many = [argument.replace("levels=2", "levels=20") for argument in TINY]
+    process = own_process(offline.folder, *many, *OFFLINE)
+    try:
+        until = time.monotonic() + 90
+        while not list(offline.runs.glob("*/levels.csv")):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        process.kill()  # no handler runs: nothing is said to W&B
+        process.communicate()
+    (folder,) = folders(offline.runs)
+    (killed,) = wandb_runs(offline)
+    assert status(folder)["state"] == "running"
+    assert 1 <= len(ledger(folder)) < 21
+    offline.done(*many, *OFFLINE)
+    (again,) = (one for one in wandb_runs(offline) if one != killed)
+    found = records(again)
+    assert found["run"][0]["run_id"] == folder.name
+    assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == list(range(21))
+    steps = [one["train/step"] for one in rows_of(found, "train/step")]
+    assert steps == list(range(1, 8 * 21 + 1))
+    assert (summary_of(found)["state"], found["exit"][-1].get("exit_code", 0)) == ("complete", 0)
+
+
+def test_wandb_itself_says_nothing(offline):
+    """In a process of its own, for what W&B prints is settled by the first use of it in a process."""
+    given = [argument for argument in OFFLINE if "mode" not in argument]
+    command = [sys.executable, "-m", "ltb.train", *TINY, *given, "logger.mode=auto", "logger.artifacts=true"]
+    done = subprocess.run(command, cwd=offline.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    (run,) = wandb_runs(offline)
+    assert "artifact" in records(run)
 
 
 def test_no_logger_leaves_nothing_of_wandb(offline):

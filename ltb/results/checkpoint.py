@@ -10,6 +10,7 @@ from pathlib import Path
 from ltb.core.errors import Damaged
 from ltb.core.levels import Progress
 from ltb.core.rewind import Point
+from ltb.results.stage_files import flush
 from ltb.results.ticket import read_tensors, under, write_tensors
 
 KIND = "ltb.progress"
@@ -63,11 +64,7 @@ class CheckpointFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".writing")
         write_tensors(temporary, KIND, contents, about)
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush(temporary)
         os.replace(temporary, self._path)
 
     def remove(self) -> None:

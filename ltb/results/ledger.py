@@ -25,7 +25,16 @@ from ltb.results.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, S
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
-SKIPPED = re.compile(r"^[._~]|\.tmp|^tmp|^wandb$|^__pycache__$")
+SKIPPED = re.compile(r"^\.|^wandb$")  # what ltb and W&B leave beside runs
+# What a status file says → the types that it may have there.
+TOLD: dict[str, tuple[type, ...]] = {
+    "state": (str,),
+    "run_id": (str, type(None)),
+    "error": (str, type(None)),
+    "levels_done": (int, type(None)),
+    "levels": (int, type(None)),
+    "metric": (dict, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Run:
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
-    """Run folders at or below `paths`, each once, sorted; hidden and temporary folders are skipped.
+    """Run folders at or below `paths`, each once, sorted; hidden folders and W&B's own are skipped.
 
     ValueError, one line, for a path that does not exist or holds no run.
     """
@@ -80,42 +89,58 @@ def status(folder: Path) -> Run:
     path = folder / STATUS
     if not path.exists():
         return Run(folder, folder.name, "unknown", None, None, None, "accuracy", "max")
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        metric = told.get("metric") or {}
-        run = Run(
-            folder,
-            str(told.get("run_id") or folder.name),
-            told["state"],
-            told.get("error"),
-            told.get("levels_done"),
-            told.get("levels"),
-            metric.get("name", "accuracy"),
-            metric.get("direction", "max"),
-        )
-    except (ValueError, KeyError, AttributeError) as error:  # not JSON, not UTF-8, no state, not an object
-        raise Damaged(f"{path}: not a run's status ({error})") from error
+    told = _told(path)
+    metric = told["metric"] or {}
+    run = Run(
+        folder,
+        told["run_id"] or folder.name,
+        told["state"],
+        told["error"],
+        told["levels_done"],
+        told["levels"],
+        metric.get("name", "accuracy"),
+        metric.get("direction", "max"),
+    )
     if run.state not in STATES or run.direction not in ("max", "min"):
         raise Damaged(f"{path}: state {run.state!r}, direction {run.direction!r} are not ones that ltb writes")
     return run
 
 
+def _told(path: Path) -> dict[str, Any]:
+    """What a status file says, a field that it lacks as None; `Damaged` unless each is of its type."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8
+        raise Damaged(f"{path}: not a run's status ({error})") from error
+    if not isinstance(told, dict):
+        raise Damaged(f"{path}: not a run's status (not an object)")
+    fields = {name: told.get(name) for name in TOLD}
+    metric = fields["metric"] if isinstance(fields["metric"], dict) else {}
+    checked = [(name, value, TOLD[name]) for name, value in fields.items()]
+    checked += [(f"metric.{name}", metric[name], (str,)) for name in ("name", "direction") if name in metric]
+    for name, value, kinds in checked:
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise Damaged(f"{path}: not a run's status ({name} is {json.dumps(value)[:60]})")
+    return fields
+
+
 def runs(paths: Iterable[str | Path]) -> list[Run]:
     """How every run at or below `paths` stands, finished or not."""
-    return [run for run, _ in _found(paths)]
-
-
-def _found(paths: Iterable[str | Path]) -> Iterable[tuple[Run, pd.DataFrame]]:
-    """Each run and its rows. A ledger without a status file may be a study's, with the rows of many runs."""
+    found: list[Run] = []
     for folder in find(paths):
-        # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
         run = status(folder)
-        rows = table(run.folder / LEDGER)
-        if run.state != "unknown":
-            yield run, rows
-            continue
-        for run_id, its in rows.groupby("run_id", sort=False):
-            yield replace(run, folder=folder / str(run_id), run_id=str(run_id)), its.reset_index(drop=True)
+        found += [run] if run.state != "unknown" else [one for one, _ in _each(run)]
+    return found
+
+
+def _each(run: Run) -> Iterable[tuple[Run, pd.DataFrame]]:
+    """The run and its rows. A ledger without a status file may be a study's, with the rows of many runs."""
+    rows = table(run.folder / LEDGER)
+    if run.state != "unknown":
+        yield run, rows
+        return
+    for run_id, its in rows.groupby("run_id", sort=False):
+        yield replace(run, folder=run.folder / str(run_id), run_id=str(run_id)), its.reset_index(drop=True)
 
 
 def read(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -126,7 +151,8 @@ def read(paths: Iterable[str | Path]) -> pd.DataFrame:
     variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
     `Damaged` names a file that is truncated or does not fit the schema.
     """
-    found = list(_found(paths))
+    # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
+    found = [one for folder in find(paths) for one in _each(status(folder))]
     if not found:
         raise ValueError("no level is finished yet")
     tables = [_about(run, rows) for run, rows in found]
@@ -221,7 +247,7 @@ def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) ->
 
 def _whole(text: str) -> int:
     number = float(text) if "." in text else int(text)  # a measured step may have passed through a float: 800.0
-    if number != int(number):
+    if not -(2**63) <= number < 2**63 or number != int(number):
         raise ValueError(text)
     return int(number)
 
@@ -241,7 +267,7 @@ MISSING: dict[str, object] = {"str": "", "Int64": pd.NA, "float64": float("nan")
 CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
 
 
-def _column(path: Path, name: str, texts: Sequence[str]) -> pd.Series:
+def _column(path: Path, name: str, texts: Sequence[str]) -> Any:
     kind = dtype(name)
     values = []
     for number, text in enumerate(texts, start=2):
@@ -249,4 +275,4 @@ def _column(path: Path, name: str, texts: Sequence[str]) -> pd.Series:
             values.append(MISSING[kind] if text == "" else PARSERS[kind](text))
         except (ValueError, KeyError) as error:
             raise Damaged(f"{path}: line {number}, column {name}: {text!r} is not a {CALLED[kind]}") from error
-    return pd.Series(values, dtype=kind, name=name)
+    return pd.array(values, dtype=kind)  # type: ignore[call-overload]  # its stubs know literal dtypes only

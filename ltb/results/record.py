@@ -17,16 +17,18 @@ from typing import Any
 
 from ltb.core.levels import Level
 from ltb.core.stages import Sparse
-from ltb.results.schema import COLUMNS, CONFIG, HISTORY, LEDGER, STATUS
+from ltb.results.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, STATUS
 
 __all__ = [
     "COLUMNS",
     "CONFIG",
     "HISTORY",
+    "LAYERS",
     "LEDGER",
     "STATUS",
     "Row",
     "history_rows",
+    "layer_rows",
     "level_row",
     "write_json",
     "write_rows",
@@ -75,6 +77,14 @@ def history_rows(level: Level, run_id: str) -> list[Row]:
     ]
 
 
+def layer_rows(level: Level) -> list[Row]:
+    """The rows of a level's layers, in the network's order: how many of each one's prunable weights are kept."""
+    return [
+        {"level": level.index, "layer": name, "kept": kept, "total": total}
+        for name, (kept, total) in level.trained.counts.items()
+    ]
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> None:
     """Write rows as CSV in place of what was there: `columns` first, then whatever else the rows have, in order."""
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
@@ -100,6 +110,9 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:
         os.unlink(temporary)
         raise

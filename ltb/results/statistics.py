@@ -6,6 +6,7 @@ The level 0 of a control's run (the dense network) belongs to the curve of that 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Hashable
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 from scipy.special import stdtrit
 
-from ltb.results.matching import sparsest_matching
+from ltb.results.sparsest import ROUNDING, check
 
 CURVE = ["task", "method", "control", "variant"]
 POINT = [*CURVE, "level", "target_sparsity"]
@@ -48,7 +49,7 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
       in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
     - `value` is test_<metric>, `value_at_early_stop` is test_<metric>_at_early_stop (NaN where the ledger has none).
     """
-    rows = _once(_defaults(rows)).sort_values(["run_id", "level"], kind="stable")
+    rows = _once(_defaults(rows)).sort_values(["run_id", "level"], kind="stable", ignore_index=True)
     rows = rows.assign(
         control=rows.groupby("run_id")["control"].transform("last"),
         value=_pick(rows, "test_{}"),
@@ -112,17 +113,26 @@ def matching(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     Columns: task, method, control, variant, seed, run_id, dense, sparsest_matching (NaN where no level matches or
     the run has no level 0). The tolerance is in the units of the metric: 0.002 is 0.2 points of accuracy.
     """
-    found = []
-    for run_id, run in distinct(rows).groupby("run_id", sort=False):
-        first = run.iloc[0]
-        level0 = run.loc[run["level"] == 0, "value"]
-        base = float(level0.iloc[0]) if len(level0) else float("nan")
-        pairs = zip(run["sparsity"], run["value"], strict=True)
-        best = sparsest_matching(pairs, dense=base, tolerance=tolerance, direction=first["direction"])
-        named = {key: first[key] for key in [*CURVE, "seed"]}
-        found.append(named | {"run_id": run_id, "dense": base, "sparsest_matching": best})
-    table = pd.DataFrame(found, columns=[*CURVE, "seed", "run_id", "dense", "sparsest_matching"])
-    return table.astype({"sparsest_matching": "float64"})
+    check(tolerance)
+    levels = against_dense(rows)
+    runs = levels.drop_duplicates("run_id")
+    good = levels[levels["gap"] >= -tolerance - ROUNDING]
+    runs = runs.assign(sparsest_matching=runs["run_id"].map(good.groupby("run_id")["sparsity"].max()))
+    columns = [*CURVE, "seed", "run_id", "dense", "sparsest_matching"]
+    return runs.loc[:, columns].astype({"sparsest_matching": "float64"}).reset_index(drop=True)
+
+
+def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
+    """`distinct` rows with `dense`, the value of the run's own level 0, and `gap`: how much better than it a level is.
+
+    The gap is in the units of the metric, negative where the level is worse, whichever direction is better; NaN where
+    the run has no level 0.
+    """
+    levels = distinct(rows)
+    start = levels[levels["level"] == 0].drop_duplicates("run_id").set_index("run_id")["value"]
+    base = levels["run_id"].map(start).astype("float64")
+    sign = levels["direction"].map({"max": 1.0, "min": -1.0})
+    return levels.assign(dense=base, gap=sign * (levels["value"] - base))
 
 
 def name(method: str, control: str, variant: str) -> str:
@@ -132,6 +142,13 @@ def name(method: str, control: str, variant: str) -> str:
     'imp · reinit (rate=0.5)'
     """
     return method + (f" · {control}" if control != "none" else "") + (f" ({variant})" if variant else "")
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `curve`: what the curve of each is called."""
+    curves = rows[["method", "control", "variant"]].drop_duplicates()
+    called = curves.assign(curve=[name(*map(str, key)) for key in curves.itertuples(index=False)])
+    return rows.merge(called.astype({"curve": "str"}), on=["method", "control", "variant"], how="left")
 
 
 def _defaults(rows: pd.DataFrame) -> pd.DataFrame:
@@ -152,9 +169,9 @@ def _pick(rows: pd.DataFrame, template: str) -> pd.Series:
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
     """Each run from one folder only: the one with the most levels, the first of equals."""
-    sizes = rows.groupby(["run_id", "folder"], sort=False).size()
-    best = {run_id: sizes[run_id].idxmax() for run_id in sizes.index.unique("run_id")}
-    kept = rows[rows["folder"] == rows["run_id"].map(best)]
+    sizes = rows.groupby(["run_id", "folder"], sort=False).size().reset_index(name="levels")
+    best = sizes.sort_values("levels", ascending=False, kind="stable").drop_duplicates("run_id")
+    kept = rows[rows["folder"] == rows["run_id"].map(best.set_index("run_id")["folder"])]
     # The same folder's rows given twice (two overlapping reads, concatenated).
     return kept.drop_duplicates(["run_id", "control", "level"])
 
@@ -162,7 +179,9 @@ def _once(rows: pd.DataFrame) -> pd.DataFrame:
 def _apart(rows: pd.DataFrame) -> pd.DataFrame:
     """Runs that meet in one curve and seed: equal ones dropped, different ones labelled by their run_id's hash."""
     rows = rows.copy()
-    for key, curve in rows.groupby(CURVE, sort=False):
+    crowded = rows.groupby([*CURVE, "seed"])["run_id"].transform("nunique") > 1
+    crowded = crowded.groupby([rows[key] for key in CURVE]).transform("any")
+    for key, curve in rows[crowded].groupby(CURVE, sort=False):
         copies = {run_id for _, runs in curve.groupby("seed") for run_id in _copies(runs)}
         rows = rows[~rows["run_id"].isin(copies)]
         left = curve[~curve["run_id"].isin(copies)]
@@ -181,12 +200,14 @@ def _apart(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _copies(runs: pd.DataFrame) -> set[Hashable]:
     """Among runs of one curve and seed, those whose every level has the same value in a longer (or earlier) one."""
-    values = {run_id: run.set_index("level")["value"] for run_id, run in runs.groupby("run_id", sort=False)}
+    values: dict[Hashable, dict[int, float | None]] = {run_id: {} for run_id in runs["run_id"]}
+    for run_id, level, value in zip(runs["run_id"], runs["level"], runs["value"], strict=True):
+        values[run_id][level] = None if math.isnan(value) else value
     longest = sorted(values, key=lambda run_id: -len(values[run_id]))
     copies: set[Hashable] = set()
     for i, run_id in enumerate(longest):
         for other in (o for o in longest[:i] if o not in copies):
-            if values[other].reindex(values[run_id].index).equals(values[run_id]):
+            if values[run_id].items() <= values[other].items():
                 copies.add(run_id)
     return copies
 

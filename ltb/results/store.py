@@ -27,7 +27,7 @@ from ltb.core.levels import Compute, Result, Trained
 from ltb.core.stages import Sparse, Stage
 from ltb.results.checkpoint import CheckpointFile
 from ltb.results.keys import Keys
-from ltb.results.stage_files import STAGE, TICKET, TRAINED, VERSION, check, read_about, sha256
+from ltb.results.stage_files import STAGE, TICKET, TRAINED, VERSION, check, flush, read_about, sha256
 from ltb.results.stored import Stored
 from ltb.results.ticket import Ticket, save_point
 
@@ -153,7 +153,10 @@ class Store:
         folder = self.path(stage)
         if folder.exists():
             raise Damaged(f"{folder} is there without its {STAGE}: move it away, and the stage is computed again")
-        temporary = Path(tempfile.mkdtemp(prefix=f".{self.keys(stage)}-", dir=self.folder))
+        prefix = f".{self.keys(stage)}-"
+        for left in self.folder.glob(f"{prefix}*"):  # by a process that was killed: this one has the lock
+            shutil.rmtree(left, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
         try:
             hashes = self._write(stage, trained, temporary)
             for name in hashes.keys() - set(KEPT[self._keep]):
@@ -164,6 +167,8 @@ class Store:
                 flush(path)
             os.rename(temporary, folder)
             flush(self.folder)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, error.filename or str(folder)) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -195,12 +200,3 @@ class Store:
             "history": [dict(row) for row in trained.history],
             "seconds": trained.seconds,
         }
-
-
-def flush(path: Path) -> None:
-    """Make sure that a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

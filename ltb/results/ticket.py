@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +95,14 @@ def write_tensors(path: str | Path, kind: str, contents: Weights, about: Mapping
     # In one entry: safetensors writes several in an order that changes from call to call. Not sorted: the order of the
     # masks is the network's, and it decides between equal scores.
     told = json.dumps({"format": FORMAT, "kind": kind, **about})
-    save_file({name: tensor.contiguous() for name, tensor in contents.items()}, path, metadata={"ltb": told})
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in contents.items()}, path, metadata={"ltb": told})
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])  # a full or read-only disk: as Python says it, with the file's name
+        raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

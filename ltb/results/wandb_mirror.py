@@ -35,9 +35,7 @@ def resolve_mode(mode: str) -> str:
     _check(mode)
     if mode != "auto":
         return mode
-    import wandb
-
-    said = os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
+    said = os.environ.get("WANDB_MODE") or _setup().settings.mode
     said = {"dryrun": "offline", "run": "online"}.get(said, said)
     if said in ("offline", "disabled") or os.environ.get("WANDB_MODE"):
         return said
@@ -49,11 +47,17 @@ def _check(mode: str) -> None:
         raise ValueError(f"logger.mode={mode!r}: must be one of {', '.join(MODES)}")
 
 
-def _logged_in() -> bool:
+def _setup() -> Any:
+    """W&B in this process. Its first set-up decides what it prints ever after: nothing."""
     import wandb
+
+    return wandb.setup(settings=wandb.Settings(silent=True))
+
+
+def _logged_in() -> bool:
     from wandb.sdk.lib import wbauth  # what W&B's own command line asks, without its prompt
 
-    settings = wandb.setup().settings
+    settings = _setup().settings
     keys = (os.environ.get("WANDB_API_KEY"), settings.api_key, settings.identity_token_file)
     return any(keys) or bool(wbauth.read_netrc_auth(host=settings.base_url))
 
@@ -110,7 +114,7 @@ class WandbMirror:
         import wandb
 
         settings = wandb.Settings(silent=True, console="off", disable_code=True)
-        wandb.setup(settings=settings)  # silent before init, which would print where it found a key
+        _setup()  # silent before init, which would print where it found a key
         run = wandb.init(**given, settings=settings, reinit="create_new")
         for axis in dict.fromkeys(AXES.values()):
             run.define_metric(axis)

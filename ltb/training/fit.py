@@ -15,6 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch.utils.flop_counter import FlopCounterMode
 
 from ltb.core import masks as m
@@ -82,7 +83,9 @@ class Training:
         self.seed, self.metric, self.direction = seed, metric, direction
         self.evaluate_every = _every(self.clock, evaluate_every)
         self._module, self._observers = module, observers
-        self._trainer: dict[str, Any] = {"accelerator": "cpu", "devices": 1} | dict(trainer or {})
+        # The processes are ours: under Slurm Lightning would take the allocation's tasks for its own, and refuse or warn.
+        ours: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "plugins": LightningEnvironment()}
+        self._trainer = ours | dict(trainer or {})
         self.advance, self.told = advance, told
         _check_trainer(self._trainer)
         network = subject(self._build("init"))
@@ -333,6 +336,7 @@ def _quiet() -> Iterator[None]:
             # Data that is in memory needs no worker processes.
             warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=r"You defined a `validation_step` but have no.*")
+            warnings.filterwarnings("ignore", message=r"The `srun` command is available.*")
             # Lightning 2.6 under torch 2.14.
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
             yield

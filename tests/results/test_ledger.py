@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ltb.core.errors import Damaged
-from ltb.results import ledger, record, schema
+from ltb.results import cost, ledger, matching, paired, record, schema, statistics
 
 
 def test_the_schema_is_that_of_the_writer():
     assert list(schema.COLUMNS) == list(record.COLUMNS)
-    names = ("LEDGER", "HISTORY", "STATUS", "CONFIG")
+    names = ("LEDGER", "HISTORY", "STATUS", "CONFIG", "LAYERS")
     assert [getattr(schema, name) for name in names] == [getattr(record, name) for name in names]
 
 
@@ -44,12 +46,18 @@ def test_dtypes_do_not_depend_on_the_contents(tmp_path, write_run):
     assert list(full.columns) == [*schema.COLUMNS, *ledger.ABOUT]
 
 
-def test_find_skips_hidden_and_temporary_folders_and_finds_each_run_once(tmp_path, write_run):
+def test_find_skips_what_ltb_and_wandb_leave_and_finds_each_run_once(tmp_path, write_run):
     a, b = write_run(tmp_path / "study" / "a"), write_run(tmp_path / "study" / "deep" / "er" / "b")
-    for skipped in (".hidden", "_old", "x.tmp-1", "tmp123", "wandb", "a/inside"):
+    for skipped in (".again-1", ".progress", "wandb", "a/inside"):
         write_run(tmp_path / "study" / skipped / "run")
     assert ledger.find([tmp_path]) == [a, b]
     assert ledger.find([a, tmp_path / "study", a / "levels.csv"]) == [a, b]
+
+
+@pytest.mark.parametrize("name", ["tmp123", "tmp", "temporary", "_old", "x.tmp-1", "~a", "my wandb"])
+def test_a_run_is_found_whatever_a_person_called_it(tmp_path, write_run, name):
+    folder = write_run(tmp_path / name / name)
+    assert ledger.find([tmp_path]) == [folder]
 
 
 def test_a_path_without_a_run_is_one_line(tmp_path):
@@ -147,10 +155,26 @@ DAMAGE = {
         (lambda text: text + text.splitlines()[-1] + "\n", "holds a level twice"),
         (lambda text: text.replace("a1b2c3", "ffffff"), "rows of imp-toy-s0-ffffff, but status.json is of"),
         (lambda text: text.replace(",800,", ",-1.5,"), "'-1.5' is not a whole number"),
+        (lambda text: text.replace(",800,", f",{2**63},"), f"'{2**63}' is not a whole number"),
+        (lambda text: text.replace(",800,", ",1.0e400,"), "'1.0e400' is not a whole number"),
     ],
     "status.json": [
         (lambda text: text[:-5], "not a run's status"),
-        (lambda text: "[]", "not a run's status"),
+        (lambda text: "[]", "not a run's status (not an object)"),
+        (lambda text: "[" * 100_000, "not a run's status"),
+        (lambda text: "{}", "not a run's status (state is null)"),
+        (lambda text: text.replace('"complete"', '["complete"]'), 'state is ["complete"]'),
+        (lambda text: text.replace('"levels_done": 3', '"levels_done": "3"'), 'levels_done is "3"'),
+        (lambda text: text.replace('"levels_done": 3', '"levels_done": true'), "levels_done is true"),
+        (lambda text: text.replace('"levels": 3', '"levels": {}'), "levels is {}"),
+        (lambda text: text.replace('"error": null', '"error": 7'), "error is 7"),
+        (lambda text: text.replace('"run_id": "', '"run_id": 1, "x": "'), "run_id is 1"),
+        (
+            lambda text: text.replace('{"name": "accuracy", "direction": "max"}', '["accuracy"]'),
+            'metric is ["accuracy"]',
+        ),
+        (lambda text: text.replace('"accuracy"', "1.5"), "metric.name is 1.5"),
+        (lambda text: text.replace('"max"', "null"), "metric.direction is null"),
         (lambda text: text.replace("complete", "done"), "state 'done'"),
         (lambda text: text.replace('"max"', '"up"'), "direction 'up'"),
         (lambda text: text.replace('"accuracy"', '"mse"'), "no column test_mse"),
@@ -214,3 +238,39 @@ def test_the_committed_rows_of_a_study_are_read_as_the_runs_that_they_are(tmp_pa
     table = pd.read_csv(tmp_path / "rows" / "levels.csv").drop(columns=list(schema.LATER))
     table.to_csv(tmp_path / "rows" / "levels.csv", index=False)
     assert ledger.read([tmp_path / "rows"])[list(schema.LATER)].isna().all(axis=None)
+
+
+def test_two_hundred_runs_of_twenty_levels_are_read_and_compared_in_seconds(tmp_path, write_run, request):
+    """Measured 1.3 s; the bound is for a machine that is busy. Each file is parsed once."""
+    config = yaml.safe_load((request.config.rootpath / "conf" / "train.yaml").read_text())
+    config |= {"model": {f"setting{i}": {"value": i, "names": ["a", "b"]} for i in range(25)}}
+    for method in range(20):
+        for seed in range(10):
+            write_run(
+                tmp_path / f"{method}-{seed}",
+                20,
+                method=f"m{method}",
+                seed=seed,
+                run_id=f"m{method}-s{seed}-abc",
+                config=config,
+                accuracy=lambda level, method=method, seed=seed: (
+                    0.7 - 0.001 * method * level - 0.01 * (seed * level % 3)
+                ),
+            )
+    begun = time.process_time()
+    rows = ledger.read([tmp_path])
+    assert len(ledger.runs([tmp_path])) == 200
+    statistics.summarise(rows)
+    statistics.dense(rows)
+    assert len(statistics.matching(rows, tolerance=0.01)) == 200
+    assert len(matching.table(rows, tolerance=0.01)) == 20
+    assert len(paired.differences(rows)) == 190 * 19
+    assert len(paired.headline(rows)) == 19
+    assert len(cost.table(rows)) == 400
+    assert time.process_time() - begun < 6
+
+
+def test_how_runs_stand_is_told_without_reading_their_ledgers(tmp_path, write_run, monkeypatch):
+    write_run(tmp_path / "a")
+    monkeypatch.setattr(ledger, "table", lambda path: pytest.fail(f"read {path}"))
+    assert [run.levels_done for run in ledger.runs([tmp_path])] == [3]

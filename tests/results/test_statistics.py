@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltb.results import ledger, statistics
+from ltb.results import cost, ledger, matching, paired, statistics
 
 
 def runs(row, values, **given):
@@ -116,6 +118,48 @@ def test_the_same_seed_with_other_results_is_kept_apart_and_said_so(row):
     assert len(warned) == 1
     means = points(summary).loc[1].set_index("variant")["mean"].to_dict()
     assert means == pytest.approx({"": 0.62, "a1b2c3": 0.6, "d4e5f6": 0.5})
+
+
+def test_runs_without_a_value_are_copies_where_they_are_without_it_alike(row):
+    nan = float("nan")
+    shorter = runs(row, [[0.7, nan]], run_id="imp-toy-s0-a1b2c3.2")
+    summary = statistics.summarise(pd.concat([runs(row, [[0.7, nan, 0.5]]), shorter]))
+    assert points(summary)["n"].to_dict() == {0: 1, 2: 1}
+    with pytest.warns(UserWarning, match="not the same results"):
+        statistics.summarise(pd.concat([runs(row, [[0.7, 0.6, 0.5]]), shorter]))
+
+
+def test_many_runs_of_one_seed_are_told_apart_in_a_second(row):
+    """A study's rows of a search over settings that were not kept: each run is compared with each."""
+    rows = pd.concat([runs(row, [[0.7, i / 300]], run_id=f"imp-toy-s0-{i:06}") for i in range(300)])
+    begun = time.process_time()
+    with pytest.warns(UserWarning, match="several runs of imp"):
+        found = statistics.distinct(rows)
+    assert found["variant"].nunique() == 300
+    assert time.process_time() - begun < 3
+
+
+def test_how_far_a_level_is_from_its_own_dense_network(row):
+    rows = runs(row, [[0.7, 0.8], [0.5, 0.4]])
+    assert statistics.against_dense(rows)["gap"].to_list() == pytest.approx([0, 0.1, 0, -0.1])
+    errors = rows.assign(metric="mse", direction="min", test_mse=rows["test_accuracy"])
+    assert statistics.against_dense(errors)["gap"].to_list() == pytest.approx([0, -0.1, 0, 0.1])
+    found = statistics.matching(rows[rows["level"] > 0], tolerance=0.1)
+    assert found[["dense", "sparsest_matching"]].isna().all(axis=None)
+
+
+def test_a_run_that_diverged_is_carried_along(row):
+    """Infinite and absent values of some levels leave the tables of all others as they are, and warn of nothing."""
+    rows = pd.concat(
+        [runs(row, [[0.1, 0.2, value]] * 3, method=name, run_id=None) for name, value in (("a", np.inf), ("b", np.nan))]
+    )
+    rows = rows.assign(run_id=rows["method"] + rows["seed"].astype(str), metric="mse", direction="min")
+    rows = rows.assign(test_mse=rows["test_accuracy"])
+    found = matching.table(rows, tolerance=0.1).set_index("curve")
+    assert found["density"].to_dict() == pytest.approx({"a": 0.8, "b": 0.8})
+    assert found["at_edge"].to_dict() == {"a": 0, "b": 3}
+    assert paired.differences(rows)["level_a"].to_list() == [1]
+    assert len(cost.table(rows)) == 5
 
 
 def test_different_settings_are_different_curves(tmp_path, write_run):

@@ -1,0 +1,48 @@
+"""What the engines that run a sweep's jobs need of ltb: a process like that of the command, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+# Hydra's launcher → the extra of ltb that installs it.
+EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
+# Hydra's basic launcher: one job after another, in this process.
+HERE = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
+
+
+def absent(launcher: str) -> str:
+    """The line for a launcher that is not installed."""
+    return f"hydra/launcher={launcher} is not installed: pip install 'ltb[{EXTRAS[launcher]}]'"
+
+
+def raised(error: BaseException) -> bool:
+    """Whether an error came out of a launcher (no sbatch, no cluster, a worker that was killed) and not out of ltb.
+
+    What a job raises does not pass here: launchers hand it back as a value, and it is raised outside of them.
+    """
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(str(frame.f_globals.get("__name__")).startswith("hydra_plugins.") for frame in frames)
+
+
+def lost(what: str) -> str:
+    """The line for a launcher that ended before its jobs did."""
+    return f"the launcher failed: {what[:500]}; the same command goes on with what is missing"
+
+
+def settle(runtime: Any) -> None:
+    """Make a job's process like the one in which the command was typed: its folder, and where own classes are found.
+
+    runtime: Hydra's. An engine may start jobs in another folder (a Ray cluster does), and without the folder of --config-dir.
+    """
+    os.chdir(runtime.cwd)
+    own = [source.path for source in runtime.config_sources if source.provider == "command-line"]
+    sys.path[:0] = [folder for folder in (runtime.cwd, *own) if folder not in sys.path]
+
+
+def stderr() -> tuple[int, int]:
+    """Which file, pipe or terminal this process's stderr is (device and inode): equal in processes that share it."""
+    found = os.fstat(2)
+    return found.st_dev, found.st_ino

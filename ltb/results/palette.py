@@ -1,0 +1,88 @@
+"""What a figure looks like: colours by name, dashes, marks and sizes, on paper (light) and on a dark screen.
+
+A specification names a colour as `var(--c0)`: a page resolves it in CSS, so that one chart follows light, dark and
+print; a figure on disk is painted in light colours first (`paint`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Okabe & Ito (2008) without its yellow, which fades on white, and with a wine red of P. Tol's in its place.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+# The same hues, lighter, for a dark ground: each at least 4.5 : 1 against it.
+PALETTE_DARK = ("#4FA8E8", "#FF8A47", "#2FC79A", "#E79CC6", "#F2B632", "#9AD6F7", "#F4F4F0", "#D4719F")
+# Colour is never alone: dash and shape repeat with other periods, so that 8 × 7 curves are still told apart.
+DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [12, 3], [6, 2, 2, 2, 2, 2])
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
+PAGE_FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
+COLOURS = tuple(f"var(--c{i})" for i in range(len(PALETTE)))
+INK, GREY, PALE, PAPER = "var(--ink)", "var(--grey)", "var(--pale)", "var(--paper)"
+
+LIGHT = {"ink": "#1a1a1a", "grey": "#5f5f5f", "pale": "#e6e6e6", "paper": "#ffffff", "wash": "#f5f5f3"}
+DARK = {"ink": "#ececea", "grey": "#a9aaa8", "pale": "#343638", "paper": "#17181a", "wash": "#212225"}
+LIGHT |= {f"c{i}": colour for i, colour in enumerate(PALETTE)}
+DARK |= {f"c{i}": colour for i, colour in enumerate(PALETTE_DARK)}
+
+
+def scales(order: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour, dash and shape of each curve; by name, so that the legend's order does not recolour a figure."""
+
+    def channel(kind: int) -> dict[str, Any]:
+        domain = {"domain": list(order), "range": [looks[curve][kind] for curve in order]}
+        return {"field": "curve", "type": "nominal", "scale": domain, "legend": None}
+
+    looks = styles(order)
+    return {"color": channel(0), "dash": channel(1), "shape": channel(2)}
+
+
+def styles(curves: Sequence[str]) -> dict[str, tuple[str, list[int], str]]:
+    """Each curve's colour, dash and shape, by its place in the alphabet."""
+    return {
+        curve: (COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], SHAPES[i % len(SHAPES)])
+        for i, curve in enumerate(sorted(set(curves)))
+    }
+
+
+def paint(spec: Mapping[str, Any]) -> str:
+    """A specification as JSON in light colours: what draws files knows no CSS."""
+    text = json.dumps(spec, allow_nan=False)
+    return re.sub(r'"var\(--(\w+)\)"', lambda found: json.dumps(LIGHT.get(found[1], found[0][1:-1])), text)
+
+
+def theme(page: bool = False) -> dict[str, Any]:
+    """Vega-Lite's `config`, with sizes that stay legible when a figure is set to a page's width.
+
+    On a `page` the y axis is named above it, level, where a phone has room for it.
+    """
+    above = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -10, "titleX": 0}
+    return {
+        "font": PAGE_FONT if page else FONT,
+        "axisY": above | {"domain": False, "ticks": False} if page else {},
+        "axis": {
+            "labelFontSize": 12,
+            "titleFontSize": 13,
+            "titleFontWeight": "normal",
+            "labelColor": INK,
+            "titleColor": INK,
+            "titlePadding": 10,
+            "gridColor": PALE,
+            "domainColor": GREY,
+            "tickColor": GREY,
+        },
+        "title": {
+            "fontSize": 16,
+            "subtitleFontSize": 12,
+            "subtitleColor": GREY,
+            "color": INK,
+            "subtitlePadding": 6,
+            "subtitleLineHeight": 16,
+            "anchor": "start",
+            "offset": 14,
+        },
+        "view": {"stroke": None},
+    }

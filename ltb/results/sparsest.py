@@ -1,0 +1,38 @@
+"""The sparsest matching level of one run, in plain Python: the report and the run's own summary share it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+ROUNDING = 1e-9  # 0.8 - 0.1 > 0.7 in binary: a value exactly at the tolerance still counts
+
+
+def sparsest_matching(
+    levels: Iterable[tuple[float, float]], *, dense: float, tolerance: float, direction: str = "max"
+) -> float | None:
+    """The highest sparsity whose value is no worse than the dense network's by more than `tolerance`.
+
+    `levels` are (sparsity, value) pairs in any order, value in the units of `dense` and `tolerance`; with
+    direction "min" lower is better (an error). Levels without a value (NaN) do not match; None if no level does.
+    A level may match although a denser one does not: the highest is taken, as in Frankle & Carbin (2019).
+
+    >>> sparsest_matching([(0.0, 0.70), (0.2, 0.71), (0.36, 0.69), (0.488, 0.60)], dense=0.70, tolerance=0.01)
+    0.36
+    """
+    if direction not in ("max", "min"):
+        raise ValueError(f"direction={direction!r}: must be 'max' or 'min'")
+    check(tolerance)
+    sign = 1.0 if direction == "max" else -1.0
+    good = [
+        sparsity
+        for sparsity, value in levels
+        if not math.isnan(value) and sign * (value - dense) >= -tolerance - ROUNDING
+    ]
+    return max(good, default=None)
+
+
+def check(tolerance: float) -> None:
+    """ValueError for a tolerance that is negative or no number."""
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance={tolerance}: must be at least 0")
