@@ -6,14 +6,15 @@ which should differ in nothing but the seed. Needs `pip install 'ltb[dashboard]'
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from ltb.arguments import Parser
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -28,14 +29,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 if the workspace is there, 2 and one line on stderr for what cannot be made, 1 for what W&B refuses."""
-    parser = _Parser(prog="python -m ltb.dashboard", description="A W&B workspace for ltb's runs; a new one each time.")
+    parser = Parser(prog="python -m ltb.dashboard", description="A W&B workspace for ltb's runs; a new one each time.")
     parser.add_argument("--entity", required=True, help="the user or team that owns the project")
     parser.add_argument("--project", default="ltb", help="default: ltb, as in logger.project")
     parser.add_argument("--name", default="Lottery tickets", help="what the workspace is called")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 import warnings
 import webbrowser
@@ -15,25 +14,20 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from ltb.results import contents, curves, ledger, tables
+from ltb.arguments import Parser
+from ltb.results import contents, curves, files, ledger, tables
 
 PAGE = "report.html"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 if the report is written, 2 and one line on stderr if there is nothing sound to report on."""
-    parser = _Parser(prog="python -m ltb.report", description="Ledgers to one page, figures and tables, offline.")
+    parser = Parser(prog="python -m ltb.report", description="Ledgers to one page, figures and tables, offline.")
     parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs")
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several")
     parser.add_argument("--format", choices=("html", "text"), default="html", help="text: tables only, no file written")
@@ -43,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     options = parser.parse_args(arguments)
     try:
-        files = report(
+        written = report(
             options.paths,
             options.out,
             text=options.format == "text",
@@ -54,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    if options.open and files:
-        webbrowser.open(files[0].resolve().as_uri())
+    if options.open and written:
+        webbrowser.open(written[0].resolve().as_uri())
     return 0
 
 
@@ -84,21 +78,23 @@ def report(
     ValueError if no level is finished.
     """
     found = contents.read(paths, tolerance=tolerance, reference=reference)
-    files: list[Path] = []
+    written: list[Path] = []
     if not text:
         alone = len(paths) == 1 and paths[0].is_dir()
         folder = out or (paths[0] if alone else Path("report"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # they are among the notes already
-            files = _write(folder, found, title or _title(found.rows), [str(path) for path in paths])
+            written = _write(folder, found, title or _title(found.rows), [str(path) for path in paths])
     _print(found)
     lines = [_counts(found.runs), *(f"not complete: {run}" for run in found.unfinished)]
     lines += [f"note: {note}" for note in found.notes]
-    lines += ["written: " + "  ".join(map(str, files))] if files else []
+    lines += (
+        [f"written: {written[0]}", f"  and beside it {'  '.join(path.name for path in written[1:])}"] if written else []
+    )
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
         console.print(Text(line))  # as Text: what a person typed is never read as markup
-    return files
+    return written
 
 
 def _write(folder: Path, found: contents.Contents, title: str, sources: Sequence[str]) -> list[Path]:
@@ -106,21 +102,13 @@ def _write(folder: Path, found: contents.Contents, title: str, sources: Sequence
     from ltb.results import figures, page, panel
 
     panels, order = figures.panels(found)
-    files = curves.save(found.rows, folder)
+    made = curves.save(found.rows, folder)
     for kind in ("relative", "layers", "cost"):
         its = [one for one in panels if one.kind == kind]
-        files += curves.draw(panel.still(its, order), folder, kind) if its else []
-    files += [_replace(folder / name, table.to_csv(index=False)) for name, table in found.csv().items()]
-    told = page.About(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in files])
-    return [_replace(folder / PAGE, page.html(found, panels, order, told)), *files]
-
-
-def _replace(path: Path, content: str) -> Path:
-    """Write a file whole: who opens it meanwhile sees the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
-    return path
+        made += curves.draw(panel.still(its, order), folder, kind) if its else []
+    made += [files.write(folder / name, table.to_csv(index=False)) for name, table in found.csv().items()]
+    told = page.About(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in made])
+    return [files.write(folder / PAGE, page.html(found, panels, order, told)), *made]
 
 
 def _title(rows: pd.DataFrame) -> str:

@@ -24,7 +24,7 @@ from ltb.core.levels import Level, levels
 from ltb.core.rewind import Fit
 from ltb.core.stages import iterations, missing, search_steps, stages
 from ltb.progress import Display, table
-from ltb.results import record
+from ltb.results import files, record
 from ltb.results.keys import Keys, digest
 from ltb.results.sparkline import sparkline
 from ltb.results.sparsest import sparsest_matching
@@ -134,7 +134,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             before = self._ledger()
-            record.write_text(self.folder / record.CONFIG, yaml.safe_dump(dict(self.config), sort_keys=False))
+            files.write(self.folder / record.CONFIG, yaml.safe_dump(dict(self.config), sort_keys=False))
             self._status("running", rows)
             self._levels(rows, mirror)
             state = "complete"

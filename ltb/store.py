@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from ltb.arguments import Parser
 from ltb.results import catalogue
 from ltb.results.catalogue import Entry
 from ltb.results.stage_files import TRAINED
@@ -21,7 +22,7 @@ from ltb.results.stage_files import TRAINED
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 something is damaged, 2 the command cannot be run."""
-    parser = argparse.ArgumentParser(prog="python -m ltb.store", description=__doc__.split(": ", 1)[1])
+    parser = Parser(prog="python -m ltb.store", description=__doc__.split(": ", 1)[1])
     parser.add_argument("--dir", type=Path, default=Path("runs/store"), help="the store (default: runs/store)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ls", help="every stage, oldest first")

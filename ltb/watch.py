@@ -5,7 +5,6 @@ The process that launched a sweep shows the same view on its own.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltb import sweep as sweeps
+from ltb.arguments import Parser
 from ltb.progress import duration
 from ltb.results import ledger, standing
 from ltb.results.schema import STATUS
@@ -101,7 +101,7 @@ def _silence(run: ledger.Run) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: 0 when every job has ended or after Ctrl-C, 2 and one line where there is no sweep."""
-    parser = argparse.ArgumentParser(prog="python -m ltb.watch", description="A live view over the jobs of a sweep.")
+    parser = Parser(prog="python -m ltb.watch", description="A live view over the jobs of a sweep.")
     parser.add_argument("sweep", metavar="DIR", nargs="?", type=Path, help="default: the newest in runs/sweeps")
     folder = parser.parse_args(arguments).sweep or _newest()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -21,16 +22,23 @@ class Process:
     """``ltb-train ARGUMENTS`` in `folder`. `noted` gets a line each time that a stage is begun and finished.
 
     `commit` is how many seconds each flush to the disk takes longer: it makes the moments of a commit long enough to hit.
+    `largest` is a quota: no file may be larger than so many bytes.
     `clock` makes the wall clock jump by up to so many seconds whenever it is read.
     """
 
     def __init__(
-        self, folder: Path, *arguments: str, noted: Path | None = None, commit: float = 0.0, clock: float = 0.0
+        self,
+        folder: Path,
+        *arguments: str,
+        noted: Path | None = None,
+        commit: float = 0.0,
+        clock: float = 0.0,
+        largest: int = 0,
     ) -> None:
         descriptor, path = tempfile.mkstemp(prefix="stderr-")
         os.close(descriptor)
         self._error = Path(path)
-        given = (folder, arguments, self._error, noted, commit, clock)
+        given = (folder, arguments, self._error, noted, commit, clock, largest)
         self.errors = ""  # what it wrote on stderr, once it has ended
         self._process = CONTEXT.Process(target=_main, args=given)
         self._process.start()
@@ -59,7 +67,13 @@ class Process:
 
 
 def _main(
-    folder: Path, arguments: tuple[str, ...], error: Path, noted: Path | None, commit: float, clock: float
+    folder: Path,
+    arguments: tuple[str, ...],
+    error: Path,
+    noted: Path | None,
+    commit: float,
+    clock: float,
+    largest: int,
 ) -> None:
     import torch
 
@@ -76,6 +90,8 @@ def _main(
     if commit:
         _slow_down("fsync", commit)
         _slow_down("rename", commit)
+    if largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     if clock:
         jumps, real = random.Random(0), time.time
         time.time = lambda: real() + jumps.uniform(-clock, clock)

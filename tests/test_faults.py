@@ -139,6 +139,19 @@ def disk(tmp_path):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def test_a_quota_is_named_and_the_run_goes_on_without_it(tmp_path):
+    """As a full disk, where nobody may mount one: the networks' files do not fit, the small ones do."""
+    process = Process(tmp_path, *RUN, largest=8000)
+    assert process.wait() == 1
+    (line,) = process.errors.splitlines()
+    assert "runs/store/" in line
+    assert "File too large" in line
+    (run,) = folders(tmp_path / "runs")
+    assert (status(run)["state"], stage_hashes(tmp_path / "runs" / "store")) == ("failed", {})
+    Process(tmp_path, *RUN).done()
+    assert end_of(tmp_path / "runs") == left_alone(tmp_path / "alone", *RUN)
+
+
 @pytest.mark.parametrize("size", [60, 120, 200, 280])
 def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(tmp_path, disk, size):
     expected = left_alone(tmp_path / "alone", *RUN)

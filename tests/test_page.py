@@ -25,14 +25,19 @@ HOSTILE = (
     "</script><script>alert(3)</script>",
     "{{ 7 * 7 }}",
 )
-LAYERS = ("first.weight", "second.weight", "output.weight")
+
+
+def kept_by_layers(level):
+    left = round(PRUNABLE * 0.8**level)
+    first, second = left // 2, left // 4
+    return {"first.weight": (first, 500), "second.weight": (second, 250), "output.weight": (left - first - second, 250)}
 
 
 def make(folder, methods=("imp", "one_shot", "random"), seeds=3, levels=5, settings=None, **given):
     """Runs of some methods, the later the worse, with their layers, costs and settings."""
     for m, method in enumerate(methods):
         for seed in range(seeds):
-            run = write_run(
+            write_run(
                 folder / f"{m}-{seed}",
                 levels,
                 method=method,
@@ -43,15 +48,9 @@ def make(folder, methods=("imp", "one_shot", "random"), seeds=3, levels=5, setti
                 ),
                 extra=lambda level: {"search_steps": 2000 * level, "step_flops": 1e6},
                 config={"method": method, **(settings or {})},
+                layers=kept_by_layers,
                 **given,
             )
-            lines = ["level,layer,kept,total"]
-            for level in range(levels):
-                left = round(PRUNABLE * 0.8**level)
-                kept = [left // 2, left // 4, left - left // 2 - left // 4]
-                totals = [500, 250, 250]
-                lines += [f"{level},{name},{k},{n}" for name, k, n in zip(LAYERS, kept, totals, strict=True)]
-            (run / "layers.csv").write_text("\n".join(lines) + "\n")
     return folder
 
 

@@ -6,7 +6,8 @@ Made from `paired.headline` and `matching.table` alone; every number comes with 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -92,6 +93,13 @@ def _matching(table: pd.DataFrame) -> list[str]:
         f"The sparsest ticket that still matches the dense network within the tolerance is that of {one['curve']}, at "
         f"{notation.density(one['mean_density'])} of the weights ({surely})."
     ]
+
+
+def how_surely(row: Mapping[Hashable, Any] | pd.Series) -> str:
+    """How surely the mean curve of a row of `matching.table` matches, in a word or two; "" where it does not."""
+    if pd.isna(row["mean_density"]):
+        return ""
+    return "demonstrably" if row["demonstrated"] else "on average" if row["mean_n"] > 1 else "one seed"
 
 
 def comparison(row: pd.Series) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ltb.core.errors import Damaged
+from ltb.results import files
 from ltb.results.schema import LEDGER
 from ltb.results.stage_files import STAGE, TRAINED, check, read_about
 
@@ -111,9 +111,7 @@ def leftovers(store: Path, hours: float = 24) -> list[Path]:
 def forget_weights(entry: Entry) -> None:
     """Remove a stage's trained weights; the masks and the measurements stay, and the weights are computed again on demand."""
     about = entry.about | {"kept": [name for name in entry.about["kept"] if name != TRAINED]}
-    temporary = entry.folder / f".{STAGE}"
-    temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
-    os.replace(temporary, entry.folder / STAGE)  # first the metadata: a file too many is no damage
+    files.write(entry.folder / STAGE, json.dumps(about, indent=1))  # first the metadata: a file too many is no damage
     (entry.folder / TRAINED).unlink(missing_ok=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ltb.core.errors import Damaged
 from ltb.core.levels import Progress
 from ltb.core.rewind import Point
-from ltb.results.stage_files import flush
+from ltb.results.files import flush
 from ltb.results.ticket import read_tensors, under, write_tensors
 
 KIND = "ltb.progress"

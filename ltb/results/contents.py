@@ -67,7 +67,7 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
     paths = list(paths)
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always", UserWarning)
-        runs, rows = ledger.runs(paths), ledger.read(paths)
+        runs, rows = ledger.load(paths)
         points = curves.points(rows) if len(rows) else rows
         if points.empty:
             unfinished = [f"not complete: {run}" for run in runs if run.state not in ("complete", "unknown")]

@@ -6,7 +6,6 @@ and the dense networks as a horizontal band: mean ± one sample standard deviati
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ltb.results import statistics
+from ltb.results import files, statistics
 from ltb.results.marks import Spec, Tables, density_axis, extent, level_lines, marks, means
 from ltb.results.palette import GREY, INK, paint, scales, theme
 
@@ -40,11 +39,7 @@ def draw(figure: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
     svg = vl_convert.vegalite_to_svg(paint(figure))
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {f"{name}.png": vl_convert.svg_to_png(svg, scale=2, ppi=72), f"{name}.svg": svg.encode()}
-    for file, content in drawn.items():
-        temporary = folder / f".{file}.{os.getpid()}"
-        temporary.write_bytes(content)
-        temporary.replace(folder / file)
-    return [folder / file for file in drawn]
+    return [files.write(folder / file, content) for file, content in drawn.items()]
 
 
 def chart(rows: pd.DataFrame) -> alt.VConcatChart:
@@ -158,7 +153,7 @@ def layers(
 ) -> list[Spec]:
     """The layers of the panel of one `kind` of value against density, with the dense band where it is the metric.
 
-    `page`: what `panels.marks` takes for a page, and `drawn`, the means with their texts.
+    `page`: what `marks.marks` takes for a page, and `drawn`, the means with their texts.
     """
     metric = str(points["metric"].iloc[0])
     percent = kind == "value" and "accuracy" in metric

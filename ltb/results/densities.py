@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import pandas as pd
 
 from ltb.core.errors import Damaged
-from ltb.results import statistics
+from ltb.results import files, statistics
 from ltb.results.schema import LAYERS
 
 FIELDS = ["level", "layer", "kept", "total"]
@@ -40,15 +38,9 @@ def read(rows: pd.DataFrame) -> pd.DataFrame:
 
 def table(path: Path) -> pd.DataFrame:
     """One run's file as it is: level, layer, kept, total. `Damaged` names it and the line."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-        header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise Damaged(f"{path}: not a table of layers ({error or 'empty'})") from error
+    header, lines = files.rows(path, "table of layers")
     if header != FIELDS:
         raise Damaged(f"{path}: its header is not {','.join(FIELDS)}")
-    if not text.endswith("\n"):
-        raise Damaged(f"{path}: ends in the middle of line {len(lines) + 1} (truncated?)")
     found = []
     for number, line in enumerate(lines, start=2):
         try:

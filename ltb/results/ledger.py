@@ -5,8 +5,6 @@ Nothing here writes. A file that does not hold what it must is named (`Damaged`)
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -20,7 +18,7 @@ import pandas as pd
 import yaml
 
 from ltb.core.errors import Damaged
-from ltb.results import variants
+from ltb.results import files, variants
 from ltb.results.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
@@ -72,13 +70,13 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _walk(top: Path) -> Iterable[Path]:
-    for folder, subfolders, files in os.walk(top):
-        if SWEEP in files:
+    for folder, subfolders, names in os.walk(top):
+        if SWEEP in names:
             listed = (Path(folder) / SWEEP).read_text(encoding="utf-8").splitlines()
             yield from (
                 path for path in dict.fromkeys(Path(folder) / line for line in listed) if (path / LEDGER).exists()
             )
-        if LEDGER in files or (STATUS in files and CONFIG in files):
+        if LEDGER in names or (STATUS in names and CONFIG in names):
             subfolders.clear()  # what a run keeps inside its own folder is its own affair
             yield Path(folder)
         subfolders[:] = sorted(name for name in subfolders if not SKIPPED.search(name))
@@ -151,6 +149,11 @@ def read(paths: Iterable[str | Path]) -> pd.DataFrame:
     variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
     `Damaged` names a file that is truncated or does not fit the schema.
     """
+    return load(paths)[1]
+
+
+def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
+    """`runs` and `read` in one reading, so that they tell of one moment."""
     # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
     found = [one for folder in find(paths) for one in _each(status(folder))]
     if not found:
@@ -165,7 +168,7 @@ def read(paths: Iterable[str | Path]) -> pd.DataFrame:
     # Rows without a column that others have are missing values there; concatenating empty tables would lose dtypes.
     whole = [rows.reindex(columns=[*every, *ABOUT]) for rows in tables if len(rows)] or [tables[0]]
     rows = pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0]
-    return rows.assign(variant=_variants(rows))
+    return [run for run, _ in found], rows.assign(variant=_variants(rows))
 
 
 def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
@@ -218,13 +221,7 @@ def table(path: Path) -> pd.DataFrame:
     """One ledger file as a table with fixed dtypes; no rows if it is not there yet; `Damaged` names file and line."""
     if not path.exists():
         return _typed(path, list(COLUMNS), [])
-    try:
-        text = path.read_bytes().decode("utf-8")
-        header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise Damaged(f"{path}: not a ledger ({error or 'empty'})") from error
-    if not text.endswith("\n"):
-        raise Damaged(f"{path}: ends in the middle of line {len(lines) + 1} (truncated?)")
+    header, lines = files.rows(path, "ledger")
     missing = [name for name in COLUMNS if name not in header and name not in LATER]
     if missing or len(set(header)) < len(header):
         raise Damaged(f"{path}: its header lacks {', '.join(missing) or 'distinct names'}")

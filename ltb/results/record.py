@@ -9,14 +9,13 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ltb.core.levels import Level
 from ltb.core.stages import Sparse
+from ltb.results import files
 from ltb.results.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, STATUS
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "level_row",
     "write_json",
     "write_rows",
-    "write_text",
 ]
 
 Row = dict[str, Any]
@@ -92,30 +90,12 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    write_text(path, text.getvalue())
+    files.write(path, text.getvalue())
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write plain data as JSON in place of what was there."""
-    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole: under another name first, flushed to the disk, then renamed."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        os.unlink(temporary)
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    files.write(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def _cell(value: Any) -> Any:

@@ -92,7 +92,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
         interval += " (min to max)" if one["interval"] == "min–max" else ""
         interval = f"up to {notation.density(one['high'])}" if one["at_edge"] and one["n"] > 1 else interval
         mean = "none" if pd.isna(one["mean_density"]) else notation.density(one["mean_density"])
-        surely = _how_surely(one)
+        surely = answer.how_surely(one)
         cost = notation.STEPS(one["search_steps"])
         seeds = f"{one['matched']} of {one['n']}"
         interval = interval if one["matched"] else notation.NONE
@@ -116,12 +116,6 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
         "worse than the tolerance. Search steps: training spent to find the ticket."
     )
     return {"matching": rows, "matching_heads": heads, "matching_caption": caption}
-
-
-def _how_surely(one: pd.Series) -> str:
-    if pd.isna(one["mean_density"]):
-        return ""
-    return "demonstrably" if one["demonstrated"] else "on average" if one["mean_n"] > 1 else "one seed"
 
 
 def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:

@@ -30,8 +30,8 @@ class Standing:
 
     @property
     def ended(self) -> bool:
-        """Whether every job has begun and none is running."""
-        return bool(self.runs) and not self.running and len(self.runs) >= (self.jobs or 0)
+        """Whether every job has begun and none is running; of an unknown number of jobs it is not known."""
+        return self.jobs is not None and len(self.runs) >= self.jobs and not self.running
 
     @property
     def fraction(self) -> float:

@@ -26,8 +26,9 @@ from ltb.core.errors import Damaged
 from ltb.core.levels import Compute, Result, Trained
 from ltb.core.stages import Sparse, Stage
 from ltb.results.checkpoint import CheckpointFile
+from ltb.results.files import flush
 from ltb.results.keys import Keys
-from ltb.results.stage_files import STAGE, TICKET, TRAINED, VERSION, check, flush, read_about, sha256
+from ltb.results.stage_files import STAGE, TICKET, TRAINED, VERSION, check, read_about, sha256
 from ltb.results.stored import Stored
 from ltb.results.ticket import Ticket, save_point
 

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ltb.results import notation, paired, statistics
+from ltb.results import answer, notation, paired, statistics
 from ltb.results.sparkline import sparkline
 
 Row = dict[Hashable, Any]
@@ -53,16 +53,10 @@ def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
             sign + notation.density(row["density"]),
             span + (f" ({row['interval']})" if span != notation.NONE else ""),
             f"{row['matched']} of {row['n']}",
-            notation.density(row["mean_density"]) + _how_surely(row),
+            ", ".join(filter(None, [notation.density(row["mean_density"]), answer.how_surely(row)])),
             notation.STEPS(row["search_steps"]),
         )
     return table
-
-
-def _how_surely(row: Row) -> str:
-    if math.isnan(row["mean_density"]):
-        return ""
-    return ", demonstrably" if row["demonstrated"] else ", on average"
 
 
 def headline(task: str, found: pd.DataFrame) -> Table:
@@ -73,14 +67,13 @@ def headline(task: str, found: pd.DataFrame) -> Table:
     table.add_column("verdict", no_wrap=True)
     for row in found.to_dict("records"):
         write = notation.difference(str(row["quantity"]))
-        p = row["p_holm"]
         table.add_row(
             Text(str(row["a"])),
             notation.densities(row["density_a"], row["density_b"]),
             str(row["n"]),
             write(row["mean"]),
             write.interval(row["low"], row["high"]),
-            notation.NONE if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}",
+            notation.probability(row["p_holm"]),
             verdict(row),
         )
     return table
@@ -148,7 +141,6 @@ def _heading(quantity: str) -> str:
 
 def _mean_std(quantity: str, point: pd.Series) -> str:
     """As in "68.92 ± 0.41", accuracies in percent; one seed has no spread and shows none."""
-    scale = 100 if "accuracy" in quantity else 1
-    digits = ".2f" if "accuracy" in quantity else ".0f" if quantity == "early_stop_step" else ".4g"
-    spread = "" if pd.isna(point["std"]) else f" ± {format(scale * point['std'], digits)}"
-    return f"{format(scale * point['mean'], digits)}{spread}"
+    write = notation.STEPS if quantity == "early_stop_step" else notation.of(quantity)
+    spread = "" if pd.isna(point["std"]) else f" ± {write.bare(point['std'])}"
+    return write.bare(point["mean"]) + spread

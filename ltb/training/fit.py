@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import logging
 import math
-import signal
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch.utils.flop_counter import FlopCounterMode
 
 from ltb.core import masks as m
@@ -27,20 +21,12 @@ from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.callbacks import Checkpoint, History, HoldMasks, Passing, StartClock, Steps, plain, point_of, subject
+from ltb.training.lightning import QUIET, check_trainer, interruptible, own_processes, quiet
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, Source
 
-PRECISIONS = ("32-true", "bf16-mixed", "64-true", "32", "64", "bf16")
 DIRECTIONS = ("max", "min")
-QUIET: Mapping[str, Any] = {
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "use_distributed_sampler": False,
-}
 CHUNK = 40  # minibatches; from here on Lightning's cost a step is lost in the noise, and a progress bar still moves
 
 
@@ -83,11 +69,9 @@ class Training:
         self.seed, self.metric, self.direction = seed, metric, direction
         self.evaluate_every = _every(self.clock, evaluate_every)
         self._module, self._observers = module, observers
-        # The processes are ours: under Slurm Lightning would take the allocation's tasks for its own, and refuse or warn.
-        ours: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "plugins": LightningEnvironment()}
-        self._trainer = ours | dict(trainer or {})
+        self._trainer = own_processes() | dict(trainer or {})
         self.advance, self.told = advance, told
-        _check_trainer(self._trainer)
+        check_trainer(self._trainer)
         network = subject(self._build("init"))
         before = tensors.digest(network.state_dict())
         again = subject(self._build("init"))
@@ -132,7 +116,7 @@ class Training:
 
         Raises ValueError when the module does not log the metric that counts; an error in the module comes out as it is.
         """
-        with _quiet():
+        with quiet():
             trainer, module = self._one_step(self.source.evaluation("val"))
             self._test(trainer, module)
 
@@ -142,7 +126,7 @@ class Training:
 
         Counted by torch in the matrix products and convolutions of the first minibatch. Masks save none of them.
         """
-        with _quiet(), FlopCounterMode(display=False) as counter:
+        with quiet(), FlopCounterMode(display=False) as counter:
             self._one_step(None)
         return counter.get_total_flops()
 
@@ -153,7 +137,7 @@ class Training:
         chunked = getattr(module, "chunked", False)
         batches = Chunks(self.source, self.seed, 0, 1, [1], device) if chunked else self.source.stream(self.seed, 0, 1)
         trainer = pl.Trainer(fast_dev_run=1, callbacks=[start], **QUIET, **self._trainer)
-        with _interruptible():
+        with interruptible():
             trainer.fit(module, batches, validation)
         return trainer, module
 
@@ -181,7 +165,7 @@ class Training:
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, passed, history))
-        with _quiet():
+        with quiet():
             trainer, loader = self._trainer_for(
                 module,
                 replace(fit, origin=begin),
@@ -190,7 +174,7 @@ class Training:
                 counter,
                 [StartClock(begin, self.clock, self.seed), HoldMasks(fit.masks), *observers],
             )
-            with _interruptible():
+            with interruptible():
                 trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
@@ -260,39 +244,6 @@ class Training:
         return test
 
 
-def _check_trainer(given: Mapping[str, Any]) -> None:
-    """Raise ValueError for arguments of the Trainer that fit sets itself, that break the clock, or that do not exist."""
-    owned = {
-        "callbacks",
-        "max_epochs",
-        "min_epochs",
-        "max_steps",
-        "min_steps",
-        "max_time",
-        "val_check_interval",
-        "logger",
-    }
-    owned |= {
-        "check_val_every_n_epoch",
-        "limit_train_batches",
-        "limit_val_batches",
-        "limit_test_batches",
-        "fast_dev_run",
-    }
-    owned |= {"overfit_batches", "accumulate_grad_batches", "reload_dataloaders_every_n_epochs", *QUIET}
-    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
-    for name in given:
-        if name not in known or name in owned:
-            why = (
-                "is set by ltb, for the clock depends on it"
-                if name in owned
-                else "is no setting of Lightning's Trainer"
-            )
-            raise ValueError(f"trainer.{name}: it {why}; there are {', '.join(sorted(known - owned))}")
-    if str(given.get("precision", "32-true")) not in PRECISIONS:
-        raise ValueError(f"trainer.precision={given['precision']!r}: one of {', '.join(PRECISIONS)}")
-
-
 def _clock(epoch_length: int, length: str | Step) -> Clock:
     try:
         return Clock.of(epoch_length, length)
@@ -310,35 +261,3 @@ def _every(clock: Clock, every: str | Step | None) -> int:
     if not 1 <= found <= clock.length:
         raise ValueError(f"training.evaluate_every={every}: from 1it to the run's length, {clock.length}it")
     return found
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C comes out as KeyboardInterrupt and works again: Lightning exits with 1 and leaves SIGINT ignored."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's notes on hardware and tips, and without its advice that does not apply here."""
-    logger = logging.getLogger("pytorch_lightning")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Data that is in memory needs no worker processes.
-            warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=r"You defined a `validation_step` but have no.*")
-            warnings.filterwarnings("ignore", message=r"The `srun` command is available.*")
-            # Lightning 2.6 under torch 2.14.
-            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(before)

@@ -61,10 +61,14 @@ def write_run(
     metric: Mapping[str, str] | None = None,
     config: Mapping[str, object] | None = None,
     extra: Callable[[int], Mapping[str, object]] = lambda level: {},
+    layers: Callable[[int], Mapping[str, tuple[int, int]]] | None = None,
     planned: int | None = None,
     **given: object,
 ) -> Path:
-    """A run folder with `levels` finished levels of the run that `given` (columns of every row) describes."""
+    """A run folder with `levels` finished levels of the run that `given` (columns of every row) describes.
+
+    `layers`: what each layer keeps of how many weights at a level, for layers.csv, which is not there without it.
+    """
     folder.mkdir(parents=True)
     run_id = f"{given.get('method', 'imp')}-toy-s{given.get('seed', 0)}-a1b2c3"
     given = {"run_id": run_id} | given
@@ -81,6 +85,9 @@ def write_run(
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: "" if v is None else v for k, v in one.items()} for one in rows)
+    if layers is not None:
+        told = [f"{n},{name},{kept},{total}" for n in range(levels) for name, (kept, total) in layers(n).items()]
+        (folder / "layers.csv").write_text("\n".join(["level,layer,kept,total", *told]) + "\n")
     status = {"state": state, "error": error, "run_id": given["run_id"], "levels_done": levels}
     status |= {"levels": levels if planned is None else planned}
     status |= {"metric": metric or {"name": "accuracy", "direction": "max"}}

@@ -12,20 +12,16 @@ from ltb.results import densities, ledger, record
 from tests.core.toy import Toy
 
 # As `row` keeps: 1000, 800, 640 of 1000.
-KEPT = {0: (900, 100), 1: (720, 80), 2: (560, 80)}
+KEPT = {
+    level: {"out.weight": (out, 900), "a.weight": (a, 100)}
+    for level, (out, a) in enumerate([(900, 100), (720, 80), (560, 80)])
+}
 
 
 @pytest.fixture
 def layered(tmp_path, write_run):
     def make(name="run", **given):
-        folder = write_run(tmp_path / name, **given)
-        rows = [
-            {"level": level, "layer": layer, "kept": kept, "total": total}
-            for level, both in KEPT.items()
-            for layer, kept, total in zip(("out.weight", "a.weight"), both, (900, 100), strict=True)
-        ]
-        record.write_rows(folder / "layers.csv", rows)
-        return folder
+        return write_run(tmp_path / name, layers=KEPT.__getitem__, **given)
 
     return make
 

@@ -19,20 +19,19 @@ def drawn(tmp_path, write_run):
     def make(methods=("imp", "one_shot"), seeds=3, levels=4, a=lambda level: round(400 * 0.6**level), **given):
         for m, method in enumerate(methods):
             for seed in range(seeds):
-                run = write_run(
+                write_run(
                     tmp_path / f"{method}{seed}",
                     levels,
                     method=method,
                     seed=seed,
                     run_id=f"{method}-s{seed}-abc",
                     accuracy=given.get("accuracy", lambda level, m=m, s=seed: 0.7 + 0.01 * s - 0.01 * (m + 1) * level),
+                    layers=lambda level: {
+                        "a.weight": (a(level), 400),
+                        "b.weight": (round(1000 * 0.8**level) - a(level), 600),
+                    },
                     **{key: value for key, value in given.items() if key != "accuracy"},
                 )
-                lines = ["level,layer,kept,total"]
-                for level in range(levels):
-                    left = round(1000 * 0.8**level)
-                    lines += [f"{level},a.weight,{a(level)},400", f"{level},b.weight,{left - a(level)},600"]
-                (run / "layers.csv").write_text("\n".join(lines) + "\n")
         panels, order = figures.panels(contents.read([tmp_path]))
         return {one.kind: one for one in panels}, order
 

@@ -9,7 +9,7 @@ import torch
 from ltb.core.levels import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
-from ltb.results import record
+from ltb.results import files, record
 from tests.core.toy import Toy
 
 IDENTITY = {
@@ -47,6 +47,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "status.json"
     record.write_json(path, {"state": "running"})
     with pytest.raises(UnicodeEncodeError):
-        record.write_text(path, "\ud800")
+        files.write(path, "\ud800")
     assert json.loads(path.read_text()) == {"state": "running"}
     assert [p.name for p in tmp_path.iterdir()] == ["status.json"]

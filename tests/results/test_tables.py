@@ -50,7 +50,7 @@ def test_the_sparsest_matching_ticket(study):
     assert "imp ≤ 80 % 0 to 80 % (95% t) 3 of 3 80 %, demonstrably 2,000" in lines
     assert "one_shot 100 % 100 to 100 % (95% t) 0 of 3 – 0" in lines
     one = rows[rows["seed"] == 0]
-    assert "imp ≤ 80 % – 1 of 1 80 %, on average 2,000" in text(
+    assert "imp ≤ 80 % – 1 of 1 80 %, one seed 2,000" in text(
         tables.matching("toy", matching.table(one, tolerance=0.01), tolerance=0.01)
     )
 

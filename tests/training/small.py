@@ -7,6 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.rewind import Fit, Point
 from ltb.data.source import TensorSource
 from ltb.training import Classification, Constant, Training
 
@@ -38,6 +41,17 @@ def training(seed=0, length="25it", *, optimizer="sgd", lr=None, dropout=0.2, of
         return Classification(network(dropout), OPTIMIZERS[optimizer], lr or Constant(base=0.05), **(module or {}))
 
     return Training(make, of or source(), length, seed, **given)
+
+
+def dense(of, start=0, stop=None, weights=None, optimizer=None):
+    """A fit of the whole network, from the initialisation to the end unless told."""
+    weights = of.initial() if weights is None else weights
+    return Fit.of(m.ones(weights, of.prunable), Point(weights, start, optimizer), stop or of.clock.length)
+
+
+def digest(trained):
+    """What a fit left, weights and optimizer state, as hashes."""
+    return tensors.digest(trained.point.weights), tensors.digest(trained.point.optimizer)
 
 
 class Regression(pl.LightningModule):

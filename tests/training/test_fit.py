@@ -5,7 +5,6 @@ import signal
 import threading
 from unittest import mock
 
-import numpy
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.errors import Damaged
 from ltb.core.levels import levels
@@ -24,16 +22,7 @@ from ltb.core.seeds import derive
 from ltb.results.checkpoint import CheckpointFile
 from ltb.training import Constant, Cosine, Milestones, Training
 from ltb.training import fit as fit_module
-from tests.training.small import OPTIMIZERS, Numbers, Regression, network, source, training
-
-
-def dense(of, start=0, stop=None, weights=None, optimizer=None):
-    weights = of.initial() if weights is None else weights
-    return Fit.of(m.ones(weights, of.prunable), Point(weights, start, optimizer), stop or of.clock.length)
-
-
-def digest(trained):
-    return tensors.digest(trained.point.weights), tensors.digest(trained.point.optimizer)
+from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, network, source, training
 
 
 @settings(max_examples=8, deadline=None)
@@ -257,63 +246,6 @@ def test_history_has_the_training_loss_since_the_last_evaluation():
     assert [row["epoch"] for row in rows] == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("interval", ["epoch", "step"])
-def test_a_module_of_ones_own_finds_its_schedule_epochs_and_batches_at_step_k(interval):
-    made = []
-
-    def make():
-        made.append(Regression(interval))
-        return made[-1]
-
-    one = Training(make, Numbers(), "25it", 0, metric="mse", direction="min", evaluate_every="5it")
-    whole = one.fit(dense(one))
-    seen = made[-1].seen
-    assert len(seen) == 25
-    assert [epoch for epoch, *_ in seen] == [step // 7 for step in range(25)]
-    passed = one.fit(dense(one, stop=9), evaluate=False)
-    rest = one.fit(dense(one, 9, weights=passed.point.weights, optimizer=passed.point.optimizer))
-    for before, after in zip(seen[9:], made[-1].seen, strict=True):
-        assert before[:2] == pytest.approx(after[:2], rel=1e-12)
-        assert torch.equal(before[2], after[2])
-    assert [row["step"] for row in rest.history] == [14, 19, 24, 25]
-    for name, weight in whole.point.weights.items():
-        assert torch.allclose(weight, rest.point.weights[name], rtol=1e-5, atol=1e-6), name
-    assert whole.metrics["early_stop_step"] == min(whole.history, key=lambda row: row["val/mse"])["step"]
-    assert set(whole.metrics) >= {"test/mse", "val/mse", "test/mse_at_early_stop"}
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("trainer", [{}, {"gradient_clip_val": 0.1}, {"precision": "bf16-mixed"}])
-def test_dead_is_dead_in_a_module_of_ones_own(optimizer, trainer):
-    one = Training(
-        lambda: Regression(optimizer=optimizer), Numbers(), "15it", metric="mse", direction="min", trainer=trainer
-    )
-    for level in levels(Recipe(schedule=Geometric(0.5, 2)), one):
-        for name, mask in level.trained.masks.items():
-            assert torch.count_nonzero(level.trained.point.weights[name][~mask]) == 0
-            for key, state in level.trained.point.optimizer.items():
-                if key.startswith(name + "/") and state.shape == mask.shape:
-                    assert torch.count_nonzero(state[~mask]) == 0
-
-
-def test_a_schedule_that_depends_on_history_is_refused():
-    class Plateau(Regression):
-        def configure_optimizers(self):
-            optimizer = OPTIMIZERS["sgd"](self.parameters())
-            scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val/mse"}}
-
-    one = Training(Plateau, Numbers(), "10it", metric="mse", direction="min")
-    with pytest.raises(ValueError, match="ReduceLROnPlateau depends on the history"):
-        one.fit(dense(one))
-
-
-def test_a_metric_that_is_not_logged_is_named():
-    one = Training(Regression, Numbers(), "8it", metric="accuracy")
-    with pytest.raises(ValueError, match=r"metric.name='accuracy': the module logs test/mse"):
-        one.fit(dense(one))
-
-
 def test_a_network_that_diverged_is_said_to_have():
     one = training(lr=Constant(base=1e30), optimizer="nesterov")
     with pytest.raises(ValueError, match="diverged"):
@@ -344,97 +276,6 @@ def test_ctrl_c_stops_a_fit_at_once():
 def test_what_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message.replace("*", r"\*")):
         training(**given)
-
-
-def test_a_network_that_draws_from_numpy_is_a_function_of_the_seed_too():
-    class FromNumpy(Regression):
-        def __init__(self):
-            super().__init__()
-            self.head.weight.data.copy_(torch.from_numpy(numpy.random.randn(1, 3)))
-
-    one = Training(FromNumpy, Numbers(), "6it", metric="mse", direction="min")
-    first, second = levels(Recipe(schedule=Geometric(0.5, 1)), one)
-    mask = second.trained.masks["head.weight"]
-    assert torch.equal(
-        first.trained.origin.weights["head.weight"][mask], second.trained.origin.weights["head.weight"][mask]
-    )
-
-
-def test_what_breaks_the_clock_or_the_rewind_is_refused_before_training():
-    shared = Regression()
-    counter = itertools.count()
-
-    class Drifting(Regression):
-        def __init__(self):
-            super().__init__()
-            self.head.weight.data.fill_(next(counter))
-
-    class Transferring(Numbers):
-        def on_after_batch_transfer(self, batch, index):
-            return batch
-
-    given = {"length": "6it", "metric": "mse", "direction": "min"}
-    for make, data, more, message in (
-        (lambda: shared, Numbers(), {}, "must make a new network each time"),
-        (Drifting, Numbers(), {}, "two networks of one seed differ"),
-        (Regression, Transferring(), {}, "on_after_batch_transfer would not be called"),
-        (
-            Regression,
-            Numbers(),
-            {"trainer": {"accumulate_grad_batches": 2}},
-            "accumulate_grad_batches: it is set by ltb",
-        ),
-        (Regression, Numbers(), {"trainer": {"foo": 2}}, "trainer.foo: it is no setting of Lightning's Trainer"),
-        (Regression, Numbers(), {"trainer": {"precision": "16-mixed"}}, "trainer.precision='16-mixed': one of"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            Training(make, data, **given, **more)
-
-
-def test_a_loader_with_a_generator_of_its_own_gives_the_same_order_each_time():
-    class Own(Numbers):
-        generator = torch.Generator()
-
-        def train_dataloader(self):
-            return torch.utils.data.DataLoader(self.data, 10, shuffle=True, generator=self.generator)
-
-    one = Training(Regression, Own(), "15it", metric="mse", direction="min")
-    assert digest(one.fit(dense(one))) == digest(one.fit(dense(one)))
-
-
-def test_all_of_a_modules_state_is_rewound_not_only_its_network():
-    class Headed(Regression):
-        def __init__(self):
-            super().__init__()
-            self.network = self.layers
-
-    one = Training(Headed, Numbers(), "6it", metric="mse", direction="min")
-    first, second = levels(Recipe(schedule=Geometric(0.5, 1), rewind=LearningRate()), one)
-    assert torch.equal(second.trained.origin.weights["head.bias"], first.trained.point.weights["head.bias"])
-
-
-def test_a_schedule_that_asks_the_trainer_for_the_runs_length_gets_the_dense_runs():
-    class Cycle(Regression):
-        def configure_optimizers(self):
-            optimizer = OPTIMIZERS["sgd"](self.parameters())
-            steps = self.trainer.estimated_stepping_batches
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=int(steps))
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    one = Training(Cycle, Numbers(), "25it", metric="mse", direction="min")
-    passed = one.fit(dense(one), passing=[6]).passed[6]
-    assert tensors.digest(passed.weights) == tensors.digest(one.fit(dense(one, stop=6), evaluate=False).point.weights)
-
-
-def test_two_optimizers_are_refused_before_training():
-    class Two(Regression):
-        def configure_optimizers(self):
-            self.automatic_optimization = False
-            return [OPTIMIZERS["sgd"](self.layers.parameters()), OPTIMIZERS["sgd"](self.head.parameters())]
-
-    one = Training(Two, Numbers(), "6it", metric="mse", direction="min")
-    with pytest.raises(ValueError, match="it has 2 optimizers; the clock counts the steps of one"):
-        one.rehearse()
 
 
 def test_the_flops_of_a_step_are_those_of_its_matrix_products_counted_by_hand():

@@ -1,0 +1,97 @@
+"""What ltb asks of Lightning's Trainer: which arguments are a person's to give, no notes, and Ctrl-C as Python has it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+
+PRECISIONS = ("32-true", "bf16-mixed", "64-true", "32", "64", "bf16")
+QUIET: Mapping[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,
+}
+
+
+def own_processes() -> dict[str, Any]:
+    """Arguments for one process on one device, which is ltb's to start.
+
+    Under Slurm Lightning would take the allocation's tasks for its own, and refuse or warn.
+    """
+    return {"accelerator": "cpu", "devices": 1, "plugins": LightningEnvironment()}
+
+
+def check_trainer(given: Mapping[str, Any]) -> None:
+    """Raise ValueError for arguments of the Trainer that fit sets itself, that break the clock, or that do not exist."""
+    owned = {
+        "callbacks",
+        "max_epochs",
+        "min_epochs",
+        "max_steps",
+        "min_steps",
+        "max_time",
+        "val_check_interval",
+        "logger",
+    }
+    owned |= {
+        "check_val_every_n_epoch",
+        "limit_train_batches",
+        "limit_val_batches",
+        "limit_test_batches",
+        "fast_dev_run",
+    }
+    owned |= {"overfit_batches", "accumulate_grad_batches", "reload_dataloaders_every_n_epochs", *QUIET}
+    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
+    for name in given:
+        if name not in known or name in owned:
+            why = (
+                "is set by ltb, for the clock depends on it"
+                if name in owned
+                else "is no setting of Lightning's Trainer"
+            )
+            raise ValueError(f"trainer.{name}: it {why}; there are {', '.join(sorted(known - owned))}")
+    if str(given.get("precision", "32-true")) not in PRECISIONS:
+        raise ValueError(f"trainer.precision={given['precision']!r}: one of {', '.join(PRECISIONS)}")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C comes out as KeyboardInterrupt and works again: Lightning exits with 1 and leaves SIGINT ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's notes on hardware and tips, and without its advice that does not apply here."""
+    logger = logging.getLogger("pytorch_lightning")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Data that is in memory needs no worker processes.
+            warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=r"You defined a `validation_step` but have no.*")
+            warnings.filterwarnings("ignore", message=r"The `srun` command is available.*")
+            # Lightning 2.6 under torch 2.14.
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
