@@ -86,8 +86,10 @@ def cost(spent: pd.DataFrame, points: pd.DataFrame, looks: Mapping[str, Spec]) -
         return None
     metric = str(its["metric"].iloc[0])
     write = notation.of(metric)
-    drawn = told(two_as_range(spent)[["curve", "level", "density", "search_steps", *DRAWN]], its, write)
+    drawn = told(two_as_range(spent)[["curve", "level", "density", "search_steps", "search_flops", *DRAWN]], its, write)
     drawn["spent"] = [notation.STEPS(float(steps)) for steps in drawn["search_steps"]]
+    drawn["flops"] = [notation.FLOPS(float(flops)) for flops in drawn["search_flops"]]
+    drawn = drawn.drop(columns="search_flops")
     percent = "accuracy" in metric
     y = {
         "type": "quantitative",
@@ -105,19 +107,22 @@ def cost(spent: pd.DataFrame, points: pd.DataFrame, looks: Mapping[str, Spec]) -
     }
 
     def layers(tables: Tables, live: bool) -> list[Spec]:
-        told_too = {**TOLD, "spent": "steps spent"}
+        told_too = {**TOLD, "spent": "steps spent", "flops": "FLOPs spent"}
         none = pd.DataFrame({"curve": [], "search_steps": [], "value": []})
         return marks(drawn, none, looks, x, y, tables, live=live, tooltip=told_too, area=False)
 
     caption = (
-        "Steps of training spent before the ticket's own, its ancestors once each: what finding it costs. "
+        "Steps of training spent before the ticket's own, its ancestors once each: what finding it costs. Their FLOPs "
+        "are those of dense steps, forward and backward: masks save none. "
         "A line follows one curve from the dense network to its sparsest ticket."
     )
     caption += f" Bars: {curves.band(drawn['n'])}." if drawn["n"].max() > 1 else ""
     heads, cells = table(drawn, write)
-    cells = [[*row, steps] for row, steps in zip(cells, drawn["spent"], strict=True)]
+    cells = [[*row, *spent] for row, *spent in zip(cells, drawn["spent"], drawn["flops"], strict=True)]
     title = f"Test {metric.replace('_', ' ')} against search cost"
-    return Panel("cost", str(its["task"].iloc[0]), title, caption, layers, [*heads, "steps spent"], cells)
+    return Panel(
+        "cost", str(its["task"].iloc[0]), title, caption, layers, [*heads, "steps spent", "FLOPs spent"], cells
+    )
 
 
 def told(drawn: pd.DataFrame, points: pd.DataFrame, write: Notation) -> pd.DataFrame:

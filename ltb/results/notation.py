@@ -43,6 +43,7 @@ class Notation:
 
 
 STEPS = Notation(digits=",.0f")
+FLOPS = Notation(digits=".2e")
 DENSITY = Notation(100, ".3g", " %")
 
 

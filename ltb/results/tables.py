@@ -113,7 +113,7 @@ def cost(task: str, found: pd.DataFrame) -> Table:
             str(row["n"]),
             notation.STEPS(row["search_steps"]),
             notation.STEPS(row["total_steps"]),
-            notation.NONE if math.isnan(row["total_flops"]) else f"{row['total_flops']:.2e}",
+            notation.FLOPS(row["total_flops"]),
             write(row["mean"]),
             sparkline(levels.sort_values("level")["mean"]),
         )
