@@ -90,11 +90,11 @@ class Run:
         self.recipe.allocation.check(self.training.prunable)
         settings = compose.settings(config, device, self.training.source.fingerprint)
         keys = Keys(settings)
-        method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
+        self.called = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
         # The same letters for every seed of one experiment: what is run, without the seed.
         of_any_seed = Keys({**settings, "seed": None})
-        what = digest([[of_any_seed(stage) for stage in self.stages], self.recipe.schedule.targets])
-        self.run_id = f"{method}-{names['task'].replace('/', '-')}-s{self.seed}-{what[:6]}"
+        settled = digest([[of_any_seed(stage) for stage in self.stages], self.recipe.schedule.targets])
+        self.run_id = f"{self.called}-{names['task'].replace('/', '-')}-s{self.seed}-{settled[:6]}"
         runs = Path(config["runs"])
         self.folder = runs / self.run_id
         store = Path(config["store"]["dir"])
@@ -190,14 +190,13 @@ class Run:
             return None
         from ltb.results.wandb_mirror import WandbMirror
 
-        method = self.recipe.method + (f"-{self.recipe.control.name}" if self.recipe.control else "")
         return WandbMirror(
             self.run_id,
             folder=self.config["runs"],
             project=logger["project"],
             entity=logger["entity"],
             group=self.identity["study"],
-            job_type=method,
+            job_type=self.called,
             tags=[*logger["tags"], self.identity["model"], self.identity["data"]],
             config={**self.config, "task": self.identity["task"]},
             mode=logger["mode"],
