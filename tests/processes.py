@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -49,8 +50,9 @@ class Process:
 
     def signal(self, number: int = signal.SIGKILL) -> None:
         """Send a signal, by default the one that cannot be caught; harmless where the process has ended."""
-        if self._process.pid is not None and self._process.is_alive():
-            os.kill(self._process.pid, number)
+        if self.running and self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # it ended between the two lines
+                os.kill(self._process.pid, number)
 
     def wait(self, seconds: float = 120) -> int:
         """The exit code, negative after a signal; AssertionError after so many seconds."""
