@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ltb.core.rewind import FineTune, LearningRate, ToStart
     from ltb.core.schedules import Explicit, Geometric, Linear
     from ltb.core.step import Step
-    from ltb.results.ticket import Ticket
+    from ltb.store.ticket import Ticket
     from ltb.training import Classification, HoldMasks, Training
 
 _WHERE = {
@@ -26,7 +26,7 @@ _WHERE = {
     "ltb.core.rewind": ("FineTune", "LearningRate", "ToStart"),
     "ltb.core.schedules": ("Explicit", "Geometric", "Linear"),
     "ltb.core.step": ("Step",),
-    "ltb.results.ticket": ("Ticket",),
+    "ltb.store.ticket": ("Ticket",),
     "ltb.training": ("Classification", "HoldMasks", "Training"),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltb import launchers
+from ltb.run import launchers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -51,18 +51,18 @@ def job(config: DictConfig) -> float | None:
     names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        from ltb.run import Run
+        from ltb.run.run import Run
 
         run = Run(resolved, names, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)  # type: ignore[arg-type]
     except (ValueError, OmegaConfBaseException) as error:
         raise Refused(*_tell(_line(error))) from error
     if config.plan:
-        from ltb import plan
+        from ltb.run import plan
 
         plan.show(run.run_id, run.stages, run.store, run.training.clock)
         return None
     if HydraConfig.get().mode is RunMode.MULTIRUN:
-        from ltb import sweep
+        from ltb.run import sweep
 
         sweep.add(Path(HydraConfig.get().sweep.dir), run.folder)
     try:
@@ -100,8 +100,8 @@ def main() -> None:
         _tell("interrupted; the same command goes on from the last finished level")
         code = 130
     finally:
-        if "ltb.sweep" in sys.modules:
-            from ltb import sweep
+        if "ltb.run.sweep" in sys.modules:
+            from ltb.run import sweep
 
             sweep.report()
         if before is None:

@@ -11,11 +11,27 @@ settings.load_profile("ltb")
 
 @pytest.fixture
 def command(tmp_path, capsys, monkeypatch):
-    """``ltb-train`` in an empty folder; `tests/command.py` says what it can do. Figures are not drawn."""
+    """``ltb-train`` in an empty folder; `tests/support/command.py` says what it can do. Figures are not drawn."""
     # Imported here: most tests need neither Hydra nor Lightning.
-    from tests.command import Command, blank_figures
+    from tests.support.command import Command, blank_figures
 
     monkeypatch.setenv("LTB_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     blank_figures(monkeypatch.setattr)
     return Command(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture
+def write_run():
+    """Writes a run's folder as ltb.train leaves it; see `tests/support/ledgers.py`."""
+    from tests.support import ledgers
+
+    return ledgers.write_run
+
+
+@pytest.fixture
+def row():
+    """A row of a ledger; see `tests/support/ledgers.py`."""
+    from tests.support import ledgers
+
+    return ledgers.row

@@ -12,7 +12,17 @@ from hydra.utils import get_object
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ltb"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SIBLINGS = {"models", "data", "training", "measures", "results"}
+# The house: a room imports from the rooms of earlier lines. Files at the root are commands.
+ORDER = (
+    ("core",),
+    ("models", "data", "training", "execution", "measures", "store", "records"),
+    ("analysis",),
+    ("report", "tracking"),
+    ("run",),
+    ("commands",),
+)
+SIBLINGS = {("store", "records")}  # gc reads in ledgers which stages are in use
+LARGEST = 0.25  # of all code
 # Standard library and third parties that a part may use, where the design says so.
 CORE = {"torch"}
 UNPICKLE = {"pickle", "shelve", "joblib", "dill", "cloudpickle"}
@@ -33,7 +43,7 @@ def imports(file, *, lazy=True):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"
-            # `from ltb.results import curves` names a module; what is no module names its own.
+            # `from ltb.records import ledger` names a module; what is no module names its own.
             found |= {_module(node.module, alias.name) for alias in node.names}
     return found
 
@@ -54,11 +64,77 @@ def test_the_core_needs_torch_and_itself_alone(file):
     assert {name for name in found if name.startswith("ltb")} <= {n for n in found if n.startswith("ltb.core")}
 
 
-@pytest.mark.parametrize("part", sorted(SIBLINGS))
-def test_siblings_do_not_import_each_other_nor_what_is_above_them(part):
-    for file in (PACKAGE / part).rglob("*.py"):
-        own = {name for name in imports(file) if name.startswith("ltb.")}
-        assert all(name.startswith(("ltb.core", f"ltb.{part}")) for name in own), (file, own)
+def room(name):
+    """The room of a file, or of a dotted name."""
+    parts = Path(name).relative_to(PACKAGE).parts if isinstance(name, Path) else name.split(".")[1:]
+    return parts[0] if len(parts) > 1 or (PACKAGE / parts[0]).is_dir() else "commands"
+
+
+def arrows():
+    """Who imports whom: (room, imported room) -> the files that do."""
+    found = {}
+    for file in FILES:
+        for name in imports(file):
+            if name.startswith("ltb."):
+                found.setdefault((room(file), room(name)), set()).add(file.relative_to(PACKAGE).as_posix())
+    return {pair: files for pair, files in found.items() if pair[0] != pair[1]}
+
+
+def shares():
+    """Room -> its share of all lines of code."""
+    lines = {}
+    for file in FILES:
+        lines[room(file)] = lines.get(room(file), 0) + len(file.read_text().splitlines())
+    return {name: count / sum(lines.values()) for name, count in lines.items()}
+
+
+def rank(name):
+    return next(index for index, names in enumerate(ORDER) if name in names)
+
+
+def house():
+    """The house drawn from its imports, lowest room first."""
+    found, size = arrows(), shares()
+    lines = [f"{name:<10} {size[name]:>4.0%}  <- {', '.join(sorted(a for a, b in found if b == name)) or '-'}"
+             for name in sorted(size, key=rank)]  # fmt: skip
+    return "\n".join(lines)
+
+
+def test_no_arrow_points_upward_or_aside():
+    wrong = {pair: files for pair, files in arrows().items() if rank(pair[0]) <= rank(pair[1])}
+    assert wrong.keys() <= SIBLINGS, wrong
+
+
+def test_siblings_make_no_circle():
+    assert not {(b, a) for a, b in arrows()} & SIBLINGS
+
+
+def test_no_room_holds_more_than_a_quarter():
+    assert max(shares().values()) <= LARGEST, house()
+
+
+def cycle(names, seen=()):
+    """The first circle among modules of a room, as the names on it; [] if there is none."""
+    for name in names:
+        if name in seen:
+            return [*seen[seen.index(name) :], name]
+        found = cycle([n for n in MODULES.get(name, ()) if n not in DONE], (*seen, name))
+        if found:
+            return found
+        DONE.add(name)
+    return []
+
+
+def _dotted(file):
+    return ".".join(("ltb", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {_dotted(file): sorted(n for n in imports(file, lazy=False) if n.startswith("ltb.")) for file in FILES}
+DONE = set()
+
+
+def test_no_module_imports_itself_by_a_detour():
+    assert cycle(sorted(MODULES)) == []
 
 
 def reached(file, seen):
@@ -75,9 +151,9 @@ def reached(file, seen):
 
 
 def test_the_report_imports_nothing_that_trains():
-    for file in reached(PACKAGE / "report.py", set()):
+    for file in reached(PACKAGE / "report" / "command.py", set()):
         assert not third_parties(imports(file, lazy=False)) & TRAINS, file
-        assert file.relative_to(PACKAGE).parts[0] in {"report.py", "arguments.py", "__init__.py", "results", "core"}
+        assert file.relative_to(PACKAGE).parts[0] in {"__init__.py", "report", "analysis", "records", "core"}
 
 
 def test_the_entry_point_imports_nothing_slow():
@@ -129,3 +205,7 @@ def test_a_choice_is_one_class_and_one_yaml_of_its_name(group):
     base = group.title()
     classes = {n.name for n in tree.body if isinstance(n, ast.ClassDef) and base in {ast.unparse(b) for b in n.bases}}
     assert classes == set(made)
+
+
+if __name__ == "__main__":
+    print(house())

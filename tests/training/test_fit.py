@@ -19,7 +19,7 @@ from ltb.core.recipe import Recipe
 from ltb.core.rewind import Fit, LearningRate, Point, ToStart
 from ltb.core.schedules import Geometric
 from ltb.core.seeds import derive
-from ltb.results.checkpoint import CheckpointFile
+from ltb.store.checkpoint import CheckpointFile
 from ltb.training import Constant, Cosine, Milestones, Training
 from ltb.training import fit as fit_module
 from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, network, source, training

@@ -1,0 +1,40 @@
+"""What a ticket costs: the training spent to find it, and that with its own fit, in steps and in FLOPs.
+
+A step is one of the dense network in either case: masks save nothing in what is computed.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ltb.analysis import statistics
+
+KEYS = [*statistics.CURVE, "curve", "level", "quantity", "direction"]
+MEANS = ["target_sparsity", "sparsity", "density", "search_steps", "search_flops", "total_steps", "total_flops"]
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The cost of each level's ticket and its value, one row per curve and level; costs are means over the seeds.
+
+    Columns: task, method, control, variant, curve, level, quantity (test_<metric>), direction, target_sparsity,
+    sparsity, density,
+
+    - search_steps: iterations of training to obtain the ticket: its ancestors, each once, without its own fit
+    - total_steps: search_steps and its own fit (end_step − start_step)
+    - search_flops, total_flops: those times the FLOPs of a step of the dense network, forward and backward
+
+    and n (seeds), mean, std, low, high (95 % t interval), min, max of the value. Costs are NaN where the ledger is
+    from before they were recorded.
+    """
+    levels = statistics.named(statistics.distinct(rows)).dropna(subset="value")
+    fit = (levels["end_step"] - levels["start_step"]).astype("float64")
+    search, step = (levels[name].astype("float64") for name in ("search_steps", "step_flops"))
+    levels = levels.assign(
+        quantity=("test_" + levels["metric"]).astype("str"),
+        search_steps=search,
+        total_steps=search + fit,
+        search_flops=search * step,
+        total_flops=(search + fit) * step,
+    )
+    groups = levels.groupby(KEYS, sort=True)
+    return groups[MEANS].mean().join(statistics.spread(groups["value"])).reset_index()

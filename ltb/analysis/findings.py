@@ -1,0 +1,111 @@
+"""Everything that a report tells, computed once from the ledgers: what is printed, written as CSV, drawn and put on a page."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ltb.analysis import cost, densities, matching, paired, points, provenance, statistics
+from ltb.records import ledger
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The runs that were found, their rows, and the tables of statistics made from them.
+
+    points: of `points.table`; tolerances: by task; notes: what a reader must know of the data, a sentence each.
+    """
+
+    runs: Sequence[ledger.Run]
+    rows: pd.DataFrame
+    points: pd.DataFrame
+    summary: pd.DataFrame
+    dense: pd.DataFrame
+    matching: pd.DataFrame
+    differences: pd.DataFrame
+    headline: pd.DataFrame
+    cost: pd.DataFrame
+    densities: pd.DataFrame
+    tolerances: Mapping[str, float]
+    notes: Sequence[str]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Those that have something to draw, in alphabetical order."""
+        return sorted(self.points["task"].unique())
+
+    @property
+    def unfinished(self) -> list[ledger.Run]:
+        """Runs that are going on or ended early; of a ledger without a status file nothing is known."""
+        return [run for run in self.runs if run.state not in ("complete", "unknown")]
+
+    def csv(self) -> dict[str, pd.DataFrame]:
+        """By file name; a table without a row has no file."""
+        found = {
+            "summary.csv": self.summary,
+            "matching.csv": self.matching,
+            "headline.csv": self.headline,
+            "differences.csv": self.differences,
+            "cost.csv": self.cost,
+            "densities.csv": self.densities,
+        }
+        return {name: table for name, table in found.items() if len(table)}
+
+
+def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: str | None = None) -> Contents:
+    """The contents of a report on all runs at or below `paths`.
+
+    `tolerance`: how much worse than dense still matches, in the units of the metric and for every task; by default
+    what the runs of each task were configured with. `reference`: the curve that the others are compared with.
+    ValueError, one line, if nothing is finished yet or no curve has the reference's name.
+    """
+    paths = list(paths)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always", UserWarning)
+        runs, rows = ledger.load(paths)
+        drawn = points.table(rows) if len(rows) else rows
+        if drawn.empty:
+            unfinished = [f"not complete: {run}" for run in runs if run.state not in ("complete", "unknown")]
+            raise ValueError("; ".join(["no level is finished yet", *unfinished]))
+        tolerances = provenance.tolerances(rows, tolerance)
+        matched = [
+            matching.table(its, tolerance=tolerances[str(task)]) for task, its in rows.groupby("task", sort=True)
+        ]
+        found = partial(
+            Contents,
+            runs=runs,
+            rows=rows,
+            points=drawn,
+            summary=statistics.summarise(rows),
+            dense=statistics.dense(rows),
+            matching=pd.concat(matched, ignore_index=True),
+            differences=paired.differences(rows, reference=reference),
+            headline=paired.headline(rows, reference=reference),
+            cost=cost.table(rows),
+            densities=densities.read(rows),
+            tolerances=tolerances,
+        )
+        more = [*_early(rows), *_infinite(rows)]
+    return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
+
+
+def _infinite(rows: pd.DataFrame) -> Iterable[str]:
+    values = statistics.distinct(rows)["value"]
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        yield f"in {infinite} of {len(values)} levels the metric is infinite (did training diverge?): the figures leave them out"
+
+
+def _early(rows: pd.DataFrame) -> Iterable[str]:
+    last = int(rows["early_stop_is_last"].fillna(False).sum())
+    if last:
+        yield (
+            f"in {last} of {len(rows)} levels validation loss was lowest at the last evaluation: "
+            "longer training would stop later"
+        )

@@ -1,0 +1,35 @@
+"""What is drawn of a set of ledgers: one row per seed and point, and the curves from best to worst."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ltb.analysis import statistics
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per seed and point of what is drawn; the dense network alone is not a curve unless nothing else is.
+
+    A value that is not finite (a training that diverged) is not drawn.
+    """
+    long = statistics.tidy(rows)
+    shown = long["kind"].isin(["value", "early_stop_step"]) & (long["density"] > 0) & np.isfinite(long["value"])
+    long = long[shown]
+    long = statistics.named(long)
+    long["n"] = long.groupby(["task", "kind", "curve", "level"])["run_id"].transform("nunique")
+    pruned = long.groupby(["task", "curve"])["level"].transform("max") > 0
+    return long[pruned] if pruned.any() else long
+
+
+def ranked(points: pd.DataFrame) -> list[str]:
+    """Curves from best to worst at their sparsest common point: the legend reads as the right end of the figure."""
+    value = points[points["kind"] == "value"]
+    sign = value["direction"].map({"max": 1.0, "min": -1.0})
+    value = value.assign(value=sign * value["value"])
+    common = value.groupby(["task", "curve"])["sparsity"].max().groupby("task").transform("min").min()
+    there = value[value["sparsity"] >= common - 1e-9]
+    scores = there.sort_values("sparsity").groupby(["task", "curve", "run_id"])["value"].first()
+    ranks = scores.groupby(["task", "curve"]).mean().groupby("task").rank(ascending=False)
+    order = ranks.groupby("curve").mean().sort_values(kind="stable").index
+    return [*order, *sorted(set(points["curve"]) - set(order))]

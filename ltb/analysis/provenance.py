@@ -1,0 +1,140 @@
+"""How the runs of a report were made: what their settings differ in, by which code, where, and by which command.
+
+Read from each run's config.yaml and status.json; what a folder does not hold is left out, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ltb.analysis import statistics
+from ltb.records import ledger, variants
+from ltb.records.schema import STATUS
+
+ABSENT = "–"
+TOLERANCE = 0.01  # where no run's configuration says
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of the curves of one task: those that differ (a row a setting, a cell a curve) and those that do not."""
+
+    task: str
+    curves: list[str]
+    differing: list[tuple[str, list[str]]]
+    shared: list[tuple[str, str]]
+
+
+def settings(rows: pd.DataFrame) -> list[Settings]:
+    """What the curves of each task were made with; a task none of whose runs keeps its configuration is left out."""
+    found = []
+    rows = statistics.named(statistics.distinct(rows))
+    for task, its in rows.groupby("task", sort=True):
+        known = {}
+        for curve, folders in its.groupby("curve", sort=True)["folder"]:
+            # Runs of one curve have the same settings, the seed and other nuisances apart: one speaks for all.
+            one = next((one for one in map(_settings, folders.unique()) if one is not None), None)
+            if one is not None:
+                known[str(curve)] = one
+        if known:
+            found.append(_compared(str(task), known))
+    return found
+
+
+def tolerances(rows: pd.DataFrame, given: float | None = None) -> dict[str, float]:
+    """For each task how much worse than dense still matches: what is given, else what its first run was configured with."""
+    found = {}
+    for task, folders in rows.groupby("task", sort=True)["folder"]:
+        metric = (_settings(str(folders.iloc[0])) or {}).get("metric") or {}
+        configured = metric.get("tolerance", TOLERANCE) if isinstance(metric, dict) else TOLERANCE
+        usable = isinstance(configured, int | float) and configured >= 0
+        found[str(task)] = given if given is not None else float(configured) if usable else TOLERANCE
+    return found
+
+
+def _settings(folder: str) -> dict[str, Any] | None:
+    return ledger.settings(Path(folder))
+
+
+def _compared(task: str, known: Mapping[str, Mapping[str, object]]) -> Settings:
+    flat = {curve: variants.flatten(one) for curve, one in known.items()}
+    keys = variants.differing(list(known.values()))
+    cells = {key: [_text(one[key]) if key in one else ABSENT for one in flat.values()] for key in keys}
+    differing = [(key.removesuffix("._target_"), values) for key, values in cells.items()]
+    every = sorted({key for one in flat.values() for key in one if variants.matters(key)})
+    alike = [(key, {_text(one[key]) if key in one else ABSENT for one in flat.values()}) for key in every]
+    shared = [(key.removesuffix("._target_"), values.pop()) for key, values in alike if len(values) == 1]
+    return Settings(task, list(known), differing, shared)
+
+
+def _text(value: object) -> str:
+    """A value as it is typed on a command line, more or less: [1, 2], true, null; a class of ltb by its own name."""
+    if isinstance(value, str):
+        return value.rpartition(".")[2] if value.startswith("ltb.") else value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What several runs have in common: commit, versions and machine, each as text, and how many runs they are."""
+
+    commit: str
+    versions: str
+    machine: str
+    runs: int
+
+
+def statuses(runs: Iterable[ledger.Run]) -> list[dict[str, Any]]:
+    """The status files of the runs that have one, read anew for what `ledger.Run` does not hold."""
+    found = []
+    for run in runs:
+        path = run.folder / STATUS
+        if path.exists():
+            told = json.loads(path.read_text(encoding="utf-8"))
+            found.append(told if isinstance(told, dict) else {})
+    return found
+
+
+def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
+    """With which code and where, the most frequent first."""
+    keys = [
+        (str(one.get("commit") or ABSENT), _pairs(one.get("versions")), _pairs(one.get("machine")))
+        for one in told
+        if one.get("versions") or one.get("commit")
+    ]
+    counted = {key: keys.count(key) for key in dict.fromkeys(keys)}
+    return [Made(*key, runs) for key, runs in sorted(counted.items(), key=lambda item: -item[1])]
+
+
+def _pairs(value: object) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else ABSENT
+
+
+def commands(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """The commands that made the runs, each once with the number of runs that it made."""
+    typed = [_command(one["command"]) for one in told if isinstance(one.get("command"), list) and one["command"]]
+    return [(command, typed.count(command)) for command in dict.fromkeys(typed)]
+
+
+def _command(argv: Sequence[object]) -> str:
+    program, *arguments = map(str, argv)
+    name = os.path.basename(program)
+    typed = "python -m ltb.train" if name in ("train.py", "-m", "-c") else name
+    return " ".join([typed, *map(_quoted, arguments)])
+
+
+def _quoted(argument: str) -> str:
+    """Quoted where a shell needs it; plain brackets and commas of an override are left as people type them."""
+    return (
+        argument
+        if not set(argument) & set(" \t\n'\"\\$`!&;|<>(){}*?#~") and "[" not in argument
+        else shlex.quote(argument)
+    )

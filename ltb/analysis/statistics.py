@@ -1,0 +1,217 @@
+"""Ledger rows → mean and spread over seeds: pure functions from one table to another.
+
+A *curve* is all runs of one (task, method, control, variant): what is averaged over is the seed and nothing else.
+The level 0 of a control's run (the dense network) belongs to the curve of that control, and is its start.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.typing import SeriesGroupBy
+from scipy.special import stdtrit
+
+from ltb.analysis.sparsest import ROUNDING, check
+
+CURVE = ["task", "method", "control", "variant"]
+POINT = [*CURVE, "level", "target_sparsity"]
+CONFIDENCE = 0.95
+# What is summarised: column of `distinct` → name of the quantity, which depends on the metric that counts.
+KINDS = {
+    "value": "test_{}",
+    "value_at_early_stop": "test_{}_at_early_stop",
+    "early_stop_step": "early_stop_step",
+}
+STATISTICS = ["n", "mean", "std", "low", "high", "min", "max"]
+
+
+def spread(groups: SeriesGroupBy[Any, Any]) -> pd.DataFrame:
+    """n, mean, std, low, high, min, max of each group of values; std is the sample's (n − 1), NaN for one value.
+
+    low and high are the 95 % interval of the mean by Student's t, mean ± t(0.975, n − 1) · std / √n; NaN for one value.
+    """
+    table = pd.DataFrame(groups.agg(n="count", mean="mean", std="std", min="min", max="max"))
+    half = stdtrit(table["n"] - 1, 0.5 + CONFIDENCE / 2) * table["std"] / np.sqrt(table["n"])
+    table = table.assign(low=table["mean"] - half, high=table["mean"] + half)
+    return table.loc[:, STATISTICS]
+
+
+def distinct(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with each run once, each curve's control and variant filled in, and in `value` the metric that counts.
+
+    - A run found in several folders is taken from the one with the most levels.
+    - Runs of the same curve and seed with other results have other settings: they are kept apart by a short label
+      in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
+    - `value` is test_<metric>, `value_at_early_stop` is test_<metric>_at_early_stop (NaN where the ledger has none).
+    """
+    rows = _once(_defaults(rows)).sort_values(["run_id", "level"], kind="stable", ignore_index=True)
+    rows = rows.assign(
+        control=rows.groupby("run_id")["control"].transform("last"),
+        value=_pick(rows, "test_{}"),
+        value_at_early_stop=_pick(rows, "test_{}_at_early_stop"),
+    )
+    return _apart(rows).reset_index(drop=True)
+
+
+def tidy(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, level and quantity: test_<metric>, test_<metric>_at_early_stop, early_stop_step → `value`."""
+    rows = distinct(rows)
+    parts = []
+    for column, template in KINDS.items():
+        quantity = [template.format(metric) for metric in rows["metric"]]
+        keep = rows[[*POINT, "run_id", "seed", "sparsity", "density", "metric", "direction"]]
+        value = rows[column].astype("float64")
+        parts.append(keep.assign(kind=column, quantity=pd.Series(quantity, index=rows.index, dtype="str"), value=value))
+    return pd.concat(parts, ignore_index=True).dropna(subset="value").reset_index(drop=True)
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread over seeds of every point of every curve, one row per point and quantity.
+
+    Columns: task, method, control, variant, level, target_sparsity, sparsity, density, quantity, n (seeds), mean,
+    std (sample, n − 1; NaN for one seed), low and high (95 % t interval of the mean; NaN for one seed), min, max.
+    Accuracies are fractions in [0, 1], early_stop_step a step of the training clock.
+    """
+    long = tidy(rows)
+    keys = [*POINT, "kind", "quantity"]
+    groups = long.groupby(keys, sort=False)
+    table = spread(groups["value"]).join(groups[["sparsity", "density"]].mean()).reset_index()
+    table["order"] = table["kind"].map(list(KINDS).index)
+    table = table.sort_values([*CURVE, "order", "level"], kind="stable", ignore_index=True)
+    return table.loc[:, [*POINT, "sparsity", "density", "quantity", *STATISTICS]]
+
+
+def dense(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread over seeds of the dense networks (level 0) of each task: task, quantity, direction, n, mean …
+
+    All methods of a task grow from one dense network per seed, which counts once. Where one seed has several that
+    differ (settings differ between runs), their mean stands for the seed and a warning says so.
+    """
+    level0 = distinct(rows).query("level == 0").dropna(subset="value")
+    networks = level0.drop_duplicates(["task", "metric", "direction", "seed", "value"])
+    seeds = networks.groupby(["task", "metric", "direction", "seed"], sort=False)["value"]
+    differing = sorted({str(key[0]) for key, n in seeds.size().items() if n > 1 and isinstance(key, tuple)})
+    if differing:
+        warnings.warn(
+            f"{', '.join(differing)}: the dense networks of one seed differ between runs; the dense band is over "
+            "their mean for each seed",
+            stacklevel=2,
+        )
+    table = spread(seeds.mean().groupby(level=["task", "metric", "direction"], sort=False)).reset_index()
+    table["quantity"] = ("test_" + table["metric"]).astype("str")
+    return table[["task", "quantity", "direction", *STATISTICS]]
+
+
+def matching(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
+    """For each run the highest sparsity that still matches its own dense network within `tolerance`.
+
+    Columns: task, method, control, variant, seed, run_id, dense, sparsest_matching (NaN where no level matches or
+    the run has no level 0). The tolerance is in the units of the metric: 0.002 is 0.2 points of accuracy.
+    """
+    check(tolerance)
+    levels = against_dense(rows)
+    runs = levels.drop_duplicates("run_id")
+    good = levels[levels["gap"] >= -tolerance - ROUNDING]
+    runs = runs.assign(sparsest_matching=runs["run_id"].map(good.groupby("run_id")["sparsity"].max()))
+    columns = [*CURVE, "seed", "run_id", "dense", "sparsest_matching"]
+    return runs.loc[:, columns].astype({"sparsest_matching": "float64"}).reset_index(drop=True)
+
+
+def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
+    """`distinct` rows with `dense`, the value of the run's own level 0, and `gap`: how much better than it a level is.
+
+    The gap is in the units of the metric, negative where the level is worse, whichever direction is better; NaN where
+    the run has no level 0.
+    """
+    levels = distinct(rows)
+    start = levels[levels["level"] == 0].drop_duplicates("run_id").set_index("run_id")["value"]
+    base = levels["run_id"].map(start).astype("float64")
+    sign = levels["direction"].map({"max": 1.0, "min": -1.0})
+    return levels.assign(dense=base, gap=sign * (levels["value"] - base))
+
+
+def name(method: str, control: str, variant: str) -> str:
+    """What a curve is called in a legend: `imp`, `imp · reinit`, `imp (rate=0.5)`.
+
+    >>> name("imp", "reinit", "rate=0.5")
+    'imp · reinit (rate=0.5)'
+    """
+    return method + (f" · {control}" if control != "none" else "") + (f" ({variant})" if variant else "")
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `curve`: what the curve of each is called."""
+    curves = rows[["method", "control", "variant"]].drop_duplicates()
+    called = curves.assign(curve=[name(*map(str, key)) for key in curves.itertuples(index=False)])
+    return rows.merge(called.astype({"curve": "str"}), on=["method", "control", "variant"], how="left")
+
+
+def _defaults(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that were not read by `ledger.read` lack what is known about their run: accuracy counts by default."""
+    defaults = {"metric": "accuracy", "direction": "max", "variant": "", "folder": ""}
+    return rows.assign(**{key: value for key, value in defaults.items() if key not in rows.columns})
+
+
+def _pick(rows: pd.DataFrame, template: str) -> pd.Series:
+    """The column that each row's own metric names."""
+    value = pd.Series(np.nan, index=rows.index, dtype="float64")
+    for metric in rows["metric"].unique():
+        column = template.format(metric)
+        if column in rows.columns:
+            value = value.where(rows["metric"] != metric, rows[column].astype("float64"))
+    return value
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each run from one folder only: the one with the most levels, the first of equals."""
+    sizes = rows.groupby(["run_id", "folder"], sort=False).size().reset_index(name="levels")
+    best = sizes.sort_values("levels", ascending=False, kind="stable").drop_duplicates("run_id")
+    kept = rows[rows["folder"] == rows["run_id"].map(best.set_index("run_id")["folder"])]
+    # The same folder's rows given twice (two overlapping reads, concatenated).
+    return kept.drop_duplicates(["run_id", "control", "level"])
+
+
+def _apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Runs that meet in one curve and seed: equal ones dropped, different ones labelled by their run_id's hash."""
+    rows = rows.copy()
+    crowded = rows.groupby([*CURVE, "seed"])["run_id"].transform("nunique") > 1
+    crowded = crowded.groupby([rows[key] for key in CURVE]).transform("any")
+    for key, curve in rows[crowded].groupby(CURVE, sort=False):
+        copies = {run_id for _, runs in curve.groupby("seed") for run_id in _copies(runs)}
+        rows = rows[~rows["run_id"].isin(copies)]
+        left = curve[~curve["run_id"].isin(copies)]
+        meeting = left[left.groupby("seed")["run_id"].transform("nunique") > 1]
+        if len(meeting):
+            label = meeting["run_id"].map(_hash)
+            task, method, control, variant = map(str, key)
+            rows.loc[meeting.index, "variant"] = (f"{variant}, " if variant else "") + label
+            warnings.warn(
+                f"{task}: several runs of {name(method, control, variant)} have the same seed but not the same "
+                f"results; they are not averaged but kept apart as {', '.join(sorted(label.unique()))}",
+                stacklevel=2,
+            )
+    return rows
+
+
+def _copies(runs: pd.DataFrame) -> set[Hashable]:
+    """Among runs of one curve and seed, those whose every level has the same value in a longer (or earlier) one."""
+    values: dict[Hashable, dict[int, float | None]] = {run_id: {} for run_id in runs["run_id"]}
+    for run_id, level, value in zip(runs["run_id"], runs["level"], runs["value"], strict=True):
+        values[run_id][level] = None if math.isnan(value) else value
+    longest = sorted(values, key=lambda run_id: -len(values[run_id]))
+    copies: set[Hashable] = set()
+    for i, run_id in enumerate(longest):
+        for other in (o for o in longest[:i] if o not in copies):
+            if values[run_id].items() <= values[other].items():
+                copies.add(run_id)
+    return copies
+
+
+def _hash(run_id: str) -> str:
+    """The last part of a run's id, which is a hash of its settings: imp-mnist1d_mlp-s0-a1b2c3 → a1b2c3."""
+    return run_id.rpartition("-")[2]

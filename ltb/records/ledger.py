@@ -1,0 +1,276 @@
+"""Reading what runs left behind: find run folders, read their ledgers into one table, say how each run stands.
+
+Nothing here writes. A file that does not hold what it must is named (`Damaged`), never skipped or guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ltb.core import files
+from ltb.core.errors import Damaged
+from ltb.records import variants
+from ltb.records.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
+
+# Added to the rows of a run from its other files; they are not in levels.csv.
+ABOUT = ("state", "metric", "direction", "variant", "folder")
+SKIPPED = re.compile(r"^\.|^wandb$")  # what ltb and W&B leave beside runs
+# What a status file says → the types that it may have there.
+TOLD: dict[str, tuple[type, ...]] = {
+    "state": (str,),
+    "run_id": (str, type(None)),
+    "error": (str, type(None)),
+    "levels_done": (int, type(None)),
+    "levels": (int, type(None)),
+    "metric": (dict, type(None)),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run stands: its folder, its state (one of `schema.STATES`, or "unknown" without a status file)."""
+
+    folder: Path
+    run_id: str
+    state: str
+    error: str | None
+    levels_done: int | None
+    levels: int | None
+    metric: str
+    direction: str
+
+    def __str__(self) -> str:
+        done = "" if self.levels_done is None else f", {self.levels_done} of {self.levels} levels done"
+        return f"{self.run_id}: {self.state}{done}" + (f" ({self.error.splitlines()[0]})" if self.error else "")
+
+
+def find(paths: Iterable[str | Path]) -> list[Path]:
+    """Run folders at or below `paths`, each once, sorted; hidden folders and W&B's own are skipped.
+
+    ValueError, one line, for a path that does not exist or holds no run.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"{path}: no such folder")
+        below = list(_walk(path.parent if path.name == LEDGER else path))
+        if not below:
+            raise ValueError(f"{path}: no run found here or below (a run's folder holds {LEDGER})")
+        found |= {folder.resolve(): None for folder in below}
+    return list(found)
+
+
+def _walk(top: Path) -> Iterable[Path]:
+    for folder, subfolders, names in os.walk(top):
+        if SWEEP in names:
+            listed = (Path(folder) / SWEEP).read_text(encoding="utf-8").splitlines()
+            yield from (
+                path for path in dict.fromkeys(Path(folder) / line for line in listed) if (path / LEDGER).exists()
+            )
+        if LEDGER in names or (STATUS in names and CONFIG in names):
+            subfolders.clear()  # what a run keeps inside its own folder is its own affair
+            yield Path(folder)
+        subfolders[:] = sorted(name for name in subfolders if not SKIPPED.search(name))
+
+
+def status(folder: Path) -> Run:
+    """How the run in `folder` stands, by its status file; `Damaged` if that file does not hold what it must."""
+    path = folder / STATUS
+    if not path.exists():
+        return Run(folder, folder.name, "unknown", None, None, None, "accuracy", "max")
+    told = _told(path)
+    metric = told["metric"] or {}
+    run = Run(
+        folder,
+        told["run_id"] or folder.name,
+        told["state"],
+        told["error"],
+        told["levels_done"],
+        told["levels"],
+        metric.get("name", "accuracy"),
+        metric.get("direction", "max"),
+    )
+    if run.state not in STATES or run.direction not in ("max", "min"):
+        raise Damaged(f"{path}: state {run.state!r}, direction {run.direction!r} are not ones that ltb writes")
+    return run
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a status file says, a field that it lacks as None; `Damaged` unless each is of its type."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8
+        raise Damaged(f"{path}: not a run's status ({error})") from error
+    if not isinstance(told, dict):
+        raise Damaged(f"{path}: not a run's status (not an object)")
+    fields = {name: told.get(name) for name in TOLD}
+    metric = fields["metric"] if isinstance(fields["metric"], dict) else {}
+    checked = [(name, value, TOLD[name]) for name, value in fields.items()]
+    checked += [(f"metric.{name}", metric[name], (str,)) for name in ("name", "direction") if name in metric]
+    for name, value, kinds in checked:
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise Damaged(f"{path}: not a run's status ({name} is {json.dumps(value)[:60]})")
+    return fields
+
+
+def runs(paths: Iterable[str | Path]) -> list[Run]:
+    """How every run at or below `paths` stands, finished or not."""
+    found: list[Run] = []
+    for folder in find(paths):
+        run = status(folder)
+        found += [run] if run.state != "unknown" else [one for one, _ in _each(run)]
+    return found
+
+
+def _each(run: Run) -> Iterable[tuple[Run, pd.DataFrame]]:
+    """The run and its rows. A ledger without a status file may be a study's, with the rows of many runs."""
+    rows = table(run.folder / LEDGER)
+    if run.state != "unknown":
+        yield run, rows
+        return
+    for run_id, its in rows.groupby("run_id", sort=False):
+        yield replace(run, folder=run.folder / str(run_id), run_id=str(run_id)), its.reset_index(drop=True)
+
+
+def read(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """The rows of all runs at or below `paths`, whatever state the runs are in.
+
+    Columns: the ledger's, with fixed dtypes; then any further val_* / test_* columns (float64); then about each
+    row's run: state, metric and direction (which test_<metric> counts and whether "max" or "min" is better),
+    variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
+    `Damaged` names a file that is truncated or does not fit the schema.
+    """
+    return load(paths)[1]
+
+
+def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
+    """`runs` and `read` in one reading, so that they tell of one moment."""
+    # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
+    found = [one for folder in find(paths) for one in _each(status(folder))]
+    if not found:
+        raise ValueError("no level is finished yet")
+    tables = [_about(run, rows) for run, rows in found]
+    for run, rows in found:
+        if run.state == "complete" and run.levels_done is not None and len(rows) < run.levels_done:
+            raise Damaged(
+                f"{run.folder / LEDGER}: {len(rows)} rows, but the run completed {run.levels_done} levels (truncated?)"
+            )
+    every = [name for name in dict.fromkeys(n for rows in tables for n in rows.columns) if name not in ABOUT]
+    # Rows without a column that others have are missing values there; concatenating empty tables would lose dtypes.
+    whole = [rows.reindex(columns=[*every, *ABOUT]) for rows in tables if len(rows)] or [tables[0]]
+    rows = pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0]
+    return [run for run, _ in found], rows.assign(variant=_variants(rows))
+
+
+def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    if len(rows) and f"test_{run.metric}" not in rows.columns:
+        raise Damaged(f"{run.folder / LEDGER}: no column test_{run.metric}, the metric that {STATUS} names")
+    if len(rows) and run.state != "unknown" and set(rows["run_id"]) != {run.run_id}:
+        raise Damaged(f"{run.folder / LEDGER}: rows of {rows['run_id'][0]}, but {STATUS} is of {run.run_id}")
+    about = {"state": run.state, "metric": run.metric, "direction": run.direction, "variant": ""}
+    return rows.assign(**about, folder=str(run.folder))
+
+
+def _variants(rows: pd.DataFrame) -> pd.Series:
+    """The variant of each row: runs are compared with those of the same task, method and control."""
+    labels: dict[str, str] = {}
+    control = rows.groupby("folder")["control"].last()  # a control's run opens with the dense level, control "none"
+    named = rows.drop_duplicates("folder").set_index("folder")
+    for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
+        known = {folder: settings(Path(folder)) for folder in group.index}
+        with_settings = {folder: kept for folder, kept in known.items() if kept is not None}
+        found = variants.label(list(with_settings.values()))
+        labels |= dict(zip(with_settings, found, strict=True))
+        hashes = sorted({text for text in found if variants.is_hash(text)})
+        if hashes:
+            keys = variants.differing(list(with_settings.values()))
+            one = group.iloc[0]
+            warnings.warn(
+                f"{one['task']}: runs of {one['method']} differ in {', '.join(keys[:6])}{' …' * (len(keys) > 6)}; "
+                f"they are not averaged but kept apart as {', '.join(hashes)}",
+                stacklevel=3,
+            )
+    return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
+
+
+def settings(folder: Path) -> dict[str, Any] | None:
+    """The resolved configuration of the run in `folder`; None where it is not kept; `Damaged` if it is not YAML."""
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe as well, ten times faster
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(found, dict):
+        raise Damaged(f"{path}: not a mapping of settings")
+    return found
+
+
+def table(path: Path) -> pd.DataFrame:
+    """One ledger file as a table with fixed dtypes; no rows if it is not there yet; `Damaged` names file and line."""
+    if not path.exists():
+        return _typed(path, list(COLUMNS), [])
+    header, lines = files.rows(path, "ledger")
+    missing = [name for name in COLUMNS if name not in header and name not in LATER]
+    if missing or len(set(header)) < len(header):
+        raise Damaged(f"{path}: its header lacks {', '.join(missing) or 'distinct names'}")
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
+    return _typed(path, header, lines)
+
+
+def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> pd.DataFrame:
+    columns = {name: _column(path, name, [line[i] for line in lines]) for i, name in enumerate(header)}
+    columns |= {name: _column(path, name, [""] * len(lines)) for name in LATER if name not in header}
+    rows = pd.DataFrame(columns)
+    if rows.duplicated(["run_id", "control", "level"]).any():
+        raise Damaged(f"{path}: holds a level twice")
+    if not rows["density"].between(0, 1).all() or not rows["sparsity"].between(0, 1).all():
+        raise Damaged(f"{path}: a density or sparsity is outside [0, 1]")
+    return rows
+
+
+def _whole(text: str) -> int:
+    number = float(text) if "." in text else int(text)  # a measured step may have passed through a float: 800.0
+    if not -(2**63) <= number < 2**63 or number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int64": _whole,
+    "Int64": _whole,
+    "float64": float,
+    "boolean": _flag,
+}
+MISSING: dict[str, object] = {"str": "", "Int64": pd.NA, "float64": float("nan"), "boolean": pd.NA}
+CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
+
+
+def _column(path: Path, name: str, texts: Sequence[str]) -> Any:
+    kind = dtype(name)
+    values = []
+    for number, text in enumerate(texts, start=2):
+        try:
+            values.append(MISSING[kind] if text == "" else PARSERS[kind](text))
+        except (ValueError, KeyError) as error:
+            raise Damaged(f"{path}: line {number}, column {name}: {text!r} is not a {CALLED[kind]}") from error
+    return pd.array(values, dtype=kind)  # type: ignore[call-overload]  # its stubs know literal dtypes only

@@ -1,0 +1,102 @@
+"""Records: a row of the ledger for each finished level, and the files of a run folder, all written whole or not at all.
+
+The ledger is the truth that W&B and every report mirror. Accuracies are fractions, steps are on the training clock.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltb.core import files
+from ltb.core.levels import Level
+from ltb.core.stages import Sparse
+from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, STATUS
+
+__all__ = [
+    "COLUMNS",
+    "CONFIG",
+    "HISTORY",
+    "LAYERS",
+    "LEDGER",
+    "STATUS",
+    "Row",
+    "history_rows",
+    "layer_rows",
+    "level_row",
+    "write_json",
+    "write_rows",
+]
+
+Row = dict[str, Any]
+
+
+def level_row(
+    level: Level, identity: Mapping[str, Any], parameters: int, search_steps: int, stage: str, reused: bool
+) -> Row:
+    """The row of one level: the identity of the run (run_id, study, … seed), what was kept, and what was measured.
+
+    A metric ``test/accuracy`` fills the column ``test_accuracy``; metrics without a column of the schema get one behind it.
+    """
+    trained = level.trained
+    control = level.stage.control if isinstance(level.stage, Sparse) else None
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= {
+        **identity,
+        "control": control.name if control else "none",
+        "level": level.index,
+        "target_sparsity": level.target,
+        "sparsity": level.sparsity,
+        "density": level.density,
+        "remaining": level.remaining,
+        "prunable": level.prunable,
+        "parameters": parameters,
+        "start_step": trained.start,
+        "end_step": trained.stop,
+        "collapsed_layers": ";".join(level.collapsed),
+        "search_steps": search_steps,
+        "seconds": round(trained.seconds, 3),
+        "reused": reused,
+        "stage": stage,
+    }
+    return row | {name.replace("/", "_"): value for name, value in trained.metrics.items()}
+
+
+def history_rows(level: Level, run_id: str) -> list[Row]:
+    """The rows of a level's training curve, one an evaluation."""
+    return [
+        {"run_id": run_id, "level": level.index, **{name.replace("/", "_"): value for name, value in row.items()}}
+        for row in level.trained.history
+    ]
+
+
+def layer_rows(level: Level) -> list[Row]:
+    """The rows of a level's layers, in the network's order: how many of each one's prunable weights are kept."""
+    return [
+        {"level": level.index, "layer": name, "kept": kept, "total": total}
+        for name, (kept, total) in level.trained.counts.items()
+    ]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> None:
+    """Write rows as CSV in place of what was there: `columns` first, then whatever else the rows have, in order."""
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    files.write(path, text.getvalue())
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write plain data as JSON in place of what was there."""
+    files.write(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value

@@ -1,0 +1,62 @@
+"""How a sweep stands: which of its jobs are done, running or failed, read from what they left on disk. Nothing here writes."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltb.core.errors import Damaged
+from ltb.records import ledger
+from ltb.records.schema import SWEEP
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The runs that have begun, as they stand, and how many `jobs` there are in all (None: not known)."""
+
+    runs: tuple[ledger.Run, ...]
+    jobs: int | None = None
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How many runs are in each state."""
+        return collections.Counter(run.state for run in self.runs)
+
+    @property
+    def running(self) -> tuple[ledger.Run, ...]:
+        return tuple(run for run in self.runs if run.state == "running")
+
+    @property
+    def ended(self) -> bool:
+        """Whether every job has begun and none is running; of an unknown number of jobs it is not known."""
+        return self.jobs is not None and len(self.runs) >= self.jobs and not self.running
+
+    @property
+    def fraction(self) -> float:
+        """Finished levels of all, in [0, 1]; what has ended counts whole, what has not begun like the mean of what has."""
+        levels = [run.levels or 0 for run in self.runs]
+        done = [(run.levels_done if run.state == "running" else run.levels) or 0 for run in self.runs]
+        total = sum(levels) * max(1.0, (self.jobs or 0) / max(1, len(self.runs)))
+        return min(1.0, sum(done) / total) if total else 0.0
+
+    def __str__(self) -> str:
+        of = "" if self.jobs is None else f" of {self.jobs}"
+        states = self.states
+        told = [f"{states['complete']}{of} done", f"{states['running']} running", f"{states['failed']} failed"]
+        told += [f"{states[state]} {state}" for state in ("interrupted", "unknown") if states[state]]
+        return ", ".join(told)
+
+
+def read(sweep: Path, jobs: int | None = None) -> Standing:
+    """How the runs of a sweep's folder stand, of which there are to be `jobs`."""
+    listed = (sweep / SWEEP).read_text(encoding="utf-8").splitlines() if (sweep / SWEEP).exists() else []
+    return Standing(tuple(_status(sweep / line) for line in dict.fromkeys(listed)), jobs)
+
+
+def _status(folder: Path) -> ledger.Run:
+    try:
+        return ledger.status(folder)
+    except Damaged as error:
+        return ledger.Run(folder, folder.name, "unknown", str(error), None, None, "", "max")

@@ -1,0 +1,149 @@
+"""`python -m ltb.report PATH...`: ledgers → report.html, figures as PNG and SVG, tidy tables as CSV, tables on the terminal.
+
+Trains nothing and needs no network. Running, failed and incomplete runs are read as far as they came, and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import warnings
+import webbrowser
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from ltb.analysis import findings
+from ltb.core import files
+from ltb.core.arguments import Parser
+from ltb.records import ledger
+from ltb.report import tables
+from ltb.report.figures import curves
+
+PAGE = "report.html"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: 0 if the report is written, 2 and one line on stderr if there is nothing sound to report on."""
+    parser = Parser(prog="python -m ltb.report", description="Ledgers to one page, figures and tables, offline.")
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several")
+    parser.add_argument("--format", choices=("html", "text"), default="html", help="text: tables only, no file written")
+    parser.add_argument("--tolerance", metavar="X", type=_tolerance, help="how much worse than dense still matches")
+    parser.add_argument("--reference", metavar="CURVE", help="the curve that the others are compared with")
+    parser.add_argument("--title", metavar="TEXT", help="default: the study's name")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
+    options = parser.parse_args(arguments)
+    try:
+        written = report(
+            options.paths,
+            options.out,
+            text=options.format == "text",
+            tolerance=options.tolerance,
+            reference=options.reference,
+            title=options.title,
+        )
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    if options.open and written:
+        webbrowser.open(written[0].resolve().as_uri())
+    return 0
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a number, 0 or more, in the units of the metric (0.01 is 1 point)")
+    return value
+
+
+def report(
+    paths: Sequence[Path],
+    out: Path | None = None,
+    *,
+    text: bool = False,
+    tolerance: float | None = None,
+    reference: str | None = None,
+    title: str | None = None,
+) -> list[Path]:
+    """Write the report on all runs at or below `paths` into `out`, print its tables; the files written, the page first.
+
+    `out` is by default the path, if it is one folder, and ./report otherwise; with `text` nothing is written.
+    ValueError if no level is finished.
+    """
+    found = findings.read(paths, tolerance=tolerance, reference=reference)
+    written: list[Path] = []
+    if not text:
+        alone = len(paths) == 1 and paths[0].is_dir()
+        folder = out or (paths[0] if alone else Path("report"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # they are among the notes already
+            written = _write(folder, found, title or _title(found.rows), [str(path) for path in paths])
+    _print(found)
+    lines = [_counts(found.runs), *(f"not complete: {run}" for run in found.unfinished)]
+    lines += [f"note: {note}" for note in found.notes]
+    lines += (
+        [f"written: {written[0]}", f"  and beside it {'  '.join(path.name for path in written[1:])}"] if written else []
+    )
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text(line))  # as Text: what a person typed is never read as markup
+    return written
+
+
+def _write(folder: Path, found: findings.Contents, title: str, sources: Sequence[str]) -> list[Path]:
+    """The page, the figures and the tables, in `folder`; the page first."""
+    from ltb.report import page
+    from ltb.report.figures import panel, panels
+
+    drawn, order = panels.panels(found)
+    made = curves.save(found.rows, folder)
+    for kind in ("relative", "layers", "cost"):
+        its = [one for one in drawn if one.kind == kind]
+        made += curves.draw(panel.still(its, order), folder, kind) if its else []
+    made += [files.write(folder / name, table.to_csv(index=False)) for name, table in found.csv().items()]
+    told = page.About(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in made])
+    return [files.write(folder / PAGE, page.html(found, drawn, order, told)), *made]
+
+
+def _title(rows: pd.DataFrame) -> str:
+    studies = [name for name in dict.fromkeys(rows["study"]) if name]
+    return ", ".join(studies[:3]) + (" …" if len(studies) > 3 else "") if studies else "Report"
+
+
+def _print(found: findings.Contents) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no edge to wrap at
+    for task in found.tasks:
+        summary, cost, headline, matching = (
+            table[table["task"] == task] for table in (found.summary, found.cost, found.headline, found.matching)
+        )
+        console.print(tables.summary(task, summary))
+        if len(cost):
+            console.print(tables.cost(task, cost))
+        if len(headline):
+            console.print(tables.headline(task, headline))
+        if len(matching):
+            console.print(tables.matching(task, matching, tolerance=found.tolerances[task]))
+
+
+def _counts(runs: Sequence[ledger.Run]) -> str:
+    states = Counter(run.state for run in runs)
+    known = f", {states['complete']} complete" if len(runs) > states["unknown"] else ""
+    without = f", {states['unknown']} without a status file" if states["unknown"] else ""
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}{known}{without}; ± is the sample standard deviation of n seeds"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Figures as Vega-Lite specifications, drawn without a browser."""

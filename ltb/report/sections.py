@@ -1,0 +1,137 @@
+"""What a page tells of each task: the answer in words, the legend, its figures, its tables, what the settings differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from ltb.analysis import provenance
+from ltb.analysis.findings import Contents
+from ltb.report import answer, notation
+from ltb.report.figures.palette import styles
+from ltb.report.figures.panel import Panel
+
+MARKS = {  # in a box of 34 × 12, around its middle
+    "circle": '<circle cx="17" cy="6" r="4"/>',
+    "square": '<rect x="13.5" y="2.5" width="7" height="7"/>',
+    "triangle-up": '<path d="M17 1.5l4.5 8.5h-9z"/>',
+    "diamond": '<path d="M17 0.8l4 5.2-4 5.2-4-5.2z"/>',
+    "cross": '<path d="M15.4 1.2h3.2v3.2h3.2v3.2h-3.2v3.2h-3.2v-3.2h-3.2v-3.2h3.2z"/>',
+    "triangle-down": '<path d="M17 10.5l4.5-8.5h-9z"/>',
+    "triangle-right": '<path d="M22 6l-8.5 4.5v-9z"/>',
+}
+
+
+def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str]) -> list[dict[str, Any]]:
+    """For each task what its section shows, as the template names it; `panels` by the name that the page gives each."""
+    settings = {one.task: one for one in provenance.settings(found.rows)}
+    looks = styles(order)
+    made = []
+    for i, task in enumerate(found.tasks):
+        its = set(found.points.loc[found.points["task"] == task, "curve"])
+        known = settings.get(task)
+        compared = found.headline[found.headline["task"] == task]
+        made.append(
+            {
+                "id": f"task{i}",
+                "name": task,
+                "sentences": _sentences(found, task),
+                "curves": [{"name": name, "swatch": _swatch(looks[name])} for name in order if name in its],
+                "panels": [_shown(name, panel) for name, panel in panels.items() if panel.task == task],
+                **_matching(found, task),
+                **_comparisons(compared),
+                "settings": known,
+                "settings_heads": ["setting", *(known.curves if known else [])],
+                "settings_rows": [[key, *values] for key, values in known.differing] if known else [],
+            }
+        )
+    return made
+
+
+def _sentences(found: Contents, task: str) -> list[str]:
+    said = answer.sentences(task, found.points, found.headline, found.matching)
+    if not said:
+        return ["No level has a value of the metric that is finite."]
+    return [said[0], *filter(None, [answer.dense(found.dense, task)]), *said[1:]]
+
+
+def _swatch(look: tuple[str, list[int], str]) -> Markup:
+    """A curve's line and mark, as its figures draw them."""
+    colour, dash, shape = look
+    dashes = " ".join(map(str, dash)) if dash != [1, 0] else "none"
+    return Markup(
+        f'<svg width="34" height="12" aria-hidden="true" fill="{colour}"><path d="M0 6h34" stroke="{colour}" '
+        f'stroke-width="2" stroke-dasharray="{dashes}"/>{MARKS[shape]}</svg>'
+    )
+
+
+def _shown(name: str, panel: Panel) -> dict[str, Any]:
+    numeric = [i for i, head in enumerate(panel.heads) if head not in ("curve", "layer")]
+    fields = ("title", "caption", "description", "heads", "cells", "stops")
+    return {"id": name, "numeric": numeric, **{field: getattr(panel, field) for field in fields}}
+
+
+def within(found: Contents, task: str) -> str:
+    """A task's tolerance with its unit."""
+    metric = found.points.loc[found.points["task"] == task, "metric"].iloc[0]
+    return notation.difference(str(metric))(found.tolerances[task]).lstrip("+")
+
+
+def _matching(found: Contents, task: str) -> dict[str, Any]:
+    its = found.matching[found.matching["task"] == task]
+    if its.empty:
+        return {"matching": [], "matching_heads": [], "matching_caption": ""}
+    metric = str(its["quantity"].iloc[0]).removeprefix("test_")
+    write = notation.of(metric)
+    rows = []
+    for _, one in its.sort_values("density", kind="stable").iterrows():
+        edge = "≤ " if one["at_edge"] else ""
+        interval = notation.DENSITY.interval(one["low"], one["high"])
+        interval += " (min to max)" if one["interval"] == "min–max" else ""
+        interval = f"up to {notation.density(one['high'])}" if one["at_edge"] and one["n"] > 1 else interval
+        mean = "none" if pd.isna(one["mean_density"]) else notation.density(one["mean_density"])
+        surely = answer.how_surely(one)
+        cost = notation.STEPS(one["search_steps"])
+        seeds = f"{one['matched']} of {one['n']}"
+        interval = interval if one["matched"] else notation.NONE
+        density = edge + notation.density(one["density"]) if one["matched"] else "none"
+        rows.append([one["curve"], density, interval, seeds, mean, surely, write(one["value"]), cost])
+    name = metric.replace("_", " ")
+    heads = [
+        "curve",
+        "density",
+        "95 % interval",
+        "seeds that match",
+        "mean curve",
+        "how surely",
+        f"test {name}",
+        "search steps",
+    ]
+    caption = (
+        f"The sparsest level of each run within {within(found, task)} of its own dense network, as the geometric mean over "
+        "seeds (a seed in which none matches counts as 100 %); ≤ where a seed still matched at the sparsest level tried. "
+        "“Mean curve”: the sparsest level at which the mean matches; demonstrably, if the paired 95 % interval excludes "
+        "worse than the tolerance. Search steps: training spent to find the ticket."
+    )
+    return {"matching": rows, "matching_heads": heads, "matching_caption": caption}
+
+
+def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
+    rows, quotes = [], []
+    for _, one in compared.iterrows():
+        write = notation.difference(str(one["quantity"]).removeprefix("test_"))
+        winner = {"a": f"{one['a']} is better", "b": f"{one['b']} is better"}.get(one["verdict"], one["verdict"])
+        p = notation.probability(one["p_holm"])
+        at = notation.densities(one["density_a"], one["density_b"])
+        rows.append([one["a"], at, one["n"], write(one["mean"]), write.interval(one["low"], one["high"]), p, winner])
+        quotes.append(answer.comparison(one))
+    reference = str(compared["b"].iloc[0]) if len(compared) else ""
+    caption = (
+        f"Each curve minus {reference}, the reference, in test values of the same seeds at the sparsest level that all "
+        "share. Intervals are those of single comparisons; the verdict is by Holm’s p below 0.05 and needs three seeds."
+    )
+    heads = ["curve", "density", "n", "difference", "95 % interval", "p (Holm)", "verdict"]
+    return {"comparisons": rows, "comparison_heads": heads, "comparison_caption": caption, "quotes": quotes}

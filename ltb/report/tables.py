@@ -1,0 +1,147 @@
+"""The report's tables as text for a terminal: each function makes a rich table from what a function of statistics gives.
+
+What a person typed goes in as `Text`: it is never read as markup.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ltb.analysis import paired, statistics
+from ltb.report import answer, notation
+from ltb.report.sparkline import sparkline
+
+Row = dict[Hashable, Any]
+
+
+def summary(task: str, found: pd.DataFrame) -> Table:
+    """`statistics.summarise` of one task: a row per point of each curve, mean ± sample standard deviation over n seeds."""
+    quantities = list(found["quantity"].unique())
+    table = _empty(task, ["method", "control"], ["density", "n", *map(_heading, quantities)])
+    for key, curve in found.groupby(statistics.CURVE, sort=False):
+        _, method, control, variant = map(str, key)
+        called = [statistics.name(method, "none", variant), control]
+        for _, point in curve.groupby("level"):
+            by_quantity = point.set_index("quantity")
+            cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]
+            cells += [_mean_std(q, by_quantity.loc[q]) if q in by_quantity.index else "" for q in quantities]
+            table.add_row(*map(Text, [*called, *cells]))
+            called = ["", ""]
+        table.add_section()
+    return table
+
+
+def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
+    """`matching.table` of one task: the sparsest ticket of each curve within `tolerance` of its own dense network.
+
+    "≤" where some seed still matched at the sparsest level that it tried: the true density may be lower.
+    """
+    unit = notation.difference("" if found.empty else str(found["quantity"].iloc[0]))
+    title = f"{task}: sparsest ticket within {unit(tolerance).lstrip('+')} of dense"
+    table = _empty(title, ["curve"], ["density", "interval", "seeds that match", "mean curve", "search steps"])
+    for row in found.to_dict("records"):
+        sign = "≤ " if row["at_edge"] else ""
+        span = notation.DENSITY.interval(row["low"], row["high"])
+        table.add_row(
+            Text(str(row["curve"])),
+            sign + notation.density(row["density"]),
+            span + (f" ({row['interval']})" if span != notation.NONE else ""),
+            f"{row['matched']} of {row['n']}",
+            ", ".join(filter(None, [notation.density(row["mean_density"]), answer.how_surely(row)])),
+            notation.STEPS(row["search_steps"]),
+        )
+    return table
+
+
+def headline(task: str, found: pd.DataFrame) -> Table:
+    """`paired.headline` of one task: each curve against the reference, and what that decides."""
+    against = "" if found.empty else f" compared with {found['b'].iloc[0]}, seed by seed"
+    heads = ["density", "n", "difference", "95% interval", "p (Holm)"]
+    table = _empty(f"{task}{against}", ["curve"], heads)
+    table.add_column("verdict", no_wrap=True)
+    for row in found.to_dict("records"):
+        write = notation.difference(str(row["quantity"]))
+        table.add_row(
+            Text(str(row["a"])),
+            notation.densities(row["density_a"], row["density_b"]),
+            str(row["n"]),
+            write(row["mean"]),
+            write.interval(row["low"], row["high"]),
+            notation.probability(row["p_holm"]),
+            verdict(row),
+        )
+    return table
+
+
+def verdict(row: Row) -> str:
+    """The verdict on curve a in one word or two, and how many seeds would bring one where there is none.
+
+    >>> verdict({"verdict": "a", "n": 5, "seeds_needed": float("nan")})
+    'better'
+    >>> verdict({"verdict": "cannot decide", "n": 5, "seeds_needed": 21.0})
+    'cannot decide (some 21 seeds would)'
+    """
+    if row["verdict"] != paired.UNDECIDED:
+        return "better" if row["verdict"] == "a" else "worse"
+    needed = row["seeds_needed"]
+    if row["n"] < paired.LEAST:
+        return f"{paired.UNDECIDED} (fewer than {paired.LEAST} seeds)"
+    if math.isnan(needed):
+        return paired.UNDECIDED
+    return f"{paired.UNDECIDED} (" + (
+        f"some {needed:,.0f} seeds would)" if math.isfinite(needed) else "too small to find)"
+    )
+
+
+def cost(task: str, found: pd.DataFrame) -> Table:
+    """`cost.table` of one task at the sparsest level of each curve: what its ticket costs, and its curve in a line."""
+    heads = ["density", "n", "search steps", "with its own fit", "FLOPs", "mean"]
+    table = _empty(f"{task}: cost of the sparsest ticket", ["curve"], heads)
+    table.add_column("from dense to sparse", no_wrap=True)
+    for curve, levels in found.groupby("curve", sort=False):
+        row = levels.sort_values("level").iloc[-1]
+        write = notation.of(str(row["quantity"]))
+        table.add_row(
+            Text(str(curve)),
+            notation.density(row["density"]),
+            str(row["n"]),
+            notation.STEPS(row["search_steps"]),
+            notation.STEPS(row["total_steps"]),
+            notation.FLOPS(row["total_flops"]),
+            write(row["mean"]),
+            sparkline(levels.sort_values("level")["mean"]),
+        )
+    return table
+
+
+def _empty(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _heading(quantity: str) -> str:
+    """On two lines, so that a row fits in 80 columns: test_accuracy → "test / accuracy (%)"."""
+    if quantity == "early_stop_step":
+        return "early-stop\nstep"
+    unit = " (%)" if "accuracy" in quantity else ""
+    if quantity.endswith("_at_early_stop"):
+        return f"at early\nstop{unit}"
+    return quantity.replace("_", "\n", 1).replace("_", " ") + unit
+
+
+def _mean_std(quantity: str, point: pd.Series) -> str:
+    """As in "68.92 ± 0.41", accuracies in percent; one seed has no spread and shows none."""
+    write = notation.STEPS if quantity == "early_stop_step" else notation.of(quantity)
+    spread = "" if pd.isna(point["std"]) else f" ± {write.bare(point['std'])}"
+    return write.bare(point["mean"]) + spread

@@ -1,0 +1,71 @@
+"""``plan=true``: what a run or a sweep will train, what is there already, and what sharing saves; nothing is written."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ltb.core.errors import Damaged
+from ltb.core.stages import Dense, Sparse, Stage, Start, iterations, missing
+from ltb.core.step import Clock
+from ltb.run.display import duration
+from ltb.store import catalogue
+from ltb.store.store import Store
+
+# Over all runs that this process plans: the stages named, their iterations, and those that are to be trained.
+_named: list[int] = []
+_planned: dict[str, int] = {}
+
+
+def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> None:
+    """Print the stages of one run, and the sum over the runs planned so far in this process."""
+    console = Console(highlight=False, soft_wrap=True)
+    todo = missing(wanted, lambda stage: store.has(stage) or store.keys(stage) in _planned)
+    every = missing(wanted, lambda stage: False)
+    # A start is replayed where another run of this plan, which does not pass it, trains the dense network.
+    every += [stage for stage in todo if stage not in every]
+    table = Table(
+        "stage", "target sparsity", "key", "state", "iterations", title=run_id, title_justify="left", box=None
+    )
+    for stage in every:
+        key, cost = store.keys(stage), iterations(stage, clock)
+        state = "to do" if stage in todo else "done" if store.has(stage) else "shared with a run before"
+        target = f"{stage.target:.4f}" if isinstance(stage, Sparse) else ""
+        table.add_row(_name(stage), target, key[:8], state, f"{cost:,}")
+        _named.append(cost)
+    _planned.update({store.keys(stage): iterations(stage, clock) for stage in todo})
+    if any(isinstance(stage, Dense) for stage in todo):  # it takes the starts of this run on its way
+        _planned.update({store.keys(s.start): 0 for s in wanted if isinstance(s, Sparse) if s.start.step})
+    console.print(table)
+    left = sum(_planned.values())
+    speed = _seconds_per_iteration(store.folder)
+    estimate = f", about {duration(left * speed)} by what is in the store" if speed and left else ""
+    todo_count = sum(cost > 0 for cost in _planned.values())
+    console.print(
+        f"so far: {len(_named)} stages named ({sum(_named):,} iterations), "
+        f"{todo_count} to do ({left:,} iterations{estimate})\n"
+    )
+
+
+def _name(stage: Stage) -> str:
+    match stage:
+        case Start():
+            return f"dense to step {stage.step}"
+        case Dense():
+            return "dense"
+        case Sparse():
+            return stage.control.name if stage.control else "level"
+
+
+def _seconds_per_iteration(store: Path) -> float | None:
+    try:
+        found = [entry.about for entry in catalogue.entries(store)]
+    except (Damaged, ValueError):
+        return None
+    speeds = [about["seconds"] / (about["stop"] - about["start"]) for about in found if about["stop"] > about["start"]]
+    speeds = [speed for speed in speeds if speed > 0]
+    return statistics.median(speeds) if speeds else None

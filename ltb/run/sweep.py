@@ -1,0 +1,82 @@
+"""A sweep's own list of its runs, and the report on them at its end, whichever launcher ran them and however they ended."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+
+from ltb.records.schema import SWEEP
+from ltb.run import launchers
+
+if TYPE_CHECKING:
+    from ltb.run import view
+
+_started: list[Path] = []
+_views: list[view.View] = []
+
+
+class Noted(Callback):
+    """Notes that a sweep has begun in this process, for Hydra tells of its end only when all its jobs succeeded."""
+
+    def on_multirun_start(self, config: Any, **given: Any) -> None:
+        """Called by Hydra before the first job."""
+        sweep = Path(config.hydra.sweep.dir)
+        _started.append(sweep)
+        if config.progress is True and config.plan is False:
+            from ltb.run import view
+
+            _views.append(view.View(sweep, jobs(config.hydra)))
+            _views[-1].start()
+        if config.plan is True:  # takes seconds, and is to be read here
+            config.hydra.launcher = launchers.HERE
+
+
+def add(sweep: Path, run: Path) -> None:
+    """Note that `run` is one of the sweep's; called by its job, in whatever process."""
+    sweep.mkdir(parents=True, exist_ok=True)
+    with (sweep / SWEEP).open("a", encoding="utf-8") as file:
+        file.write(os.path.relpath(run, sweep) + "\n")
+
+
+def jobs(hydra: Mapping[str, Any]) -> int | None:
+    """How many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way."""
+    if not str(hydra["sweeper"]["_target_"]).endswith(".BasicSweeper"):
+        return None
+    params = [f"{key}={values}" for key, values in (hydra["sweeper"].get("params") or {}).items()]
+    counts = {}
+    for override in OverridesParser.create().parse_overrides([*params, *hydra["overrides"]["task"]]):
+        swept = override.is_sweep_override() and override.is_discrete_sweep()
+        counts[override.get_key_element()] = len(list(override.sweep_string_iterator())) if swept else 1
+    return math.prod(counts.values())
+
+
+def _forget(sweep: Path) -> None:
+    """Remove the folder of a sweep that ran nothing (a plan, a setting that was refused): Hydra has put its own file there."""
+    (sweep / "multirun.yaml").unlink(missing_ok=True)
+    jobs = [path for path in sweep.iterdir() if path.is_dir()] if sweep.is_dir() else []
+    for folder in (*jobs, sweep, sweep.parent, sweep.parent.parent):
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # not empty, or not there
+
+
+def report() -> None:
+    """Report on the sweeps that this process began, in their own folders."""
+    from ltb.report import command
+
+    while _views:
+        _views.pop().stop()
+    while _started:
+        sweep = _started.pop()
+        if (sweep / SWEEP).exists():
+            print(f"sweep   {sweep}")
+            command.main([str(sweep)])
+        else:
+            _forget(sweep)

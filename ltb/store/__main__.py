@@ -1,0 +1,7 @@
+"""``python -m ltb.store``; see `ltb.store.command`."""
+
+import sys
+
+from ltb.store.command import main
+
+sys.exit(main())

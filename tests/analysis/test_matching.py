@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltb.analysis import matching, statistics
+
+DENSITY = [1.0, 0.8, 0.64, 0.512]
+
+
+@pytest.fixture
+def curve(row):
+    def make(values, **given):
+        """Rows of one curve: `values[seed][level]` its test accuracies; a level that is None is not there."""
+        return pd.DataFrame(
+            [
+                row(level, **({"seed": seed, "run_id": f"imp-toy-s{seed}-abc", "test_accuracy": value} | given))
+                for seed, its in enumerate(values)
+                for level, value in enumerate(its)
+                if value is not None
+            ]
+        )
+
+    return make
+
+
+def only(table):
+    (found,) = table.to_dict("records")
+    return found
+
+
+def test_a_table_computed_by_hand(curve):
+    rows = curve([[0.70, 0.71, 0.70, 0.50], [0.60, 0.61, 0.50, 0.50], [0.65, 0.65, 0.655, 0.60]])
+    found = only(matching.table(rows, tolerance=0.01))
+    logs = np.log([0.64, 0.8, 0.64])
+    half = 4.302653 * logs.std(ddof=1) / 3**0.5
+    assert (found["curve"], found["quantity"], found["interval"]) == ("imp", "test_accuracy", "95% t")
+    assert (found["n"], found["matched"], found["at_edge"]) == (3, 3, 0)
+    assert found["density"] == pytest.approx((0.64 * 0.8 * 0.64) ** (1 / 3))
+    assert (found["low"], found["high"]) == pytest.approx((np.exp(logs.mean() - half), np.exp(logs.mean() + half)))
+    assert found["value"] == pytest.approx((0.70 + 0.61 + 0.655) / 3)
+    assert found["search_steps"] == pytest.approx((4000 + 2000 + 4000) / 3)
+    # the mean curve: gaps of level 1 are 0.01, 0.01, 0; of level 2 0, −0.1, 0.005; of level 3 −0.2, −0.1, −0.05
+    assert (found["mean_level"], found["mean_density"], found["mean_n"]) == (1, pytest.approx(0.8), 3)
+    assert found["gap"] == pytest.approx(0.02 / 3)
+    low, high = scipy.stats.ttest_1samp([0.01, 0.01, 0.0], 0).confidence_interval(0.95)
+    assert (found["gap_low"], found["gap_high"]) == pytest.approx((low, high))
+    assert (found["demonstrated"], found["demonstrated_density"]) == (True, pytest.approx(0.8))  # −0.0077 ≥ −0.01
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "demonstrated", "density"), [(0.0078, True, 0.8), (0.0076, False, np.nan), (0.2, True, 0.8)]
+)
+def test_demonstrably_is_that_the_interval_excludes_worse_than_the_tolerance(curve, tolerance, demonstrated, density):
+    found = only(matching.table(curve([[0.70, 0.71], [0.60, 0.61], [0.65, 0.65]]), tolerance=tolerance))
+    assert (found["mean_level"], found["demonstrated"]) == (1, demonstrated)
+    assert found["demonstrated_density"] == pytest.approx(density, nan_ok=True)
+    two = only(matching.table(curve([[0.70, 0.71], [0.60, 0.61]]), tolerance=tolerance))
+    assert (two["gap_low"], two["demonstrated"]) == (pytest.approx(0.01), False)  # no spread, but two seeds only
+
+
+def test_a_seed_without_any_counts_as_dense(curve):
+    found = only(matching.table(curve([[0.7, 0.7, 0.1], [0.7, 0.1, 0.1], [0.7, 0.2, 0.1]]), tolerance=0.01))
+    assert (found["n"], found["matched"]) == (3, 1)
+    assert found["density"] == pytest.approx(0.8 ** (1 / 3))
+    assert found["high"] == 1.0  # the t interval is cut where densities end
+    assert (found["value"], found["search_steps"]) == (pytest.approx(0.7), pytest.approx(2000 / 3))
+    assert pd.isna(found["mean_level"])
+    assert found["demonstrated"] is False
+
+
+def test_a_ticket_at_the_edge_of_what_was_tried_leaves_the_interval_open(curve):
+    rows = curve([[0.7, 0.7, 0.7], [0.7, 0.7, 0.1], [0.7, 0.7, 0.1]])
+    found = only(matching.table(rows, tolerance=0.01))
+    assert (found["at_edge"], found["low"]) == (1, 0.0)
+    assert 0 < found["density"] < found["high"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("seeds", "interval", "low", "high"), [(1, "", np.nan, np.nan), (2, "min–max", 0.64, 0.8), (3, "95% t", None, None)]
+)
+def test_the_interval_says_what_it_is(curve, seeds, interval, low, high):
+    values = [[0.7, 0.7, 0.7, 0.1], [0.7, 0.7, 0.1, 0.1], [0.7, 0.7, 0.7, 0.1]][:seeds]
+    found = only(matching.table(curve(values), tolerance=0.0))
+    assert found["interval"] == interval
+    if low is not None:
+        assert (found["low"], found["high"]) == pytest.approx((low, high), nan_ok=True)
+
+
+def test_one_seed_has_no_interval_at_the_edge_either(curve):
+    found = only(matching.table(curve([[0.7, 0.7]]), tolerance=0.01))
+    assert (found["at_edge"], found["interval"]) == (1, "")
+    assert np.isnan([found["low"], found["high"]]).all()
+
+
+def test_a_level_that_few_seeds_reached_does_not_speak_for_the_mean(curve):
+    rows = curve([[0.7, 0.7, 0.7], [0.7, 0.7, None], [0.7, 0.7, None]])
+    found = only(matching.table(rows, tolerance=0.01))
+    assert (found["mean_level"], found["mean_n"]) == (1, 3)
+    assert found["at_edge"] == 3
+
+
+def test_runs_that_have_not_pruned_or_have_no_dense_level_are_left_out(curve):
+    rows = curve([[0.7, 0.7, 0.1], [0.7, None, None], [None, 0.7, 0.7]])
+    assert only(matching.table(rows, tolerance=0.01))["n"] == 1
+    dense = matching.table(curve([[0.7]], method="dense"), tolerance=0.01)
+    assert len(dense) == 0
+    assert dense.dtypes.astype(str).to_dict() == matching.table(rows, tolerance=0.0).dtypes.astype(str).to_dict()
+
+
+def test_an_error_matches_where_it_is_not_higher(curve):
+    rows = curve([[0.1, 0.1, 0.12, 0.3]] * 3, metric="mse", direction="min")
+    rows = rows.assign(test_mse=rows["test_accuracy"], test_accuracy=np.nan)
+    found = only(matching.table(rows, tolerance=0.02))
+    assert (found["quantity"], found["density"], found["mean_level"]) == ("test_mse", pytest.approx(0.64), 2)
+    assert found["gap"] == pytest.approx(-0.02)
+
+
+def test_everything_pruned_is_a_density_of_0(curve):
+    rows = curve([[0.7, 0.7]] * 3)
+    rows.loc[rows["level"] == 1, ["density", "sparsity"]] = [0.0, 1.0]
+    found = only(matching.table(rows, tolerance=0.0))
+    assert (found["density"], found["low"], found["high"]) == (0, 0, 0)
+
+
+def test_ledgers_from_before_costs_were_recorded(curve):
+    rows = curve([[0.7, 0.7, 0.1]] * 3).assign(search_steps=pd.array([pd.NA] * 9, dtype="Int64"))
+    assert np.isnan(only(matching.table(rows, tolerance=0.0))["search_steps"])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    values=st.lists(st.lists(st.integers(0, 10), min_size=4, max_size=4), min_size=1, max_size=5),
+    a=st.integers(0, 10),
+    b=st.integers(0, 10),
+)
+def test_is_made_of_what_each_run_says_and_a_wider_tolerance_never_finds_less(values, a, b):
+    rows = pd.DataFrame(
+        [
+            {"run_id": f"s{seed}", "task": "toy", "method": "imp", "control": "none", "seed": seed, "level": level}
+            | {"target_sparsity": 1 - DENSITY[level], "sparsity": 1 - DENSITY[level], "density": DENSITY[level]}
+            | {"test_accuracy": value / 10, "search_steps": level}
+            for seed, its in enumerate(values)
+            for level, value in enumerate(its)
+        ]
+    )
+    narrow, wide = (only(matching.table(rows, tolerance=t / 10)) for t in sorted((a, b)))
+    assert wide["density"] <= narrow["density"] * (1 + 1e-12)
+    assert wide["matched"] >= narrow["matched"]
+    runs = statistics.matching(rows, tolerance=max(a, b) / 10)
+    assert wide["density"] == pytest.approx(np.exp(np.log(1 - runs["sparsest_matching"]).mean()))
+    assert wide["matched"] == (runs["sparsest_matching"] > 0).sum()
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, float("nan")])
+def test_a_tolerance_below_0_is_refused(curve, tolerance):
+    for function in (matching.table, statistics.matching):
+        with pytest.raises(ValueError, match=f"^tolerance={tolerance}: must be at least 0$"):
+            function(curve([[0.7, 0.7]]), tolerance=tolerance)

@@ -1,0 +1,243 @@
+"""Every file of conf/ in a whole command, found by looking into the folder, so that none can rot."""
+
+import math
+import re
+import shlex
+import shutil
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from ltb.train import conf
+from tests.support.command import TINY, folders, ledger, status
+
+CONF = Path(conf())
+
+
+def names(group):
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def comments(file):
+    return [line.removeprefix("# ") for line in file.read_text().splitlines() if re.match("# (?!@package)", line)]
+
+
+# Experiments
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_an_experiment_is_a_short_diff_headed_by_its_command_and_its_paper(name):
+    file = CONF / "experiment" / f"{name}.yaml"
+    assert len(file.read_text().splitlines()) <= 15
+    command, paper, *_ = comments(file)
+    assert command.split()[:4] == ["python", "-m", "ltb.train", f"+experiment={name}"]
+    assert re.search(r"\b(19|20)\d\d\b", paper) or "baseline" in paper
+
+
+def is_sweep(name):
+    return "MULTIRUN" in (CONF / "experiment" / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in names("experiment") if is_sweep(name)])
+def test_every_experiment_that_is_a_sweep_runs_each_of_its_jobs(command, name):
+    given = shlex.split(comments(CONF / "experiment" / f"{name}.yaml")[0])[3:]
+    params = OmegaConf.load(CONF / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    jobs = math.prod(len(str(values).split(",")) for key, values in params.items() if key != "seed")
+    result = command(*given, *TINY, "hydra.sweeper.params.seed=3")
+    assert (result.code, result.err) == (0, "")
+    assert [status(folder)["state"] for folder in folders(command.runs)] == ["complete"] * jobs
+    assert {ledger(folder)[0]["seed"] for folder in folders(command.runs)} == {"3"}
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_runs_and_its_experiment_is_the_same(command, name):
+    levels = ["schedule.levels=0"] if name == "dense" else []
+    folder = command.done(f"method={name}", *TINY, *levels)
+    rows = ledger(folder)
+    assert [row["level"] for row in rows] == (["0"] if levels else ["0", "1", "2"])
+    if name in names("experiment"):
+        assert command.done(f"+experiment={name}", *TINY, *levels) == folder
+
+
+@pytest.mark.parametrize("name", [name for name in names("experiment") if not is_sweep(name)])
+def test_every_experiment_runs_by_its_own_command(command, name):
+    given = shlex.split(comments(CONF / "experiment" / f"{name}.yaml")[0])[3:]
+    short = {"trunk": "trunk=3it", "rewind.length": "rewind.length=4it", "lr.after": "lr.after=1e-4"}
+    shortened = [short[key] for key in short if any(one.startswith(f"{key}=") for one in given)]
+    levels = ["schedule.levels=0"] if name == "dense" else []
+    folder = command.done(*given, *TINY, *shortened, *levels)
+    rows = ledger(folder)
+    expected = 1 if name == "dense" else 3
+    assert [row["level"] for row in rows] == [str(level) for level in range(expected)]
+    assert status(folder)["state"] == "complete"
+    assert status(folder)["levels_done"] == expected
+
+
+# Tasks
+
+
+def stand_in(task):
+    """A few random examples of the shape of a task's data, in small batches; few steps; images of ImageNet are made smaller."""
+    data = composed(f"task={task}").data
+    shape = [3, 32, 32] if data.shape[-1] > 32 else list(data.shape)
+    return (
+        f"task={task}", "data=noise", f"data.shape={shape}", f"data.classes={data.classes}", "protocol.batch_size=4",
+        "data.size=16", "data.val_size=8", "data.test_size=8", "training.length=3it",
+        "training.evaluate_every=3it", "protocol.rewind_step=1it",
+        "schedule.levels=1", "logger=none", "progress=false",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("task", names("task"))
+def test_every_task_runs_two_levels(command, task):
+    try:
+        folder = command.done("+experiment=imp_rewind", *stand_in(task))
+        dense, pruned = ledger(folder)
+        assert dense["sparsity"] == "0.0"
+        assert 0.05 < float(pruned["sparsity"]) < 0.201
+        assert (pruned["start_step"], pruned["end_step"]) == ("1", "3")
+        assert (pruned["task"], pruned["data"]) == (task, "noise")
+    finally:
+        shutil.rmtree(command.runs, ignore_errors=True)  # hundreds of megabytes
+
+
+# What no task names: other models and data
+
+
+def in_no_task(group):
+    tasks = "\n".join((CONF / "task" / f"{task}.yaml").read_text() for task in names("task"))
+    return sorted(set(names(group)) - set(re.findall(rf"/{group}: (\w+)", tasks)))
+
+
+@pytest.mark.parametrize("model", in_no_task("model"))
+def test_every_other_model_runs(command, model):
+    command.done(*stand_in("resnet20_cifar10"), f"model={model}")
+    shutil.rmtree(command.runs)
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_every_dataset_is_composed_with_the_protocols_batch(name):
+    config = composed(f"data={name}", "protocol.batch_size=7")
+    assert OmegaConf.to_container(config, resolve=True)["data"]["batch_size"] == 7
+
+
+@pytest.mark.parametrize("name", ["mnist1d", "digits"])
+def test_data_that_need_no_download_run(command, name):
+    small = ["data.train_size=50", "model.widths=[16]", "training.length=4it", "schedule.levels=0"]
+    folder = command.done(f"data={name}", "protocol.batch_size=10", *small, "logger=none", "progress=false")
+    assert ledger(folder)[0]["data"] == name
+
+
+@pytest.mark.parametrize("task", names("task"))
+def test_any_task_takes_other_data_and_another_model(task):
+    from ltb.run.build import build
+
+    config = OmegaConf.to_container(composed(f"task={task}", "data=cifar100", "model=resnet32"), resolve=True)
+    assert build(config, "data").classes == 100
+    assert build(config, "module").network is not None
+
+
+# Every other option, each once or more
+
+TRIED = ("allocation", "control", "criterion", "lr", "optimizer", "rewind", "schedule", "trainer")
+ELSEWHERE = {
+    "experiment",
+    "method",
+    "task",
+    "model",
+    "data",
+    "module",
+    "logger",
+    "hydra",
+}  # above, and in test_plugin, test_wandb and test_launchers
+SHORT = {
+    "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
+    "schedule=linear": ["schedule.levels=2"],
+    "schedule=geometric": ["schedule.levels=2"],
+    "lr=milestones": ["lr.milestones=[3it,5it]"],
+    # Shuffle and inverted need weights that the ticket lacks, which the dense network still has.
+    "rewind=fine_tune": ["rewind.length=4it", "prune_from=dense"],
+    "rewind=learning_rate": ["prune_from=dense"],
+}
+
+
+def test_there_is_no_group_that_is_not_tried():
+    assert {folder.name for folder in CONF.iterdir() if folder.is_dir()} == {*TRIED, *ELSEWHERE}
+
+
+def rounds():
+    """As few commands as there are options in the largest group: the i-th takes the i-th option of each group, round and round."""
+    options = {group: names(group) for group in TRIED}
+    if not torch.cuda.is_available():
+        options["trainer"].remove("gpu")
+    count = max(map(len, options.values()))
+    columns = [[f"{group}={name}" for name in islice(cycle(found), count)] for group, found in options.items()]
+    return [list(one) for one in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("given", rounds(), ids=",".join)
+def test_every_option_runs(command, given):
+    tiny = [setting for setting in TINY if not setting.startswith("schedule.")]
+    more = [setting for choice in given for setting in SHORT.get(choice, [])]
+    folder = command.done(*given, *tiny, *more, "trunk=2it")
+    rows = ledger(folder)
+    assert len(rows) == 3
+    assert [row["control"] for row in rows[1:]] == [given[1].removeprefix("control=")] * 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["trainer.precision=bf16-mixed"],
+        ["trainer.precision=64-true"],
+        ["rewind=learning_rate", "rewind.optimizer_state=kept"],
+        ["rewind=to_start", "rewind.optimizer_state=kept", "trunk=3it"],
+        ["module.l1=1e-4", "module.l2=1e-4", "module.gradient_clip=1.0", "module.accumulate=2"],
+        ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.nesterov=true", "protocol.weight_decay=1e-3"],
+        ["allocation=global", "allocation.min_per_layer=20", "schedule.levels=8"],
+        ["prunable.exclude=[output.weight]", "allocation.rates={}"],
+        ["prunable.include=['*.weight']", "training.evaluate_every=2it", "protocol.warmup=2it"],
+    ],
+    ids=" ".join,
+)
+def test_settings_within_the_options(command, given):
+    command.done(*TINY, *given)
+
+
+def test_a_run_draws_its_curve_and_prints_where_everything_is(command, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.chdir(command.folder)
+    result = command(*TINY, "progress=true", "schedule.levels=1")
+    (folder,) = folders(command.runs)
+    assert result.code == 0
+    assert {"curves.png", "curves.svg"} <= {file.name for file in folder.iterdir()}
+    assert result.out.splitlines() == [
+        f"run     runs/{folder.name}",
+        f"ledger  runs/{folder.name}/levels.csv",
+        f"curve   runs/{folder.name}/curves.png",
+    ]
+    for word in ("level  0", "level  1", "density", "early-stop step", "sparsest level within 0.01 of dense"):
+        assert word in result.err
+
+
+README = (CONF.parent / "README.md").read_text() if (CONF.parent / "README.md").exists() else ""
+COMMANDS = re.findall(r"^    (?:python -m ltb\.train|ltb-train) ([^#\n]*)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("typed", COMMANDS)
+def test_every_command_of_the_readme_is_composed(typed):
+    given = [one for one in shlex.split(typed) if one not in ("-m", "--help")]
+    if "hydra/launcher=ray_cluster" in given:
+        pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="ltb[ray] is not installed")
+    if "--config-dir" not in given:
+        single = [one if re.search(r"=\[|=\{", one) else one.partition(",")[0] for one in given]
+        OmegaConf.to_container(composed(*single), resolve=True)

@@ -1,0 +1,238 @@
+"""A configuration that cannot be run stops before any training: exit code 2, one line that says what and what instead, no trace."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+
+from ltb.train import Refused, conf
+from tests.support.command import TINY, folders, ledger, status
+
+# What is typed -> what the line must hold: the key with its value, and what is allowed or what there is.
+REFUSED = {
+    # Names
+    "+experiment=imq": ["experiment=imq", "imp_rewind", "one_shot", "random"],
+    "task=mnist": ["task=mnist", "mnist_lenet", "fashion_lenet"],
+    "model=resnet21": ["model=resnet21", "resnet20", "mlp"],
+    "control=shuffled": ["control=shuffled", "shuffle", "reinit"],
+    "experiment=imp": ["experiment=imp", "+experiment=imp"],
+    "foo=1": ["foo=1", "seed", "trunk", "schedule"],
+    "schedule.foo=1": ["schedule.foo=1", "rate, levels"],
+    "optimizer.momentom=0.9": ["optimizer.momentom=0.9", "lr, betas, weight_decay"],
+    "+optimizer.momentom=0.9": ["optimizer.momentom", "Adam has no such setting", "betas"],
+    "+module.foo=1": ["module.foo", "Classification has no such setting", "gradient_clip"],
+    "rewind.length=3it": ["rewind.length=3it", "optimizer_state"],
+    "metric.direction=up": ["metric.direction='up'", "max or min"],
+    "metric.name=f1": ["metric.name='f1'", "test/accuracy", "test/loss"],
+    "prune_from=here": ["prune_from='here'", "previous, dense, start"],
+    "trainer.precision=16-mixed": ["trainer.precision='16-mixed'", "bf16-mixed"],
+    "trainer.accelerator=tpu": ["trainer.accelerator='tpu'", "cpu, gpu, auto"],
+    "logger=wandb logger.mode=maybe": ["logger.mode='maybe'", "auto, online, offline"],
+    "rewind.optimizer_state=old": ["rewind.optimizer_state='old'", "fresh or kept"],
+    "criterion._target_=ltb.core.criteria.Nope": ["criterion._target_=ltb.core.criteria.Nope"],
+    "criterion._target_=ltb.core.rewind.ToStart": ["criterion", "ToStart", "Criterion"],
+    # Types
+    "seed=abc": ["seed='abc'", "a whole number"],
+    "seed=1.5": ["seed=1.5", "a whole number"],
+    "threads=many": ["threads='many'", "a whole number"],
+    "schedule.rate=abc": ["schedule.rate='abc'", "a number"],
+    "schedule.levels=2.5": ["schedule.levels=2.5", "a whole number"],
+    "schedule=explicit schedule.sparsities=0.5": ["schedule.sparsities=0.5", "a list"],
+    "fresh=3": ["fresh=3", "true or false"],
+    "progress=maybe": ["progress='maybe'", "true or false"],
+    "training.length=ten": ["training.length=ten", "500it", "2ep"],
+    "trunk=500": ["trunk", "500", "500it"],
+    "metric.tolerance=some": ["metric.tolerance='some'", "a number"],
+    "prunable.exclude=output.weight": ["prunable.exclude='output.weight'", "a list"],
+    "prunable.include=3": ["prunable.include=3", "a list"],
+    "module.gradient_clip=high": ["module.gradient_clip='high'", "a number or null"],
+    "protocol.batch_size=ten": ["data.batch_size='ten'", "a whole number"],
+    "optimizer.betas=0.9": ["optimizer.betas=0.9", "a list"],
+    "model.widths=16": ["module.network.widths=16", "a list"],
+    "lr=3": ["a string", "Got int"],
+    # Ranges
+    "seed=-1": ["seed=-1", "0 or more"],
+    "threads=0": ["threads=0", "1 or more"],
+    "schedule.rate=1.5": ["schedule.rate=1.5", "between 0 and 1"],
+    "schedule.levels=-1": ["schedule.levels=-1", "0"],
+    "schedule=linear schedule.final=1 schedule.levels=2": ["schedule.final=1", "between 0 and 1"],
+    "schedule=explicit schedule.sparsities=[0.5,0.4]": ["schedule.sparsities=[0.5, 0.4]", "must rise"],
+    "schedule=explicit schedule.sparsities=[0.5,1.0]": ["schedule.sparsities=[0.5, 1.0]", "[0, 1)"],
+    "trunk=8it": ["trunk=8it", "8 iterations"],
+    "training.length=0it": ["training.length=0it", "at least 1"],
+    "training.evaluate_every=9it": ["training.evaluate_every=9it", "8it"],
+    "data.val_size=60": ["data.val_size", "60"],
+    "data.train_size=41": ["data.train_size", "40", "41"],
+    "protocol.batch_size=0": ["data.batch_size", "at least 1", "0"],
+    "protocol.batch_size=41": ["data.batch_size", "40", "41"],
+    "protocol.learning_rate=-1": ["lr.base=-1"],
+    "lr.warmup=3": ["lr.warmup", "3", "500it"],
+    "metric.tolerance=-0.1": ["metric.tolerance=-0.1", "0 or more"],
+    "metric.tolerance=nan": ["metric.tolerance=nan", "a number"],
+    "metric.tolerance=true": ["metric.tolerance=True", "a number"],
+    "runs=null": ["runs=None", "a text"],
+    "runs=5": ["runs=5", "a text"],
+    "store.dir=null": ["store.dir=None", "a text"],
+    "store=null": ["store"],
+    "prunable=null": ["prunable", "section"],
+    "seed=999999999999999999999999": ["seed=999999999999999999999999", "below 2**63"],
+    "+trainer.max_epochs=3": ["trainer.max_epochs", "is set by ltb"],
+    "+trainer.foo=1": ["trainer.foo", "is no setting of Lightning's Trainer"],
+    "allocation.min_per_layer=-1": ["allocation.min_per_layer=-1", "0 or more"],
+    "module.accumulate=0": ["module.accumulate=0", "1 or more"],
+    "rewind=fine_tune rewind.length=0it": ["rewind.length=0", "at least one iteration"],
+    "method=impp": ["method=impp", "imp_rewind", "one_shot"],
+    # Choices that do not go together
+    "prune_from=start rewind=learning_rate": ["rewind=LearningRate", "prune_from=start", "to_start"],
+    "+experiment=dense control=reinit schedule.levels=0": ["control=reinit", "dense"],
+    "allocation.rates={nope.*:0.1}": ["allocation.rates", "'nope.*'", "output.weight"],
+    "prunable.exclude=[nope]": ["prunable.exclude", "'nope'", "output.weight"],
+    "prunable.exclude=['*'] allocation.rates={}": ["prunable", "no parameter of MLP"],
+    "data.shape=[3,5] model=resnet20": ["[3, 5]"],
+    # Hydra's grammar
+    "seed": ["seed", "EQUAL"],
+    "model=mlp,lenet_300_100": ["model=mlp,lenet_300_100", "--multirun"],
+    "seed=${nope}": ["nope", "not found"],
+}
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_refused(command, given):
+    tiny = [one for one in TINY if f"{one.partition('.')[0]}=" not in given or one.startswith("data")]
+    result = command(*tiny, *given.split(" "))
+    assert (result.code, result.out) == (2, "")
+    assert result.line.startswith("ltb: ")
+    for part in REFUSED[given]:
+        assert part in result.line
+    assert "Traceback" not in result.err
+    assert [name for name in left(command.folder) if not name.startswith("data")] == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(command):
+    result = command(*TINY, "trainer=gpu")
+    assert (result.code, result.line) == (
+        2,
+        "ltb: trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto",
+    )
+
+
+@pytest.mark.parametrize("key", ["runs", "store.dir"])
+def test_a_folder_that_cannot_be_written(command, key):
+    (command.folder / "file").write_text("not a folder")
+    result = command(*TINY, f"{key}=file/{key}")
+    assert result.code == 2
+    assert f"{key}=file/{key}" in result.line
+    assert "is not a folder that can be written" in result.line
+    assert left(command.folder) == ["file"]
+
+
+@pytest.mark.parametrize("task", ["mnist_lenet", "resnet20_cifar10", "resnet50_imagenet"])
+def test_data_that_cannot_be_had(command, monkeypatch, task):
+    def no_network(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    result = command(f"task={task}", "logger=none")
+    assert result.code == 2
+    assert str(command.folder / "data") in result.line
+    assert "mnist1d" in result.line or "imagenet" in result.line
+    assert not command.runs.exists()
+
+
+def test_wandb_that_does_not_start(command, monkeypatch):
+    def broken(**_):
+        raise OSError("no disk\nat all")
+
+    monkeypatch.setattr("wandb.init", broken)
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(command.folder / "wandb-config"))
+    result = command(*TINY, "logger=wandb", "logger.mode=offline")
+    assert (result.code, result.line) == (
+        2,
+        "ltb: logger: W&B did not start (no disk at all); logger=none runs without it",
+    )
+    assert folders(command.runs) == []
+
+
+def test_a_bug_is_told_with_its_trace_and_status(command, monkeypatch):
+    def broken(self, *_, **__):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("ltb.training.fit.Training.fit", broken)
+    result = command(*TINY)
+    (folder,) = folders(command.runs)
+    assert result.code == 1
+    assert result.err.startswith(f"ltb: {folder.name} failed: Traceback")
+    assert result.err.endswith("ZeroDivisionError: a bug\n")
+    assert (status(folder)["state"], status(folder)["error"]) == ("failed", "ZeroDivisionError: a bug")
+
+
+def hashes(folder):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["ticket.safetensors", "trained.safetensors", "stage.json"])
+def test_a_damaged_file_is_named_and_left_alone(command, name):
+    folder = command.done(*TINY)
+    stage = command.runs / "store" / ledger(folder)[1]["stage"]
+    content = (stage / name).read_bytes()
+    (stage / name).write_bytes(content[: len(content) // 2])
+    before = hashes(command.runs / "store")
+    result = command(*TINY)
+    assert result.code == 1
+    assert f"runs/store/{stage.name}/{name} is damaged" in result.line
+    assert hashes(command.runs / "store") == before
+    assert status(folder)["state"] == "failed"
+    (stage / name).write_bytes(content)
+    command.done(*TINY)
+    assert status(folder)["state"] == "complete"
+
+
+def test_full_errors_for_who_asks(command, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Refused) as told:
+        command(*TINY, "seed=abc")
+    assert "seed='abc'" in str(told.value.__cause__)
+    assert os.environ["HYDRA_FULL_ERROR"] == "1"
+
+
+def test_help_and_names_answer_without_torch(tmp_path):
+    """Under a second on a quiet machine: what takes seconds to import is not."""
+    code = (
+        "import sys; from ltb.train import main; sys.argv = ['ltb-train', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert (ended.code or 0) == EXPECTED, ended.code\n"
+        "assert not {'torch', 'pytorch_lightning', 'wandb', 'pandas'} & set(sys.modules)"
+    )
+    for given, expected in (["--help"], 0), (["--cfg", "job"], 0), (["task=nope"], 2), (["foo=1"], 2):
+        command = [sys.executable, "-c", code.replace("EXPECTED", str(expected)), *given]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stderr.splitlines()) == (1 if expected else 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_into_a_pipe_that_closes(tmp_path):
+    shell = f"set -o pipefail; {sys.executable} -c 'from ltb.train import main; main()' --help | head -1"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout[:4]) == (0, "", "ltb:")
+
+
+def test_help_names_every_group_and_option(command):
+    result = command("--help")
+    assert result.code == 0
+    for group in Path(conf()).iterdir():
+        if group.is_dir() and group.name not in ("experiment", "hydra"):
+            assert f"{group.name}: {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" in result.out
+    for words in ("+experiment=NAME", "-m KEY=A,B", "python -m ltb.report"):
+        assert words in result.out

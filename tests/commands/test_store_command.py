@@ -1,0 +1,140 @@
+"""``python -m ltb.store`` and ``plan=true`` on what real runs left."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ltb.run import plan
+from ltb.store import catalogue
+from ltb.store import command as command_line
+from tests.support.command import TINY, folders, ledger
+
+
+@pytest.fixture
+def filled(command):
+    """A store with IMP, its reinitialisation and IMP with rewinding of one seed."""
+    for method in ("imp", "imp_reinit", "imp_rewind"):
+        command.done(*TINY, f"method={method}")
+    return command
+
+
+def run(capsys, filled, *arguments):
+    capsys.readouterr()
+    code = command_line.main(["--dir", str(filled.runs / "store"), *arguments])
+    return code, capsys.readouterr().out
+
+
+def test_ls_show_and_tree_tell_what_is_there(filled, capsys):
+    code, out = run(capsys, filled, "ls")
+    assert code == 0
+    # dense, the start of the rewinding, two levels of each method
+    assert len(out.splitlines()) == 1 + 8
+    assert out.count("dense") == out.count("start") == 1
+    assert out.count("reinit ") == 2
+    key = ledger(next(f for f in folders(filled.runs) if f.name.startswith("imp-m")))[1]["stage"]
+    code, out = run(capsys, filled, "show", key[:7])
+    assert json.loads(out)["key"] == key
+    code, out = run(capsys, filled, "tree")
+    lines = out.splitlines()
+    depth = {line.split()[-1]: len(line) - len(line.lstrip("│├└─ ")) for line in lines}
+    assert depth[key[:8]] > depth[json.loads(run(capsys, filled, "show", key[:7])[1])["parents"]["source"][:8]]
+    assert "start at step 3" in out
+
+
+def test_a_key_that_is_not_there_or_not_one_and_a_folder_that_is_no_store(filled, capsys):
+    assert run(capsys, filled, "show", "zzz")[0] == 2
+    assert run(capsys, filled, "show", "")[0] == 2
+    assert command_line.main(["--dir", str(filled.folder / "nowhere"), "ls"]) == 2
+    assert capsys.readouterr().err.count("no such folder") == 1
+
+
+def test_verify_names_each_damaged_file_and_changes_nothing(filled, capsys):
+    assert run(capsys, filled, "verify") == (0, "8 stages, 0 files damaged\n")
+    first, second, third, *_ = catalogue.folders(filled.runs / "store")
+    os.truncate(first / "ticket.safetensors", 100)
+    (second / "trained.safetensors").unlink()
+    (third / "stage.json").write_text("{")
+    code, out = run(capsys, filled, "verify")
+    assert code == 1
+    assert [
+        str(first / "ticket.safetensors") in out,
+        str(second / "trained.safetensors") in out,
+        str(third) in out,
+    ] == [True] * 3
+    assert out.endswith("8 stages, 3 files damaged\n")
+    assert (first / "ticket.safetensors").stat().st_size == 100
+
+
+def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
+    store = filled.runs / "store"
+    kept = {row["stage"] for f in folders(filled.runs) if f.name.startswith("imp-m") for row in ledger(f)}
+    for folder in folders(filled.runs):
+        if not folder.name.startswith("imp-m"):
+            for path in sorted(folder.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            folder.rmdir()
+    (store / ".killed").mkdir()
+    os.utime(store / ".killed", (time.time() - 2 * 86400,) * 2)
+    monkeypatch.setattr("builtins.input", lambda prompt: "n")
+    assert "nothing was removed" in run(capsys, filled, "gc", "--unreferenced")[1]
+    assert len(catalogue.folders(store)) == 8
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    before = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    code, out = run(capsys, filled, "gc", "--unreferenced")
+    assert code == 0
+    after = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    assert f"{before - after:,} bytes come free" in out.replace("this 0", "") or before - after > 0
+    assert "5 stages that no run needs" in out
+    assert {folder.name for folder in catalogue.folders(store)} == kept
+    assert not (store / ".killed").exists()
+
+
+def test_weights_that_were_freed_are_computed_again_to_the_same_ledger(filled, capsys):
+    before = {folder.name: ledger(folder) for folder in folders(filled.runs)}
+    assert run(capsys, filled, "gc", "--weights", "--yes")[0] == 0
+    assert not list((filled.runs / "store").glob("*/trained.safetensors"))
+    assert run(capsys, filled, "verify") == (0, "8 stages, 0 files damaged\n")
+    longer = filled.done(*TINY, "method=imp", "schedule.levels=3")  # needs the weights of level 2
+    whole = next(rows for name, rows in before.items() if name.startswith("imp-m"))
+    assert [row["stage"] for row in ledger(longer)[:3]] == [row["stage"] for row in whole]
+    assert [row["test_loss"] for row in ledger(longer)[:3]] == [row["test_loss"] for row in whole]
+
+
+def test_the_store_command_and_the_plan_of_a_sweep_need_no_run(command):
+    code = "import sys, ltb.store.command as store; assert 'torch' not in sys.modules, 'torch'; sys.exit(store.main(['ls']))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=command.folder, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2, found.stderr
+    assert "runs/store: no such folder" in found.stderr
+
+
+def test_a_plan_lists_every_stage_and_writes_nothing(command, monkeypatch):
+    monkeypatch.setattr(plan, "_planned", {})
+    monkeypatch.setattr(plan, "_named", [])
+    planned = command("-m", *TINY, "method=imp,imp_rewind,imp_reinit", "seed=0,1", "plan=true")
+    assert planned.code == 0
+    assert not command.runs.exists()
+    last = [line for line in planned.out.splitlines() if line.startswith("so far")][-1]
+    # imp trains the dense network without passing step 3, so imp_rewind replays it: 3 iterations for each seed
+    assert last.startswith("so far: 22 stages named (154 iterations), 16 to do (106 iterations)")
+    command.done(*TINY, "method=imp", "seed=0")
+    again = command(*TINY, "method=imp", "seed=0", "plan=true")
+    assert again.out.count(" done ") == 3
+    assert not [line for line in again.out.splitlines() if " to do " in line and not line.startswith("so far")]
+
+
+def test_a_sweep_trains_what_its_plan_said(command, monkeypatch):
+    monkeypatch.setattr(plan, "_planned", {})  # as in a process that has planned nothing yet
+    given = ("-m", *TINY, "method=imp,imp_rewind,imp_shuffle,random", "seed=0,1")
+    planned = re.findall(r"(\d+) to do \((\d+) iterations", command(*given, "plan=true").out)[-1]
+    assert command(*given).code == 0
+    found = [entry.about for entry in catalogue.entries(command.runs / "store")]
+    trained = [about["stop"] for about in found if about["kind"] == "start"]
+    trained += [about["stop"] - about["start"] for about in found if about["kind"] != "start"]
+    assert (len(trained), sum(trained)) == tuple(map(int, planned))

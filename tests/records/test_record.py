@@ -1,0 +1,53 @@
+import csv
+import io
+import json
+import math
+
+import pytest
+import torch
+
+from ltb.core import files
+from ltb.core.levels import levels
+from ltb.core.recipe import Recipe
+from ltb.core.schedules import Explicit
+from ltb.records import record
+from tests.core.toy import Toy
+
+IDENTITY = {
+    "run_id": "imp-toy-s0-abc123", "study": "toy", "method": "imp", "task": "toy", "model": "none", "data": "none", "seed": 0,
+}  # fmt: skip
+
+
+def test_a_row_says_what_was_kept_and_measured():
+    dense, level = levels(Recipe(schedule=Explicit((0.75,)), trunk="4it"), Toy())
+    row = record.level_row(level, IDENTITY, parameters=38, search_steps=10, stage="key", reused=False)
+    assert tuple(row) == tuple(record.COLUMNS)
+    kept = sum(int(mask.sum()) for mask in level.trained.masks.values())
+    assert (row["remaining"], row["prunable"], row["parameters"]) == (kept, 32, 38) == (8, 32, 38)
+    assert (row["sparsity"], row["density"], row["target_sparsity"]) == (0.75, 0.25, 0.75)
+    assert (row["start_step"], row["end_step"], row["test_accuracy"]) == (4, 20, 0.5)
+    assert record.level_row(dense, IDENTITY, 38, 0, "key", True)["density"] == 1
+    empty = {name: torch.zeros_like(mask) for name, mask in level.trained.masks.items()}
+    collapsed = type(level)(1, 0.9, level.stage, type(level.trained)(empty, level.trained.origin, level.trained.point))
+    assert record.level_row(collapsed, IDENTITY, 38, 0, "k", False)["collapsed_layers"] == "a;b"
+
+
+def test_rows_of_other_metrics_get_columns_behind_the_schema(tmp_path):
+    path = tmp_path / "levels.csv"
+    record.write_rows(
+        path, [{"level": 0, "test_mse": 0.5, "train_loss": math.nan}, {"level": 1, "x": "a,b\n"}], ("level", "seed")
+    )
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert list(rows[0]) == ["level", "seed", "test_mse", "train_loss", "x"]
+    assert rows[0]["train_loss"] == "" == rows[1]["seed"]
+    assert rows[1]["x"] == "a,b\n"
+    assert float(rows[0]["test_mse"]) == 0.5
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "status.json"
+    record.write_json(path, {"state": "running"})
+    with pytest.raises(UnicodeEncodeError):
+        files.write(path, "\ud800")
+    assert json.loads(path.read_text()) == {"state": "running"}
+    assert [p.name for p in tmp_path.iterdir()] == ["status.json"]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from ltb.records.variants import differing, flatten, is_hash, label
+
+BASE = {"seed": 0, "lr": {"value": 0.1, "warmup": "0it"}, "data": {"name": "digits", "root": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([{}, {"seed": 1}], ["", ""]),
+        ([{}, {"data": {"name": "digits", "root": "elsewhere"}}], ["", ""]),
+        ([{}, {"trainer": {"accelerator": "gpu"}, "logger": {"mode": "online"}, "study": "s"}], ["", ""]),
+        ([{"rate": 0.2}, {"rate": 0.5}, {"rate": 0.2, "seed": 1}], ["rate=0.2", "rate=0.5", "rate=0.2"]),
+        ([{}, {"rate": 0.5}], ["no rate", "rate=0.5"]),
+        ([{"rate": None}, {"rate": 0.5}], ["rate=None", "rate=0.5"]),
+        ([{"trainer": {"precision": "bf16"}}, {"trainer": {"precision": "32"}}],
+         ["trainer.precision=bf16", "trainer.precision=32"]),
+        ([{"lr": {"value": 0.1, "warmup": "0it"}}, {"lr": {"value": 0.2, "warmup": "5ep"}}],
+         ["lr.value=0.1, lr.warmup=0it", "lr.value=0.2, lr.warmup=5ep"]),
+    ],
+)  # fmt: skip
+def test_literal_cases(changes, expected):
+    assert label([BASE | change for change in changes]) == expected
+
+
+def test_many_differences_become_a_short_hash_that_does_not_depend_on_the_seed():
+    settings = [{**BASE, "widths": [size] * 30, "seed": seed} for size in (100, 200) for seed in (0, 1)]
+    found = label(settings)
+    assert found[0] == found[1] != found[2] == found[3]
+    assert all(is_hash(text) for text in found)
+
+
+def test_settings_that_copy_one_another_are_named_once():
+    settings = [
+        {"protocol": {"rate": r}, "schedule": {"rate": r}, "allocation": {"rates": {"a": r / 2}}} for r in (0.2, 0.4)
+    ]
+    assert differing(settings) == ["allocation.rates.a", "protocol.rate"]
+    assert label([{"protocol": {"rate": r}, "schedule": {"rate": r}} for r in (0.2, 0.4)]) == [
+        "protocol.rate=0.2",
+        "protocol.rate=0.4",
+    ]
+
+
+def test_equal_texts_of_different_values_are_not_merged():
+    found = label([{"x": 1}, {"x": "1"}])
+    assert found[0] != found[1]
+
+
+def test_flatten():
+    assert flatten({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}

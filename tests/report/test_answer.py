@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from ltb.analysis import matching, paired, points, statistics
+from ltb.records import ledger
+from ltb.report import answer
+
+
+@pytest.fixture
+def answered(tmp_path, write_run):
+    """The sentences on methods whose accuracy falls by so much a level, from 70 % ± the seed's own share."""
+
+    def make(drops, seeds=5, noise=0.001, **given):
+        for method, drop in drops.items():
+            for seed in range(seeds):
+                write_run(
+                    tmp_path / f"{method}{seed}",
+                    4,
+                    method=method,
+                    seed=seed,
+                    run_id=f"{method}-s{seed}-abc",
+                    accuracy=lambda level, s=seed, d=drop, m=method: (
+                        0.7 + 0.01 * s - d * level + noise * (level > 0) * ((3 * s + len(m)) % 5 - 2)
+                    ),
+                    **given,
+                )
+        rows = ledger.read([tmp_path])
+        tables = paired.headline(rows), matching.table(rows, tolerance=0.01)
+        return answer.sentences("toy", points.table(rows), *tables), [
+            answer.comparison(row) for _, row in tables[0].iterrows()
+        ]
+
+    return make
+
+
+def test_the_best_is_named_with_its_interval_and_whether_it_is_decided(answered):
+    said, quotes = answered({"imp": 0.0, "one_shot": 0.02, "x": 0.0})
+    assert said[0].startswith("At 51.2 % of the weights, the sparsest level that all 3 curves have in common, ")
+    assert "(95 % interval " in said[0]
+    assert said[0].endswith("n = 5).")
+    assert said[1] == (
+        "Seed by seed against imp, the reference, corrected for 2 comparisons: "
+        "one_shot is decidedly worse; x cannot be told from it."
+    )
+    assert quotes[0].startswith(
+        "At 51.2 % of the weights, imp is better: one_shot − imp = −6.00 points (95 % interval −"
+    )
+    assert quotes[1].startswith("At 51.2 % of the weights, the seeds cannot decide between x and imp: difference ")
+
+
+def test_with_two_seeds_nothing_is_decided(answered):
+    said, _ = answered({"imp": 0.0, "one_shot": 0.05}, seeds=2)
+    assert "minimum to maximum" in said[0]
+    assert said[1] == "Seed by seed against imp, the reference: one_shot cannot be told from it."
+
+
+def test_one_seed_has_no_interval(answered):
+    said, quotes = answered({"imp": 0.0, "one_shot": 0.05}, seeds=1)
+    assert said[0].endswith("(n = 1).")
+    assert quotes[0].endswith("with n = 1 seed there is no interval, so this cannot be decided.")
+
+
+def test_one_curve_is_told_of_by_itself(answered):
+    said, quotes = answered({"imp": 0.02}, noise=0.0)
+    assert said == [
+        "At 51.2 % of the weights, the sparsest level, imp has a mean test accuracy of 66.00 % "
+        "(95 % interval 64.04 to 67.96 %, n = 5).",
+        "No curve matches its dense network, within the tolerance, at any pruned level.",
+    ]
+    assert quotes == []
+
+
+def test_the_sparsest_matching_ticket_is_named_and_how_surely(answered):
+    assert answered({"imp": 0.004}, noise=0.0)[0][-1] == (
+        "The sparsest ticket that still matches the dense network within the tolerance is that of imp, "
+        "at 64 % of the weights (demonstrably)."
+    )
+
+
+def test_many_curves_are_counted_not_listed(answered):
+    said, _ = answered({f"m{i}": 0.05 * (i > 0) for i in range(8)})
+    assert said[1].endswith("corrected for 7 comparisons: 7 curves are decidedly worse.")
+
+
+def test_the_dense_networks_in_a_sentence(tmp_path, write_run):
+    for seed in range(2):
+        write_run(tmp_path / str(seed), seed=seed, run_id=f"s{seed}", accuracy=lambda level, s=seed: 0.7 + 0.01 * s)
+    table = statistics.dense(ledger.read([tmp_path]))
+    assert answer.dense(table, "toy") == "The dense networks have 70.50 % (minimum to maximum 70.00 to 71.00 %, n = 2)."
+    assert answer.dense(table, "another") == ""

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from ltb.analysis import cost, matching, paired, statistics
+from ltb.records import ledger
+from ltb.report import tables
+
+
+def text(table):
+    """What a terminal of no colours shows, a line each, runs of blanks as one."""
+    file = io.StringIO()
+    Console(file=file, width=200, soft_wrap=True, highlight=False).print(table)
+    return [" ".join(line.split()) for line in file.getvalue().splitlines()]
+
+
+@pytest.fixture
+def study(tmp_path, write_run):
+    """Two methods with `seeds` seeds each: one_shot is 2 ± 0.1 points below imp at level 1, all levels of imp match."""
+
+    def make(seeds=3, **given):
+        for seed in range(seeds):
+            for method, drop in (("imp", 0.0), ("one_shot", 0.02 + 0.001 * (seed - 1))):
+                write_run(
+                    tmp_path / f"{method}{seed}",
+                    2,
+                    method=method,
+                    seed=seed,
+                    accuracy=lambda level, drop=drop, seed=seed: 0.7 + 0.01 * seed - drop * level,
+                    **given,
+                )
+        return ledger.read([tmp_path])
+
+    return make
+
+
+def test_the_summary(study):
+    lines = text(tables.summary("toy", statistics.summarise(study())))
+    assert lines[0] == "toy"
+    assert "one_shot none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
+    assert "80.00% 3 69.00 ± 0.90 68.50 ± 0.90 800 ± 0" in lines
+
+
+def test_the_sparsest_matching_ticket(study):
+    rows = study()
+    lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=0.01))
+    assert lines[0] == "toy: sparsest ticket within 1.00 points of dense"
+    assert "imp ≤ 80 % 0 to 80 % (95% t) 3 of 3 80 %, demonstrably 2,000" in lines
+    assert "one_shot 100 % 100 to 100 % (95% t) 0 of 3 – 0" in lines
+    one = rows[rows["seed"] == 0]
+    assert "imp ≤ 80 % – 1 of 1 80 %, one seed 2,000" in text(
+        tables.matching("toy", matching.table(one, tolerance=0.01), tolerance=0.01)
+    )
+
+
+def test_the_headline(study):
+    rows = study()
+    lines = text(tables.headline("toy", paired.headline(rows)))
+    assert lines[0] == "toy compared with imp, seed by seed"
+    assert "one_shot 80 % 3 −2.00 points −2.25 to −1.75 points < 0.001 worse" in lines
+    two = text(tables.headline("toy", paired.headline(rows[rows["seed"] < 2])))
+    assert two[-2].startswith("one_shot 80 % 2 −1.95 points")
+    assert two[-2].endswith("– cannot decide (fewer than 3 seeds)")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "n", "needed", "expected"),
+    [
+        ("a", 5, float("nan"), "better"),
+        ("b", 5, float("nan"), "worse"),
+        ("cannot decide", 5, 1234.0, "cannot decide (some 1,234 seeds would)"),
+        ("cannot decide", 5, float("inf"), "cannot decide (too small to find)"),
+        ("cannot decide", 5, float("nan"), "cannot decide"),
+        ("cannot decide", 2, 9.0, "cannot decide (fewer than 3 seeds)"),
+    ],
+)
+def test_verdicts_in_words(verdict, n, needed, expected):
+    assert tables.verdict({"verdict": verdict, "n": n, "seeds_needed": needed}) == expected
+
+
+def test_the_cost(study):
+    rows = study()
+    lines = text(tables.cost("toy", cost.table(rows)))
+    assert "imp 80 % 3 2,000 4,000 2.40e+10 71.00 % ▄▄" in lines
+    assert "one_shot 80 % 3 2,000 4,000 2.40e+10 69.00 % █▁" in lines
+    before = rows.assign(search_steps=pd.array([pd.NA] * len(rows), dtype="Int64"))
+    assert "imp 80 % 3 – – – 71.00 % ▄▄" in text(tables.cost("toy", cost.table(before)))
+
+
+def test_what_a_person_typed_is_not_markup(study):
+    rows = study(task="[red]task[/red]").replace({"method": {"one_shot": "[bold]x[/bold]"}})
+    shown = [
+        tables.summary("[red]task[/red]", statistics.summarise(rows)),
+        tables.matching("[red]task[/red]", matching.table(rows, tolerance=0.01), tolerance=0.01),
+        tables.headline("[red]task[/red]", paired.headline(rows)),
+        tables.cost("[red]task[/red]", cost.table(rows)),
+    ]
+    for table in shown:
+        lines = text(table)
+        assert lines[0].startswith("[red]task[/red]")
+        assert "[bold]x[/bold]" in " ".join(lines)
+
+
+def test_a_task_without_anything_to_compare_has_empty_tables(study):
+    rows = study(seeds=1)
+    rows = rows[(rows["level"] == 0) & (rows["method"] == "imp")]
+    found = paired.headline(rows), matching.table(rows, tolerance=0.01)
+    assert [len(table) for table in found] == [0, 0]
+    assert text(tables.headline("toy", found[0]))[0] == "toy"
+    assert text(tables.matching("toy", found[1], tolerance=0.01))[0] == "toy: sparsest ticket within 0.01 of dense"

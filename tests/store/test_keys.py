@@ -1,0 +1,99 @@
+"""Stage keys are a contract: a few are pinned. If one of these changes, stored results lose their names: say so in CHANGELOG."""
+
+import itertools
+from dataclasses import dataclass, replace
+
+import pytest
+
+from ltb.core.allocation import Global, Layerwise
+from ltb.core.controls import Reinit
+from ltb.core.criteria import Criterion, Random
+from ltb.core.recipe import Recipe
+from ltb.core.rewind import FineTune, LearningRate, ToStart
+from ltb.core.schedules import Explicit, Geometric
+from ltb.core.stages import Dense, Start, stages
+from ltb.core.step import Clock
+from ltb.store.keys import Keys, canonical, digest
+
+CLOCK = Clock(10, 100)
+IMP = Recipe(schedule=Geometric(0.2, 2), trunk="5it")
+
+PINNED = {
+    "start": "a67c3ed6d2abfa65b190",
+    "dense": "9a201d5bc80c671b7c41",
+    "level 1": "449b5bef798f2a67ae79",
+    "level 2": "84a18e32873b7a15ed33",
+    "reinit at level 2": "0692cd06bdddf4de7d2e",
+}
+
+
+def test_pinned_keys():
+    keys = Keys({"seed": 0, "data": {"name": "mnist1d"}})
+    chain = stages(IMP, CLOCK)
+    control = stages(replace(IMP, control=Reinit()), CLOCK)
+    found = {
+        "start": keys(Start(5)),
+        "dense": keys(Dense()),
+        "level 1": keys(chain[1]),
+        "level 2": keys(chain[2]),
+        "reinit at level 2": keys(control[2]),
+    }
+    assert found == PINNED
+
+
+def test_whatever_decides_the_numbers_decides_the_key():
+    recipes = [
+        IMP,
+        replace(IMP, trunk="6it"),
+        replace(IMP, prune_from="dense"),
+        replace(IMP, criterion=Random()),
+        replace(IMP, allocation=Global(min_per_layer=1)),
+        replace(IMP, allocation=Layerwise()),
+        replace(IMP, allocation=Layerwise(rates={"b": 0.1})),
+        replace(IMP, rewind=ToStart("kept")),
+        replace(IMP, rewind=LearningRate()),
+        replace(IMP, rewind=FineTune(length="3it")),
+        replace(IMP, rewind=FineTune(length="3ep")),
+        replace(IMP, control=Reinit()),
+        replace(IMP, schedule=Explicit((0.2, 0.37))),
+    ]
+    keys = [Keys({"seed": 0})(stages(recipe, CLOCK)[2]) for recipe in recipes]
+    keys.append(Keys({"seed": 1})(stages(IMP, CLOCK)[2]))
+    assert len(set(keys)) == len(keys)
+
+
+def test_names_do_not_and_shared_stages_share():
+    keys = Keys({"seed": 0})
+    assert keys(stages(replace(IMP, method="other"), CLOCK)[2]) == keys(stages(IMP, CLOCK)[2])
+    one_shot = stages(replace(IMP, prune_from="dense"), CLOCK)
+    assert keys(one_shot[1]) == keys(stages(IMP, CLOCK)[1])
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+def test_a_choice_without_a_canonical_form_is_refused():
+    class Vague(Criterion):
+        def __call__(self, weights, evidence):
+            return weights
+
+    @dataclass(frozen=True)
+    class Stated(Vague):
+        power: int = 2
+
+    with pytest.raises(ValueError, match=r"Vague must be a frozen dataclass"):
+        Keys({})(stages(replace(IMP, criterion=Vague()), CLOCK)[1])
+    keys = [Keys({})(stages(replace(IMP, criterion=Stated(power)), CLOCK)[1]) for power in (1, 2)]
+    assert keys[0] != keys[1]
+    assert canonical(Stated(3))["power"] == 3
+
+
+def test_deep_chains_are_hashed_in_no_time():
+    chain = stages(Recipe(schedule=Geometric(0.05, 100)), CLOCK)
+    keys = Keys({})
+    assert len({keys(stage) for stage in itertools.chain(chain, chain)}) == 101
+
+
+def test_the_order_of_layer_rates_counts_for_the_first_that_matches_does():
+    rates = {"*.weight": 0.2, "output*": 0.4}
+    ordered = [Layerwise(rates=rates), Layerwise(rates=dict(reversed(rates.items())))]
+    assert ordered[0] != ordered[1]
+    assert len({Keys({})(stages(replace(IMP, allocation=one), CLOCK)[1]) for one in ordered}) == 2

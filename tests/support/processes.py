@@ -1,0 +1,130 @@
+"""Commands in processes of their own, forked from one that has done the imports: real, to be killed by the dozen."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.support.processes_preload"])
+
+
+class Process:
+    """``ltb-train ARGUMENTS`` in `folder`. `noted` gets a line each time that a stage is begun and finished.
+
+    `commit` is how many seconds each flush to the disk takes longer: it makes the moments of a commit long enough to hit.
+    `largest` is a quota: no file may be larger than so many bytes.
+    `clock` makes the wall clock jump by up to so many seconds whenever it is read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        noted: Path | None = None,
+        commit: float = 0.0,
+        clock: float = 0.0,
+        largest: int = 0,
+    ) -> None:
+        descriptor, path = tempfile.mkstemp(prefix="stderr-")
+        os.close(descriptor)
+        self._error = Path(path)
+        given = (folder, arguments, self._error, noted, commit, clock, largest)
+        self.errors = ""  # what it wrote on stderr, once it has ended
+        self._process = CONTEXT.Process(target=_main, args=given)
+        self._process.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def signal(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal, by default the one that cannot be caught; harmless where the process has ended."""
+        if self.running and self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # it ended between the two lines
+                os.kill(self._process.pid, number)
+
+    def wait(self, seconds: float = 120) -> int:
+        """The exit code, negative after a signal; AssertionError after so many seconds."""
+        self._process.join(seconds)
+        assert self._process.exitcode is not None, f"still running after {seconds} s"
+        if self._error.exists():
+            self.errors = self._error.read_text()
+            self._error.unlink()
+        return self._process.exitcode
+
+    def done(self, seconds: float = 120) -> None:
+        """Wait for an end without an error."""
+        assert self.wait(seconds) == 0, self.errors
+
+
+def _main(
+    folder: Path,
+    arguments: tuple[str, ...],
+    error: Path,
+    noted: Path | None,
+    commit: float,
+    clock: float,
+    largest: int,
+) -> None:
+    import torch
+
+    from ltb import train
+
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    os.environ["WANDB_MODE"] = "offline"
+    for stream, target in ((sys.stdout, os.devnull), (sys.stderr, error)):
+        stream.flush()
+        os.dup2(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
+    if noted is not None:
+        _note(noted)
+    if commit:
+        _slow_down("fsync", commit)
+        _slow_down("rename", commit)
+    if largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    if clock:
+        jumps, real = random.Random(0), time.time
+        time.time = lambda: real() + jumps.uniform(-clock, clock)
+    sys.argv = ["ltb-train", *arguments]
+    train.main()
+
+
+def _note(path: Path) -> None:
+    from ltb.store.store import Store
+
+    computed: Callable[..., Any] = Store._computed
+
+    def noting(self: Store, stage: Any, compute: Any) -> Any:
+        _line(path, f"begin {self.keys(stage)}")
+        found = computed(self, stage, compute)
+        _line(path, f"end {self.keys(stage)}")
+        return found
+
+    Store._computed = noting  # type: ignore[method-assign]
+
+
+def _line(path: Path, text: str) -> None:
+    with path.open("a") as file:  # a short line in one write: whole, whoever else writes
+        file.write(f"{os.getpid()} {text}\n")
+
+
+def _slow_down(name: str, seconds: float) -> None:
+    real = getattr(os, name)
+
+    def slow(*given: Any, **named: Any) -> Any:
+        time.sleep(seconds)
+        return real(*given, **named)
+
+    setattr(os, name, slow)
