@@ -3,49 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch import Tensor
 
 from ltb.core.tensors import Weights
 
 Masks = Mapping[str, Tensor]
-
-
-def prunable(network: nn.Module, exclude: Iterable[str] = (), include: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Names of the parameters that may be pruned, in the network's own order.
-
-    By default the weights of linear and convolutional layers: never biases, norms, embeddings, nor what is frozen.
-    `include` names parameters instead (glob patterns over parameter names); `exclude` takes some away, which also removes
-    them from the budget: sparsity is a fraction of the prunable weights only.
-    Raises ValueError for a pattern that matches no parameter, for a frozen one, and when nothing is left.
-    """
-    parameters = [name for name, _ in network.named_parameters()]
-    if include is None:
-        layers = (nn.Linear, _ConvNd)
-        names = [f"{name}.weight".lstrip(".") for name, module in network.named_modules() if isinstance(module, layers)]
-        trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
-        names = [name for name in names if name in trained]
-    else:
-        names = _matching(parameters, include, "prunable.include")
-        frozen = [name for name, p in network.named_parameters() if name in names and not p.requires_grad]
-        if frozen:
-            raise ValueError(f"prunable.include: {', '.join(frozen)} is frozen, and what is not trained cannot be held")
-    left_out = _matching(names, exclude, "prunable.exclude")
-    kept = tuple(name for name in parameters if name in set(names) - set(left_out))
-    if not kept:
-        raise ValueError(f"prunable: no parameter of {type(network).__name__} is left to prune")
-    return kept
-
-
-def _matching(names: Iterable[str], patterns: Iterable[str], key: str) -> list[str]:
-    names = list(names)
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f"{key}: {pattern!r} matches no parameter; there are {', '.join(names)}")
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def ones(weights: Weights, names: Iterable[str]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from ltb.core.masks import prunable
+from ltb.core.prunable import prunable
 from ltb.core.step import Clock
 from ltb.training.learning_rate import LearningRateSchedule
 
@@ -27,7 +27,7 @@ class Classification(pl.LightningModule):
     network:       the nn.Module; masks and tickets name its parameters, without a prefix.
     optimizer:     parameters -> torch optimizer (a partial function); its learning rate is set at each step.
     learning_rate: a `LearningRateSchedule`.
-    l1, l2:        penalty l1·Σ|w| + l2·Σw² over linear and convolutional weights (Han et al. 2015), beside any weight decay.
+    l1, l2:        penalty l1·Σ|w| + l2·Σw² over what is prunable by default (Han et al. 2015), beside any weight decay.
     gradient_clip: largest total gradient norm, over what the masks keep; None for no clipping.
     accumulate:    each minibatch goes through the network in this many equal parts, to save memory.
 
@@ -60,7 +60,7 @@ class Classification(pl.LightningModule):
         self.clock: Clock | None = None  # set by whoever fits the module
         self._optimizer, self._l1, self._l2 = optimizer, l1, l2
         self._gradient_clip, self._accumulate = gradient_clip, accumulate
-        weights = set(prunable(network)) if l1 or l2 else set()
+        weights = set(prunable(network).names) if l1 or l2 else set()
         self._penalised = [parameter for name, parameter in network.named_parameters() if name in weights]
         self._sums: dict[str, Tensor] = {}
         self._count = 0

@@ -16,6 +16,7 @@ from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.levels import Checkpoints, Trained
 from ltb.core.masks import Masks
+from ltb.core.prunable import prunable
 from ltb.core.rewind import Fit, Point
 from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
@@ -38,7 +39,7 @@ class Training:
     data:           an `ltb.data` source, or any LightningDataModule with training, validation and test dataloaders.
     length:         T, e.g. ``2000it`` or ``30ep``.
     evaluate_every: how often validation is measured; by default every 50th part of the run (2 %).
-    include, exclude: glob patterns of what is prunable, see `ltb.core.masks.prunable`.
+    include, exclude, embeddings: what is prunable, see `ltb.core.prunable`. `coverage` says what that is.
     metric, direction: the logged metric that counts, without its prefix, and whether ``max`` or ``min`` is better. The early-stop
                     step is the first minimum of val/loss, or the best of this metric where no val/loss is logged.
     trainer:        further arguments of the Trainer (accelerator, devices, precision …).
@@ -55,6 +56,7 @@ class Training:
         evaluate_every: str | Step | None = None,
         include: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
+        embeddings: bool = False,
         metric: str = "accuracy",
         direction: str = "max",
         trainer: Mapping[str, Any] | None = None,
@@ -73,6 +75,8 @@ class Training:
         self.advance, self.told = advance, told
         check_trainer(self._trainer)
         network = subject(self._build("init"))
+        # First, since a network whose parameters have no shape yet cannot be compared either.
+        self.coverage = prunable(network, exclude, include, embeddings)
         before = tensors.digest(network.state_dict())
         again = subject(self._build("init"))
         if {id(p) for p in network.parameters()} & {id(p) for p in again.parameters()}:
@@ -83,8 +87,7 @@ class Training:
             raise ValueError(
                 "module: two networks of one seed differ; it must draw from Python's, numpy's or torch's generators"
             )
-        self.prunable = m.prunable(network, exclude, include)
-        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.prunable, self.parameters = self.coverage.names, self.coverage.parameters
 
     def _build(self, purpose: str) -> pl.LightningModule:
         with seeded(derive(self.seed, purpose)):

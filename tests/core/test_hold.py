@@ -12,6 +12,7 @@ from torch import nn
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.hold import Hold
+from ltb.core.prunable import prunable
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
@@ -33,7 +34,7 @@ def network(seed):
 
 def masked(net, density, seed):
     generator = torch.Generator().manual_seed(seed)
-    names = m.prunable(net)
+    names = prunable(net).names
     weights = tensors.weights_of(net)
     masks = {name: torch.rand(weights[name].shape, generator=generator) < density for name in names}
     tensors.load(net, m.apply(weights, masks))
@@ -73,6 +74,41 @@ def test_dead_is_dead(name, how, seed, density):
     moved = parameters["4.bias"].detach()
     hold.release()
     assert torch.isfinite(moved).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "output", "names"),
+    [
+        (lambda: nn.MultiheadAttention(8, 2), lambda net, x: net(x, x, x)[0], ("in_proj_weight", "out_proj.weight")),
+        (
+            lambda: nn.LSTM(8, 6, 2),
+            lambda net, x: net(x)[0],
+            ("weight_ih_l0", "weight_hh_l0", "weight_ih_l1", "weight_hh_l1"),
+        ),
+        (lambda: nn.GRUCell(8, 6), lambda net, x: net(x[1], net(x[0])), ("weight_ih", "weight_hh")),
+    ],
+)
+def test_dead_is_dead_in_attention_and_recurrent_layers_and_what_is_kept_trains(layer, output, names):
+    torch.manual_seed(0)
+    net = layer()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1)
+    parameters = dict(net.named_parameters())
+
+    def step():
+        optimizer.zero_grad()
+        output(net, torch.randn(5, 2, 8)).square().mean().backward()
+        optimizer.step()
+
+    step()  # the optimizer has a state now that would move what is pruned
+    masks = masked(net, 0.3, seed=1)
+    assert tuple(masks) == names
+    Hold(net, masks).watch([optimizer])
+    for _ in range(4):
+        before = tensors.weights_of(net)
+        step()
+        for name, mask in masks.items():
+            assert torch.equal(parameters[name] != before[name], mask)
+            assert torch.equal(parameters[name] != 0, mask)
 
 
 def test_without_a_hold_masked_gradients_alone_would_let_dead_weights_move():

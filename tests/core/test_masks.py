@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from ltb.core import masks as m
 
@@ -34,19 +33,6 @@ def test_applying_masks_prunes_to_plus_zero_and_keeps_every_other_bit():
     assert applied["bias"].data_ptr() != weights["bias"].data_ptr()
 
 
-def test_prunable_are_the_weights_of_linear_and_convolutional_layers_only():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Embedding(3, 4), nn.Linear(4, 2), nn.LayerNorm(2))
-    assert m.prunable(net) == ("0.weight", "3.weight")
-    assert m.prunable(net, exclude=["3.*"]) == ("0.weight",)
-    assert m.prunable(net, include=["2.weight"]) == ("2.weight",)
-    with pytest.raises(
-        ValueError, match=r"prunable.exclude: 'output.\*' matches no parameter; there are 0.weight, 3.w"
-    ):
-        m.prunable(net, exclude=["output.*"])
-    with pytest.raises(ValueError, match="no parameter of Sequential is left"):
-        m.prunable(net, exclude=["*"])
-
-
 def test_counts():
     masks = {"a": torch.tensor([True, False, True, True]), "b": torch.tensor([False, False])}
     assert (m.total(masks), m.remaining(masks)) == (6, 3)
@@ -67,11 +53,3 @@ def test_counts():
 def test_a_mask_that_does_not_fit_is_refused(mask, message):
     with pytest.raises(ValueError, match=message):
         m.apply({"w": torch.ones(2)}, mask)
-
-
-def test_what_is_frozen_is_not_prunable_unless_it_is_named():
-    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
-    net[0].weight.requires_grad_(False)
-    assert m.prunable(net) == ("1.weight",)
-    with pytest.raises(ValueError, match=r"0.weight is frozen"):
-        m.prunable(net, include=["*.weight"])
