@@ -195,7 +195,7 @@ CLASS_GROUPS = {
 
 @pytest.mark.parametrize("group", sorted(CLASS_GROUPS))
 def test_a_choice_is_one_class_and_one_yaml_of_its_name(group):
-    """to_start.yaml makes ToStart; and every class that can be chosen has a file."""
+    """weights.yaml makes Weights; and every class that can be chosen has a file."""
     made = {}
     for file in (ROOT / "conf" / group).glob("*.yaml"):
         for target in targets(yaml.safe_load(file.read_text())):

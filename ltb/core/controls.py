@@ -73,17 +73,20 @@ class Shuffle(Control):
 
 
 @dataclass(frozen=True)
-class Inverted(Control):
-    """The complement of the ticket's mask: what pruning threw away, at density 1 − d (recorded as such)."""
+class Complement(Control):
+    """What a ticket leaves out: the complement of its mask, at density 1 − d (recorded as such).
 
-    name: ClassVar[str] = "inverted"
+    Not the inversion of Frankle et al. 2021, which prunes the highest scores and keeps the ticket's density.
+    """
+
+    name: ClassVar[str] = "complement"
     moves_masks: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
-        return Fit.of(_inverted(fit.masks), unmasked, fit.stop)
+        return Fit.of(_complement(fit.masks), unmasked, fit.stop)
 
 
-def _inverted(masks: Masks) -> dict[str, Tensor]:
+def _complement(masks: Masks) -> dict[str, Tensor]:
     return {name: ~mask for name, mask in masks.items()}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ltb.core.allocation import Allocation, Global
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Magnitude
-from ltb.core.rewind import Rewind, ToStart
+from ltb.core.rewind import Rewind, Weights
 from ltb.core.schedules import Geometric, Schedule
 from ltb.core.step import Clock, Step
 
@@ -20,18 +20,18 @@ START = Step(0)
 class Recipe:
     """A pruning method, by default IMP (Frankle & Carbin 2019).
 
-    prune_from: the network whose weights are scored: the ``previous`` level, the ``dense`` network, or the ``start``.
-    trunk:      k, the step of the dense run that `start` is; 0it is the initialisation.
-    control:    what is broken on purpose at every level after the dense one; None for the tickets themselves.
-    method:     the name in ledgers and figures; it decides nothing.
+    prune_from:  the network whose weights are scored: the ``previous`` level, the ``dense`` network, or the ``start``.
+    rewind_step: k, the step of the dense run that `start` is; 0it is the initialisation.
+    control:     what is broken on purpose at every level after the dense one; None for the tickets themselves.
+    method:      the name in ledgers and figures; it decides nothing.
     """
 
     schedule: Schedule = field(default_factory=Geometric)
     prune_from: str = "previous"
     criterion: Criterion = field(default_factory=Magnitude)
     allocation: Allocation = field(default_factory=Global)
-    rewind: Rewind = field(default_factory=ToStart)
-    trunk: Step = START
+    rewind: Rewind = field(default_factory=Weights)
+    rewind_step: Step = START
     control: Control | None = None
     method: str = "imp"
 
@@ -41,9 +41,9 @@ class Recipe:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.method):
             raise ValueError(f"method={self.method!r}: letters, digits, '_', '-' and '.', for it names folders")
         try:
-            object.__setattr__(self, "trunk", Step.parse(self.trunk))
+            object.__setattr__(self, "rewind_step", Step.parse(self.rewind_step))
         except ValueError as error:
-            raise ValueError(f"trunk: {error}") from None
+            raise ValueError(f"rewind_step: {error}") from None
         for key, kind in (
             ("schedule", Schedule),
             ("criterion", Criterion),
@@ -55,7 +55,7 @@ class Recipe:
         if self.prune_from == "start" and self.rewind.trained_source:
             raise ValueError(
                 f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "
-                "that was not trained; use rewind=to_start, or prune_from=previous or dense"
+                "that was not trained; use rewind=weights, or prune_from=previous or dense"
             )
         if (
             self.control is not None
@@ -65,7 +65,7 @@ class Recipe:
         ):
             raise ValueError(
                 f"control={self.control.name} trains weights that the ticket lacks, and with rewind={type(self.rewind).__name__} "
-                "and prune_from=previous those are 0 already; use rewind=to_start, or prune_from=dense"
+                "and prune_from=previous those are 0 already; use rewind=weights, or prune_from=dense"
             )
         if self.control is not None and len(self.schedule.targets) < 2:
             raise ValueError(
@@ -74,8 +74,8 @@ class Recipe:
 
     def check(self, clock: Clock) -> None:
         """Raise ValueError when the recipe does not fit a run of this length."""
-        if clock.at(self.trunk) >= clock.length:
+        if clock.at(self.rewind_step) >= clock.length:
             raise ValueError(
-                f"trunk={self.trunk} is iteration {clock.at(self.trunk)}, and the run is {clock.length} iterations long; "
-                "the rewind step must lie before its end"
+                f"rewind_step={self.rewind_step} is iteration {clock.at(self.rewind_step)}, and the run is {clock.length} "
+                "iterations long; the rewind step must lie before its end"
             )

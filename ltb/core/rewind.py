@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ltb.core import masks as m
+from ltb.core import tensors
 from ltb.core.masks import Masks
 from ltb.core.step import Clock, Step
-from ltb.core.tensors import Weights
 
 ONE_EPOCH = Step(1, "ep")
 
@@ -18,9 +18,9 @@ ONE_EPOCH = Step(1, "ep")
 class Point:
     """A place on a training trajectory: weights (buffers included), the iteration, and the optimizer's state if kept."""
 
-    weights: Weights
+    weights: tensors.Weights
     step: int
-    optimizer: Weights | None = None
+    optimizer: tensors.Weights | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Rewind(ABC):
 
 
 @dataclass(frozen=True)
-class ToStart(Rewind):
+class Weights(Rewind):
     """Weight rewinding: weights and clock go back to step k of the dense run, and training runs to T.
 
     k = 0 is the lottery-ticket procedure (Frankle & Carbin 2019), k > 0 IMP with rewinding (Frankle et al. 2020).

@@ -58,7 +58,7 @@ def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
     recipe.check(clock)
     kept = recipe.rewind.optimizer_state == "kept"
     dense = Dense(optimizer=kept and recipe.rewind.trained_source)
-    start = Start(clock.at(recipe.trunk), optimizer=kept and not recipe.rewind.trained_source)
+    start = Start(clock.at(recipe.rewind_step), optimizer=kept and not recipe.rewind.trained_source)
     chain: list[Stage] = [dense]
     shown: list[Stage] = [dense]
     for target in recipe.schedule.targets[1:]:

@@ -39,7 +39,7 @@ def recipe(config: Config) -> Recipe:
         criterion=build(config, "criterion"),
         allocation=build(config, "allocation"),
         rewind=build(config, "rewind"),
-        trunk=config["trunk"],
+        rewind_step=config["rewind_step"],
         control=build(config, "control"),
         method=config["method"],
     )

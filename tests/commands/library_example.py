@@ -5,7 +5,7 @@ import ltb
 
 data = Sine(batch_size=20)
 training = ltb.Training(lambda: Regression(Tiny([1], 1), 1e-2), data, length="6ep", metric="mse", direction="min")
-recipe = ltb.Recipe(ltb.Geometric(rate=0.5, levels=3), allocation=ltb.Layerwise(), trunk="5it")  # IMP, rewound
+recipe = ltb.Recipe(ltb.Geometric(rate=0.5, levels=3), allocation=ltb.Layerwise(), rewind_step="5it")  # IMP, rewound
 for level in ltb.levels(recipe, training):
     print(f"level {level.index}  density {level.density:.1%}  test mse {level.metrics['test/mse']:.3f}")
 

@@ -71,7 +71,7 @@ def test_every_method_runs_and_its_experiment_is_the_same(command, name):
 @pytest.mark.parametrize("name", [name for name in names("experiment") if not is_sweep(name)])
 def test_every_experiment_runs_by_its_own_command(command, name):
     given = shlex.split(comments(CONF / "experiment" / f"{name}.yaml")[0])[3:]
-    short = {"trunk": "trunk=3it", "rewind.length": "rewind.length=4it", "lr.after": "lr.after=1e-4"}
+    short = {"rewind_step": "rewind_step=3it", "rewind.length": "rewind.length=4it", "lr.after": "lr.after=1e-4"}
     shortened = [short[key] for key in short if any(one.startswith(f"{key}=") for one in given)]
     levels = ["schedule.levels=0"] if name == "dense" else []
     folder = command.done(*given, *TINY, *shortened, *levels)
@@ -164,7 +164,7 @@ SHORT = {
     "schedule=linear": ["schedule.levels=2"],
     "schedule=geometric": ["schedule.levels=2"],
     "lr=milestones": ["lr.milestones=[3it,5it]"],
-    # Shuffle and inverted need weights that the ticket lacks, which the dense network still has.
+    # Shuffle and complement need weights that the ticket lacks, which the dense network still has.
     "rewind=fine_tune": ["rewind.length=4it", "prune_from=dense"],
     "rewind=learning_rate": ["prune_from=dense"],
 }
@@ -188,7 +188,7 @@ def rounds():
 def test_every_option_runs(command, given):
     tiny = [setting for setting in TINY if not setting.startswith("schedule.")]
     more = [setting for choice in given for setting in SHORT.get(choice, [])]
-    folder = command.done(*given, *tiny, *more, "trunk=2it")
+    folder = command.done(*given, *tiny, *more, "rewind_step=2it")
     rows = ledger(folder)
     assert len(rows) == 3
     assert [row["control"] for row in rows[1:]] == [given[1].removeprefix("control=")] * 2
@@ -200,7 +200,7 @@ def test_every_option_runs(command, given):
         ["trainer.precision=bf16-mixed"],
         ["trainer.precision=64-true"],
         ["rewind=learning_rate", "rewind.optimizer_state=kept"],
-        ["rewind=to_start", "rewind.optimizer_state=kept", "trunk=3it"],
+        ["rewind=weights", "rewind.optimizer_state=kept", "rewind_step=3it"],
         ["module.l1=1e-4", "module.l2=1e-4", "module.gradient_clip=1.0", "module.accumulate=2"],
         ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.nesterov=true", "protocol.weight_decay=1e-3"],
         ["allocation=global", "allocation.min_per_layer=20", "schedule.levels=8"],

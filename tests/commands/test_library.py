@@ -43,6 +43,7 @@ def test_the_script_runs(tmp_path, monkeypatch, capsys):
 
 def test_everything_that_the_package_offers_is_there():
     for name in ltb.__all__:
-        assert getattr(ltb, name).__name__ == name
+        assert getattr(ltb, name).__name__.removeprefix("ltb.core.") == name
+    assert ltb.rewind.FineTune(length="2ep").length.count == 2
     with pytest.raises(AttributeError, match="module 'ltb' has no attribute 'Nope'"):
         _ = ltb.Nope

@@ -22,10 +22,10 @@ def shown():
     tree = ast.parse((OWN / "mine.py").read_text())
     lines = (OWN / "mine.py").read_text().splitlines(keepends=True)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in ("Movement", "Tiny", "Waves"):
+        if isinstance(node, ast.ClassDef) and node.name in ("MagnitudeIncrease", "Tiny", "Waves"):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             yield node.name, "".join(lines[first - 1 : node.end_lineno])
-    for name in ("criterion/movement", "model/tiny", "data/waves"):
+    for name in ("criterion/magnitude_increase", "model/tiny", "data/waves"):
         yield name, (OWN / f"{name}.yaml").read_text()
 
 
@@ -43,7 +43,7 @@ def elsewhere(command, monkeypatch):
 
 
 def test_own_criterion_model_and_data_in_one_command(elsewhere):
-    given = ("criterion=movement", "model=tiny", "data=waves", "protocol.batch_size=25")
+    given = ("criterion=magnitude_increase", "model=tiny", "data=waves", "protocol.batch_size=25")
     folder = elsewhere.done("--config-dir", str(OWN), "+experiment=imp", *given, *SHORT)
     rows = ledger(folder)
     assert [(row["model"], row["data"]) for row in rows] == [("tiny", "waves")] * 3
@@ -65,7 +65,7 @@ REGRESSION = ("module=regression", "data=sine", "model=tiny", "metric.name=mse",
 
 
 def test_own_lightning_module_and_data_module_reach_the_ledger(elsewhere, monkeypatch):
-    given = ("--config-dir", str(OWN), "+experiment=imp_rewind", *REGRESSION, *SHORT, "trunk=4it")
+    given = ("--config-dir", str(OWN), "+experiment=imp_rewind", *REGRESSION, *SHORT, "rewind_step=4it")
     folder = elsewhere.done(*given)
     rows = ledger(folder)
     assert list(rows[0])[len(COLUMNS) :] == ["test_mse", "test_mse_at_early_stop"]
@@ -81,7 +81,7 @@ def test_own_lightning_module_and_data_module_reach_the_ledger(elsewhere, monkey
 
 def test_the_console_script_from_any_directory(tmp_path):
     script = Path(sys.executable).with_name("ltb-train")
-    given = ["--config-dir", str(OWN), *REGRESSION, *SHORT[:3], "schedule.levels=1", "trunk=5it"]
+    given = ["--config-dir", str(OWN), *REGRESSION, *SHORT[:3], "schedule.levels=1", "rewind_step=5it"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([script, *given], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,7 @@ def test_the_console_script_from_any_directory(tmp_path):
     ("given", "parts"),
     [
         (["data=nope"], ["data=nope", "sine", "waves", "mnist1d"]),
-        (["criterion=movement", "+criterion.foo=1"], ["criterion.foo", "Movement has no such setting"]),
+        (["criterion=magnitude_increase", "+criterion.foo=1"], ["criterion.foo", "MagnitudeIncrease has no such"]),
         (["data=waves", "data.classes=3"], ["data.classes must be 2 for Waves, not 3"]),
         (["module=regression", "data=sine", "model=tiny"], ["metric.name='accuracy'", "test/mse"]),
         (["criterion=careless"], ["mine.Careless must be a frozen dataclass"]),

@@ -119,7 +119,7 @@ def test_the_status_and_the_resolved_configuration(command):
     assert "${" not in (folder / "config.yaml").read_text()
     assert config["allocation"]["rates"] == {"output.weight": 0.1}
     assert build(config, "schedule") == ltb.Geometric(0.2, 2)
-    assert build(config, "rewind") == ltb.ToStart()
+    assert build(config, "rewind") == ltb.rewind.Weights()
 
 
 def test_a_ticket_goes_into_a_fresh_model_and_no_other(command):
@@ -140,7 +140,7 @@ def test_a_ticket_goes_into_a_fresh_model_and_no_other(command):
 
 def test_controls_break_what_they_say_in_a_whole_run(command):
     plain = command.done(*TINY)
-    for control in ("reinit", "sign_reinit", "shuffle", "inverted"):
+    for control in ("reinit", "sign_reinit", "shuffle", "complement"):
         folder = command.done(*TINY, f"control={control}")
         rows = ledger(folder)
         assert [row["control"] for row in rows] == ["none", control, control]
@@ -153,7 +153,7 @@ def test_controls_break_what_they_say_in_a_whole_run(command):
                 if control == "shuffle":
                     assert not same
                     assert int(mask.sum()) == int(broken.masks[name].sum())
-                elif control == "inverted":
+                elif control == "complement":
                     assert torch.equal(~mask, broken.masks[name])
                 else:
                     weights, drawn = kept.origin.weights[name][mask], broken.origin.weights[name][mask]
@@ -196,7 +196,7 @@ def test_methods_controls_and_rewinds_share_what_they_have_in_common(command, fi
     assert cost("+experiment=dense", "study=other") == 0
     assert cost("+experiment=one_shot") == 1  # its first level is IMP's
     assert cost("+experiment=imp", "control=reinit") == 2  # a branch off each level
-    assert cost("+experiment=imp", "control=inverted") == 2
+    assert cost("+experiment=imp", "control=complement") == 2
     assert cost("+experiment=imp_rewind") == 3  # three steps of the dense run, two levels
     assert fits[-3:] == [(0, 3), (3, 8), (3, 8)]
     assert cost("+experiment=lr_rewind") == 2

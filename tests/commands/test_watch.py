@@ -18,7 +18,7 @@ BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
     ("params", "overrides", "expected"),
     [
         ({}, ["seed=0,1,2", "method=imp,one_shot"], 6),
-        ({}, ["seed=range(0,4)", "trunk=100it"], 4),
+        ({}, ["seed=range(0,4)", "rewind_step=100it"], 4),
         ({"method": "imp,random", "seed": "0,1,2,3,4"}, ["+experiment=comparison"], 10),
         ({"method": "imp,random", "seed": "0,1,2,3,4"}, ["seed=7"], 2),  # the command line wins
         ({}, ["schedule.sparsities=[0.5,0.9]", "seed=1"], 1),  # a list is one value

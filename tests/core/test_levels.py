@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
-from ltb.core.controls import Inverted, Reinit, Shuffle, SignReinit
+from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
 from ltb.core.criteria import Criterion, Magnitude, Random
 from ltb.core.levels import Recent, levels
 from ltb.core.recipe import Recipe
-from ltb.core.rewind import FineTune, LearningRate, ToStart
+from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric, Linear
 from ltb.core.stages import Dense, Sparse, Start, iterations, missing, search_steps, stages
 from ltb.core.step import Clock, Step
@@ -27,11 +27,11 @@ schedules = st.one_of(
     st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True).map(lambda s: Explicit(tuple(sorted(s)))),
 )
 rewinds = st.one_of(
-    st.builds(ToStart, st.sampled_from(["fresh", "kept"])),
+    st.builds(Weights, st.sampled_from(["fresh", "kept"])),
     st.builds(LearningRate, st.sampled_from(["fresh", "kept"])),
     st.builds(FineTune, st.just("fresh"), st.sampled_from([Step(3), Step(1, "ep")])),
 )
-controls = st.sampled_from([None, Reinit(), SignReinit(), Shuffle(), Inverted()])
+controls = st.sampled_from([None, Reinit(), SignReinit(), Shuffle(), Complement()])
 
 
 def allowed(**given):
@@ -49,7 +49,7 @@ recipes = st.builds(
     criterion=st.sampled_from([Magnitude(), Random()]),
     allocation=st.sampled_from([Global(), Layerwise(), Layerwise(rates={"b": 0.1})]),
     rewind=rewinds,
-    trunk=st.sampled_from([Step(0), Step(4), Step(1, "ep")]),
+    rewind_step=st.sampled_from([Step(0), Step(4), Step(1, "ep")]),
     control=controls,
 )
 
@@ -66,7 +66,7 @@ def test_every_recipe_keeps_exact_counts_dead_weights_dead_and_says_so(recipe, s
     assert found[0].density == 1
     for level in found[1:]:
         masks = level.trained.masks
-        if isinstance(recipe.control, Inverted):
+        if isinstance(recipe.control, Complement):
             masks = {name: ~mask for name, mask in masks.items()}
         if isinstance(recipe.allocation, Global):
             assert m.remaining(masks) == 32 - round(32 * level.target)
@@ -94,7 +94,7 @@ def test_the_nth_rewind_is_as_exact_as_the_first_and_shares_no_storage(k):
     initial = toy.initial()
     reference = toy.fit(replace_fit(toy, initial, step)).point.weights if step else initial
     stored: set[int] = set()
-    for level in levels(Recipe(schedule=Geometric(0.3, 4), trunk=k), toy):
+    for level in levels(Recipe(schedule=Geometric(0.3, 4), rewind_step=k), toy):
         if level.index == 0:
             continue
         origin = level.trained.origin
@@ -115,17 +115,17 @@ def replace_fit(toy, weights, stop):
 
 
 @pytest.mark.parametrize(
-    ("rewind", "trunk", "start", "stop"),
+    ("rewind", "rewind_step", "start", "stop"),
     [
-        (ToStart(), "0it", [0, 0, 0], [20, 20, 20]),
-        (ToStart(), "4it", [0, 4, 4], [20, 20, 20]),
+        (Weights(), "0it", [0, 0, 0], [20, 20, 20]),
+        (Weights(), "4it", [0, 4, 4], [20, 20, 20]),
         (LearningRate(), "0it", [0, 0, 0], [20, 20, 20]),
         (LearningRate(), "1ep", [0, 5, 5], [20, 20, 20]),
         (FineTune(length=Step(3)), "0it", [0, 20, 23], [20, 23, 26]),
     ],
 )
-def test_where_each_rewind_starts_and_stops_the_clock(rewind, trunk, start, stop):
-    found = list(levels(Recipe(schedule=Geometric(0.2, 2), rewind=rewind, trunk=trunk), Toy()))
+def test_where_each_rewind_starts_and_stops_the_clock(rewind, rewind_step, start, stop):
+    found = list(levels(Recipe(schedule=Geometric(0.2, 2), rewind=rewind, rewind_step=rewind_step), Toy()))
     assert [level.trained.origin.step for level in found] == start
     assert [level.trained.point.step for level in found] == stop
     if rewind.trained_source:
@@ -137,25 +137,25 @@ def test_where_each_rewind_starts_and_stops_the_clock(rewind, trunk, start, stop
 
 @pytest.mark.parametrize(
     ("rewind", "expected"),
-    [(ToStart("fresh"), None), (ToStart("kept"), 4.0), (LearningRate("fresh"), None), (LearningRate("kept"), 20.0)],
+    [(Weights("fresh"), None), (Weights("kept"), 4.0), (LearningRate("fresh"), None), (LearningRate("kept"), 20.0)],
 )
 def test_the_optimizers_state_is_fresh_or_the_one_that_belongs_to_the_weights(rewind, expected):
-    *_, last = levels(Recipe(schedule=Geometric(0.2, 1), rewind=rewind, trunk="4it"), Toy())
+    *_, last = levels(Recipe(schedule=Geometric(0.2, 1), rewind=rewind, rewind_step="4it"), Toy())
     state = last.trained.origin.optimizer
     assert state is None if expected is None else float(state["a/momentum"][0, 0]) == expected
 
 
 @given(
     st.integers(0, 30),
-    st.sampled_from([Reinit(), SignReinit(), Shuffle(), Inverted()]),
+    st.sampled_from([Reinit(), SignReinit(), Shuffle(), Complement()]),
     st.sampled_from(["0it", "4it"]),
 )
-def test_controls_do_what_they_say_and_nothing_else(seed, control, trunk):
+def test_controls_do_what_they_say_and_nothing_else(seed, control, rewind_step):
     schedule = Geometric(0.3, 3)
-    tickets = list(levels(Recipe(schedule=schedule, trunk=trunk), Toy(seed)))
-    broken = list(levels(Recipe(schedule=schedule, trunk=trunk, control=control), Toy(seed)))
+    tickets = list(levels(Recipe(schedule=schedule, rewind_step=rewind_step), Toy(seed)))
+    broken = list(levels(Recipe(schedule=schedule, rewind_step=rewind_step, control=control), Toy(seed)))
     toy = Toy(seed)
-    fresh, start = toy.initial("reinit"), toy.clock.at(trunk)
+    fresh, start = toy.initial("reinit"), toy.clock.at(rewind_step)
     dense = tickets[0].trained
     reference = toy.fit(replace_fit(toy, toy.initial(), start)).point.weights if start else toy.initial()
     assert same(broken[0].trained.point.weights, dense.point.weights)
@@ -183,7 +183,7 @@ def test_controls_do_what_they_say_and_nothing_else(seed, control, trunk):
                 for name in mine
                 if 0 < theirs[name].sum() < theirs[name].numel()
             )
-        if isinstance(control, Inverted):
+        if isinstance(control, Complement):
             assert all(torch.equal(mine[name], ~theirs[name]) for name in mine)
 
 
@@ -210,10 +210,10 @@ class Counting(Recent):
 
 def test_nothing_is_trained_twice_and_the_snapshot_is_taken_in_passing():
     memory = Counting()
-    list(levels(Recipe(schedule=Geometric(0.3, 4), trunk="4it", control=Reinit()), Toy(), memory))
+    list(levels(Recipe(schedule=Geometric(0.3, 4), rewind_step="4it", control=Reinit()), Toy(), memory))
     assert len(memory.computed) == len(set(memory.computed))
     toy = Toy()
-    list(levels(Recipe(schedule=Geometric(0.3, 4), trunk="4it"), toy))
+    list(levels(Recipe(schedule=Geometric(0.3, 4), rewind_step="4it"), toy))
     assert [(fit.origin.step, fit.stop) for fit in toy.fits if fit.stop] == [(0, 20)] + [(4, 20)] * 4
 
 
@@ -232,7 +232,7 @@ def test_recipes_share_the_stages_that_they_have_in_common():
 
 def test_what_is_missing_is_listed_before_it_is_computed_and_only_that():
     clock = Clock(5, 20)
-    recipe = Recipe(schedule=Geometric(0.2, 2), trunk="4it", control=Reinit())
+    recipe = Recipe(schedule=Geometric(0.2, 2), rewind_step="4it", control=Reinit())
     wanted = stages(recipe, clock)
     todo = missing(wanted, lambda stage: False)
     assert [type(stage) for stage in todo] == [Dense, Sparse, Sparse, Sparse]
@@ -264,13 +264,13 @@ class Marked(Criterion):
     ("given", "expected"),
     [
         ({}, [0, 20, 40, 60]),  # IMP: the dense network and every level before
-        ({"trunk": "5it"}, [0, 20, 35, 50]),  # what the dense run passes through costs nothing
-        ({"trunk": "5it", "control": Shuffle()}, [0, 20, 35, 50]),  # a control is made from the same chain
+        ({"rewind_step": "5it"}, [0, 20, 35, 50]),  # what the dense run passes through costs nothing
+        ({"rewind_step": "5it", "control": Shuffle()}, [0, 20, 35, 50]),  # a control is made from the same chain
         ({"control": Reinit()}, [0, 20, 40, 60]),
         ({"rewind": FineTune(length="4it")}, [0, 20, 24, 28]),
         ({"prune_from": "dense"}, [0, 20, 20, 20]),
         ({"prune_from": "start", "criterion": Random()}, [0, 0, 0, 0]),
-        ({"prune_from": "start", "criterion": Random(), "trunk": "5it"}, [0, 5, 5, 5]),
+        ({"prune_from": "start", "criterion": Random(), "rewind_step": "5it"}, [0, 5, 5, 5]),
     ],
 )
 def test_what_a_ticket_costs_to_find(given, expected):
@@ -293,8 +293,8 @@ def test_a_criterion_gets_what_its_probe_gathers_at_the_masked_source():
     [
         (lambda: Recipe(prune_from="last"), "prune_from='last': one of previous, dense, start"),
         (lambda: Recipe(prune_from="start", rewind=LearningRate()), "rewind=LearningRate keeps trained weights"),
-        (lambda: Recipe(trunk="500"), "trunk: '500' is not a step"),
-        (lambda: Recipe(trunk="20it").check(Clock(5, 20)), "trunk=20it is iteration 20, and the run is 20"),
+        (lambda: Recipe(rewind_step="500"), "rewind_step: '500' is not a step"),
+        (lambda: Recipe(rewind_step="20it").check(Clock(5, 20)), "rewind_step=20it is iteration 20, and the run is 20"),
         (
             lambda: Recipe(schedule=Geometric(levels=0), control=Shuffle()),
             "control=shuffle: the schedule has the dense",
@@ -305,7 +305,7 @@ def test_a_criterion_gets_what_its_probe_gathers_at_the_masked_source():
             lambda: Recipe(rewind=LearningRate(), control=Shuffle()),
             "control=shuffle trains weights that the ticket lacks",
         ),
-        (lambda: ToStart("old"), "rewind.optimizer_state='old': fresh or kept"),
+        (lambda: Weights("old"), "rewind.optimizer_state='old': fresh or kept"),
         (lambda: FineTune(length="1"), "rewind.length: '1' is not a step"),
         (lambda: FineTune(length="0it"), "rewind.length=0"),
     ],
@@ -323,7 +323,7 @@ def test_a_start_that_a_resumed_dense_fit_did_not_pass_is_replayed():
             return super().fit(fit, **given)
 
     toy, whole = Resumed(), Toy()
-    recipe = Recipe(schedule=Geometric(0.3, 1), trunk="4it")
+    recipe = Recipe(schedule=Geometric(0.3, 1), rewind_step="4it")
     (*_, last), (*_, expected) = levels(recipe, toy), levels(recipe, whole)
     assert [(fit.origin.step, fit.stop) for fit in toy.fits if fit.stop] == [(0, 20), (0, 4), (4, 20)]
     assert same(last.trained.point.weights, expected.trained.point.weights)

@@ -13,8 +13,8 @@ from ltb.data.dataset import InMemory
 
 
 @dataclass(frozen=True)
-class Movement(Criterion):
-    """|w| − |w₀|: what moved away from zero is kept (Zhou et al. 2019)."""
+class MagnitudeIncrease(Criterion):
+    """|w| − |w₀|: what grew most since the rewind step is kept (Zhou et al. 2019)."""
 
     def __call__(self, weights, evidence):
         return {name: w.abs() - evidence.start[name].abs() for name, w in weights.items()}

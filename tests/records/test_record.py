@@ -19,7 +19,7 @@ IDENTITY = {
 
 
 def test_a_row_says_what_was_kept_and_measured():
-    dense, level = levels(Recipe(schedule=Explicit((0.75,)), trunk="4it"), Toy())
+    dense, level = levels(Recipe(schedule=Explicit((0.75,)), rewind_step="4it"), Toy())
     row = record.level_row(level, IDENTITY, parameters=38, search_steps=10, stage="key", reused=False)
     assert tuple(row) == tuple(record.COLUMNS)
     kept = sum(int(mask.sum()) for mask in level.trained.masks.values())

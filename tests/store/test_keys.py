@@ -9,21 +9,21 @@ from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Reinit
 from ltb.core.criteria import Criterion, Random
 from ltb.core.recipe import Recipe
-from ltb.core.rewind import FineTune, LearningRate, ToStart
+from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric
 from ltb.core.stages import Dense, Start, stages
 from ltb.core.step import Clock
 from ltb.store.keys import Keys, canonical, digest
 
 CLOCK = Clock(10, 100)
-IMP = Recipe(schedule=Geometric(0.2, 2), trunk="5it")
+IMP = Recipe(schedule=Geometric(0.2, 2), rewind_step="5it")
 
 PINNED = {
     "start": "a67c3ed6d2abfa65b190",
     "dense": "9a201d5bc80c671b7c41",
-    "level 1": "449b5bef798f2a67ae79",
-    "level 2": "84a18e32873b7a15ed33",
-    "reinit at level 2": "0692cd06bdddf4de7d2e",
+    "level 1": "2b1a45792d4e0a42777b",
+    "level 2": "e2239bab21bd698a4637",
+    "reinit at level 2": "91a1c8fdd811b9e5ba0e",
 }
 
 
@@ -44,13 +44,13 @@ def test_pinned_keys():
 def test_whatever_decides_the_numbers_decides_the_key():
     recipes = [
         IMP,
-        replace(IMP, trunk="6it"),
+        replace(IMP, rewind_step="6it"),
         replace(IMP, prune_from="dense"),
         replace(IMP, criterion=Random()),
         replace(IMP, allocation=Global(min_per_layer=1)),
         replace(IMP, allocation=Layerwise()),
         replace(IMP, allocation=Layerwise(rates={"b": 0.1})),
-        replace(IMP, rewind=ToStart("kept")),
+        replace(IMP, rewind=Weights("kept")),
         replace(IMP, rewind=LearningRate()),
         replace(IMP, rewind=FineTune(length="3it")),
         replace(IMP, rewind=FineTune(length="3ep")),

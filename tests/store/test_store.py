@@ -11,14 +11,14 @@ from ltb.core import tensors
 from ltb.core.errors import Damaged
 from ltb.core.levels import levels
 from ltb.core.recipe import Recipe
-from ltb.core.rewind import LearningRate, ToStart
+from ltb.core.rewind import LearningRate, Weights
 from ltb.core.schedules import Geometric
 from ltb.core.stages import Dense, Start, stages
 from ltb.store.keys import Keys
 from ltb.store.store import STAGE, TICKET, TRAINED, Store
 from tests.core.toy import Toy
 
-RECIPE = Recipe(schedule=Geometric(0.3, 3), trunk="4it")
+RECIPE = Recipe(schedule=Geometric(0.3, 3), rewind_step="4it")
 
 
 def run(folder, recipe=RECIPE, toy=None, settings=None):
@@ -43,13 +43,13 @@ def test_what_is_stored_comes_back_bit_for_bit_and_nothing_is_trained_twice(tmp_
             )
         assert tensors.digest(one.trained.masks) == tensors.digest(other.trained.masks)
         assert one.trained.metrics == other.trained.metrics
-    longer = Recipe(schedule=Geometric(0.3, 5), trunk="4it", method="longer")
+    longer = Recipe(schedule=Geometric(0.3, 5), rewind_step="4it", method="longer")
     assert trained(run(tmp_path, longer)[1]) == [(4, 20), (4, 20)]
 
 
 def test_another_rewind_step_replays_only_up_to_it(tmp_path):
     run(tmp_path)
-    _, toy, _ = run(tmp_path, Recipe(schedule=Geometric(0.3, 1), trunk="7it"))
+    _, toy, _ = run(tmp_path, Recipe(schedule=Geometric(0.3, 1), rewind_step="7it"))
     assert trained(toy) == [(0, 7), (7, 20)]
 
 
@@ -69,8 +69,8 @@ def test_a_run_cut_off_at_any_stage_ends_with_the_same_bytes(tmp_path):
 
 
 def test_the_optimizers_state_is_kept_where_a_rewind_will_ask_for_it(tmp_path):
-    for rewind, expected in ((ToStart("kept"), 4.0), (LearningRate("kept"), 20.0)):
-        recipe = Recipe(schedule=Geometric(0.3, 2), trunk="4it", rewind=rewind)
+    for rewind, expected in ((Weights("kept"), 4.0), (LearningRate("kept"), 20.0)):
+        recipe = Recipe(schedule=Geometric(0.3, 2), rewind_step="4it", rewind=rewind)
         for _ in range(2):
             *_, last = run(tmp_path, recipe)[2]
             assert float(last.trained.origin.optimizer["a/momentum"][0, 0]) == expected
@@ -204,7 +204,7 @@ def test_what_a_run_calls_its_settings_is_not_in_the_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("keep", ["all", "tickets", "ledger"])
-@pytest.mark.parametrize("recipe", [RECIPE, Recipe(schedule=Geometric(0.2, 7), trunk="4it", prune_from="dense")])
+@pytest.mark.parametrize("recipe", [RECIPE, Recipe(schedule=Geometric(0.2, 7), rewind_step="4it", prune_from="dense")])
 def test_within_a_run_nothing_is_trained_twice_whatever_is_kept(tmp_path, keep, recipe):
     toy = Toy()
     list(levels(recipe, toy, Store(tmp_path, Keys({"seed": 0}), keep=keep)))

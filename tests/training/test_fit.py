@@ -16,7 +16,7 @@ from ltb.core import tensors
 from ltb.core.errors import Damaged
 from ltb.core.levels import levels
 from ltb.core.recipe import Recipe
-from ltb.core.rewind import Fit, LearningRate, Point, ToStart
+from ltb.core.rewind import Fit, LearningRate, Point, Weights
 from ltb.core.schedules import Geometric
 from ltb.core.seeds import derive
 from ltb.store.checkpoint import CheckpointFile
@@ -179,7 +179,7 @@ class Recording:
         [Constant(base=0.1), Cosine(base=0.1, warmup="5it"), Milestones(base=0.1, milestones=["1ep", "20it"])]
     ),
     st.integers(1, 20),
-    st.sampled_from([ToStart(), LearningRate()]),
+    st.sampled_from([Weights(), LearningRate()]),
 )
 def test_the_clock_rewinds_rates_and_batches_are_the_dense_runs(lr, k, rewind):
     recording, rates = Recording(source()), []
@@ -193,7 +193,7 @@ def test_the_clock_rewinds_rates_and_batches_are_the_dense_runs(lr, k, rewind):
         return step(optimizer, *given, **named)
 
     with mock.patch.object(torch.optim.SGD, "step", recorded):
-        list(levels(Recipe(schedule=Geometric(0.3, 4), trunk=f"{k}it", rewind=rewind), one))
+        list(levels(Recipe(schedule=Geometric(0.3, 4), rewind_step=f"{k}it", rewind=rewind), one))
     dense_rates, rest = rates[:25], rates[25:]
     assert dense_rates == [lr(step, one.clock) for step in range(25)]
     assert rest == dense_rates[k:] * 4
@@ -205,7 +205,7 @@ def test_the_clock_rewinds_rates_and_batches_are_the_dense_runs(lr, k, rewind):
 def test_the_nth_rewind_is_exact_with_batch_norm_after_real_training():
     one = training(5)
     reference = one.fit(dense(one, stop=6), evaluate=False).point.weights
-    for level in itertools.islice(levels(Recipe(schedule=Geometric(0.3, 4), trunk="6it"), one), 1, None):
+    for level in itertools.islice(levels(Recipe(schedule=Geometric(0.3, 4), rewind_step="6it"), one), 1, None):
         assert level.trained.origin.step == 6
         for name, weight in level.trained.origin.weights.items():
             mask = level.trained.masks.get(name, torch.ones_like(weight, dtype=torch.bool))
