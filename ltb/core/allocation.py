@@ -102,31 +102,40 @@ class Global(Allocation):
 class Layerwise(Allocation):
     """Every layer to its own sparsity by its own ranking (Frankle & Carbin 2019, LeNet and Conv-N).
 
-    Without `rates` each layer gets the target. `rates` maps glob patterns over parameter names to the fraction that a layer
-    loses while other layers lose `rate`: LeNet's output at half rate is ``rate=0.2, rates={"output.weight": 0.1}``. At
-    target density d a layer of rate r has density d^(ln(1 − r) / ln(1 − rate)): after L geometric levels (1 − r)^L,
-    and the same at equal d for any other schedule. A target is then the sparsity of the layers of rate `rate`;
-    what the network as a whole has is recorded beside it. `min_per_layer` as in `Global`, layer by layer.
+    Without `rates` each layer gets the target. `rates` maps glob patterns over parameter names to factors: a layer of factor
+    f, a number >= 0 or ``half``, loses f · rate of its weights while other layers lose `rate`; LeNet's output at half rate
+    is ``rates={"output.weight": "half"}``. At target density d such a layer has density d^(ln(1 − f·rate) / ln(1 − rate)):
+    after L geometric levels (1 − f·rate)^L, and the same at equal d for any other schedule. A target is then the sparsity
+    of the layers of factor 1; what the network as a whole has is recorded beside it. `min_per_layer` as in `Global`, layer
+    by layer.
+
+    >>> round(Layerwise(rate=0.2, rates={"output.weight": "half"}).layer_sparsity("output.weight", 0.36), 4)
+    0.19
     """
 
     rate: float = 0.2
-    rates: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+    rates: Mapping[str, float | str] | tuple[tuple[str, float | str], ...] = ()
     min_per_layer: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise ValueError(f"allocation.rate={self.rate!r}: a fraction between 0 and 1, both excluded")
         # Pairs, for their order counts: of several patterns that match a layer the first one does.
-        object.__setattr__(self, "rates", tuple(dict(self.rates).items()))
-        for key, value in (("rate", self.rate), *((f"rates[{k!r}]", v) for k, v in self._pairs)):
-            if not 0 <= value < 1 or (key == "rate" and value == 0):
-                raise ValueError(f"allocation.{key}={value}: a fraction in [0, 1) (`rate` above 0)")
+        pairs = tuple((pattern, self._factor(pattern, value)) for pattern, value in dict(self.rates).items())
+        object.__setattr__(self, "rates", pairs)
         _check_minimum(self.min_per_layer)
 
-    @property
-    def _pairs(self) -> tuple[tuple[str, float], ...]:
-        return self.rates  # type: ignore[return-value]
+    def _factor(self, pattern: str, value: object) -> float:
+        factor = 0.5 if value == "half" else value
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor * self.rate < 1:
+            raise ValueError(
+                f"allocation.rates[{pattern!r}]={value!r}: half or a number, 0 or more, "
+                f"that times the rate ({self.rate}) is below 1"
+            )
+        return float(factor)
 
     def check(self, names: tuple[str, ...]) -> None:
-        for pattern, _ in self._pairs:
+        for pattern in dict(self.rates):
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(
                     f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(names)}"
@@ -134,9 +143,11 @@ class Layerwise(Allocation):
 
     def layer_sparsity(self, name: str, target: float) -> float:
         """The sparsity of layer `name` at a target; of several patterns that match, the first counts."""
-        rate = next((r for pattern, r in self._pairs if fnmatchcase(name, pattern)), self.rate)
-        if rate == self.rate:
+        pairs: tuple[tuple[str, float], ...] = self.rates  # type: ignore[assignment]
+        factor = next((factor for pattern, factor in pairs if fnmatchcase(name, pattern)), 1.0)
+        if factor == 1:
             return target
+        rate = round(factor * self.rate, 12)  # 0.75 of 0.2 is 0.15, as one would write it, and not 0.15000000000000002
         return 1 - (1 - target) ** (math.log1p(-rate) / math.log1p(-self.rate))
 
     def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]:

@@ -110,6 +110,21 @@ def test_every_task_runs_two_levels(command, task):
         shutil.rmtree(command.runs, ignore_errors=True)  # hundreds of megabytes
 
 
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ([], 0.2),
+        (["schedule.rate=0.5"], 0.5),
+        (["protocol.rate=0.4"], 0.4),
+        (["schedule=explicit"], 0.2),
+        (["schedule=linear", "protocol.rate=0.4"], 0.4),
+        (["schedule.rate=0.5", "allocation.rate=0.3"], 0.3),
+    ],
+)
+def test_layer_rates_are_relative_to_the_schedules_rate(given, rate):
+    assert composed("allocation=layerwise", *given).allocation.rate == rate
+
+
 # What no task names: other models and data
 
 

@@ -91,7 +91,13 @@ REFUSED = {
     # Choices that do not go together
     "prune_from=start rewind=learning_rate": ["rewind=LearningRate", "prune_from=start", "rewind=weights"],
     "+experiment=dense control=reinit schedule.levels=0": ["control=reinit", "dense"],
-    "allocation.rates={nope.*:0.1}": ["allocation.rates", "'nope.*'", "output.weight"],
+    "allocation.rates={output.weight:third}": [
+        "allocation.rates['output.weight']='third': half or a number",
+        "below 1",
+    ],
+    "allocation.rates={output.weight:5}": ["allocation.rates['output.weight']=5: half or a number"],
+    "schedule.rate=0.5 protocol.layer_rates={output.weight:2}": ["rates['output.weight']=2", "the rate (0.5)"],
+    "allocation.rates={nope.*:half}": ["allocation.rates", "'nope.*'", "output.weight"],
     "prunable.exclude=[nope]": ["prunable.exclude", "'nope'", "output.weight"],
     "prunable.exclude=['*'] allocation.rates={}": ["prunable", "no parameter of MLP"],
     "data.shape=[3,5] model=resnet20": ["[3, 5]"],

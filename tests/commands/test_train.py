@@ -117,7 +117,7 @@ def test_the_status_and_the_resolved_configuration(command):
     assert {"python", "ltb", "torch", "pytorch-lightning", "hydra-core", "numpy"} <= set(found["versions"])
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert "${" not in (folder / "config.yaml").read_text()
-    assert config["allocation"]["rates"] == {"output.weight": 0.1}
+    assert config["allocation"]["rates"] == {"output.weight": "half"}
     assert build(config, "schedule") == ltb.Geometric(0.2, 2)
     assert build(config, "rewind") == ltb.rewind.Weights()
 

@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 
 from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise, keep_top
-from ltb.core.schedules import Geometric
+from ltb.core.schedules import Explicit, Geometric
 
 # Scores from few values, so that ties are the rule; layers of one weight too.
 layers = st.lists(st.lists(st.integers(0, 3).map(float), min_size=1, max_size=30), min_size=1, max_size=4)
@@ -130,7 +130,7 @@ def test_lenet_with_its_output_at_half_rate_has_the_papers_densities_level_by_le
     shapes = {"fc1.weight": (300, 784), "fc2.weight": (100, 300), "output.weight": (10, 100)}
     generator = torch.Generator().manual_seed(0)
     masks = {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
-    allocation = Layerwise(rate=0.2, rates={"output.weight": 0.1})
+    allocation = Layerwise(rate=0.2, rates={"output.weight": "half"})
     for level, target in enumerate(Geometric(0.2, 18).targets):
         scores = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
         masks = allocation(scores, masks, target)
@@ -140,9 +140,38 @@ def test_lenet_with_its_output_at_half_rate_has_the_papers_densities_level_by_le
             assert round(100 * m.density(masks), 2) == LENET[level]
 
 
+# Weights kept of fc1, fc2 and the output, which loses 0.1 where the others lose 0.2.
+EXPLICIT = [(235200, 30000, 1000), (117600, 15000, 721), (58800, 7500, 520), (23520, 3000, 337), (4704, 600, 158)]
+
+
+def test_lenet_with_its_output_at_half_rate_at_other_sparsities():
+    masks = {
+        name: torch.ones(shape, dtype=torch.bool)
+        for name, shape in (("fc1.weight", (300, 784)), ("fc2.weight", (100, 300)), ("output.weight", (10, 100)))
+    }
+    scores = {name: torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) for name, mask in masks.items()}
+    found = []
+    for target in Explicit((0.5, 0.75, 0.9, 0.98)).targets:
+        masks = Layerwise(rate=0.2, rates={"output.weight": "half"})(scores, masks, target)
+        found.append(tuple(int(mask.sum()) for mask in masks.values()))
+    assert found == EXPLICIT
+
+
+@pytest.mark.parametrize(("rate", "factor", "product"), [(0.2, "half", 0.1), (0.2, 0.75, 0.15), (0.3, 0.1, 0.03)])
+def test_a_factor_gives_the_very_numbers_of_the_rate_that_it_stands_for(rate, factor, product):
+    allocation = Layerwise(rate=rate, rates={"a": factor})
+    for target in Geometric(rate, 30).targets:
+        assert allocation.layer_sparsity("a", target) == 1 - (1 - target) ** (math.log1p(-product) / math.log1p(-rate))
+
+
+def test_a_factor_of_one_is_the_target_itself():
+    assert Layerwise(rate=1 / 3, rates={"a": 1}).layer_sparsity("a", 1 - (2 / 3) ** 7) == 1 - (2 / 3) ** 7
+
+
 def test_layer_rates_follow_the_target_for_any_schedule():
-    allocation = Layerwise(rate=0.2, rates={"conv*": 0.1, "frozen": 0.0})
+    allocation = Layerwise(rate=0.2, rates={"conv*": 0.5, "fast": 1.5, "frozen": 0})
     assert allocation.layer_sparsity("conv1", 1 - 0.8**3) == pytest.approx(1 - 0.9**3)
+    assert allocation.layer_sparsity("fast", 1 - 0.8**3) == pytest.approx(1 - 0.7**3)
     assert allocation.layer_sparsity("fc", 0.5) == 0.5
     assert allocation.layer_sparsity("frozen", 0.5) == 0
 
@@ -151,9 +180,17 @@ def test_layer_rates_follow_the_target_for_any_schedule():
     ("make", "message"),
     [
         (lambda: Layerwise(rate=0.0), r"allocation.rate=0.0"),
-        (lambda: Layerwise(rates={"a": 1.0}), r"allocation.rates\['a'\]=1.0"),
+        (lambda: Layerwise(rate=1), r"allocation.rate=1: a fraction between 0 and 1"),
+        (
+            lambda: Layerwise(rates={"a": 5}),
+            r"allocation.rates\['a'\]=5: half or a number, .* the rate \(0.2\) is below 1",
+        ),
+        (lambda: Layerwise(rates={"a": -0.1}), r"allocation.rates\['a'\]=-0.1"),
+        (lambda: Layerwise(rates={"a": math.nan}), r"allocation.rates\['a'\]=nan"),
+        (lambda: Layerwise(rates={"a": True}), r"allocation.rates\['a'\]=True"),
+        (lambda: Layerwise(rates={"a": "third"}), r"allocation.rates\['a'\]='third': half or a number"),
         (lambda: Global(min_per_layer=-1), r"allocation.min_per_layer=-1"),
-        (lambda: Layerwise(rates={"out*": 0.1}).check(("fc1", "fc2")), r"'out\*' matches no prunable .* fc1, fc2"),
+        (lambda: Layerwise(rates={"out*": "half"}).check(("fc1", "fc2")), r"'out\*' matches no prunable .* fc1, fc2"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(make, message):

@@ -47,7 +47,7 @@ recipes = st.builds(
     schedule=schedules,
     prune_from=st.sampled_from(["previous", "dense"]),
     criterion=st.sampled_from([Magnitude(), Random()]),
-    allocation=st.sampled_from([Global(), Layerwise(), Layerwise(rates={"b": 0.1})]),
+    allocation=st.sampled_from([Global(), Layerwise(), Layerwise(rates={"b": "half"})]),
     rewind=rewinds,
     rewind_step=st.sampled_from([Step(0), Step(4), Step(1, "ep")]),
     control=controls,

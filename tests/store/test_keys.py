@@ -49,7 +49,8 @@ def test_whatever_decides_the_numbers_decides_the_key():
         replace(IMP, criterion=Random()),
         replace(IMP, allocation=Global(min_per_layer=1)),
         replace(IMP, allocation=Layerwise()),
-        replace(IMP, allocation=Layerwise(rates={"b": 0.1})),
+        replace(IMP, allocation=Layerwise(rates={"b": 0.75})),
+        replace(IMP, allocation=Layerwise(rate=0.3, rates={"b": 0.75})),
         replace(IMP, rewind=Weights("kept")),
         replace(IMP, rewind=LearningRate()),
         replace(IMP, rewind=FineTune(length="3it")),
@@ -90,6 +91,11 @@ def test_deep_chains_are_hashed_in_no_time():
     chain = stages(Recipe(schedule=Geometric(0.05, 100)), CLOCK)
     keys = Keys({})
     assert len({keys(stage) for stage in itertools.chain(chain, chain)}) == 101
+
+
+def test_half_is_a_half():
+    half, number = (stages(replace(IMP, allocation=Layerwise(rates={"b": f})), CLOCK)[1] for f in ("half", 0.5))
+    assert Keys({})(half) == Keys({})(number)
 
 
 def test_the_order_of_layer_rates_counts_for_the_first_that_matches_does():
