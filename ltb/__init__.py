@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ltb.core.allocation import Global, Layerwise
     from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
     from ltb.core.criteria import Magnitude, Random
-    from ltb.core.levels import Level, levels
+    from ltb.core.loop import Level, levels
     from ltb.core.recipe import Recipe
     from ltb.core.schedules import Explicit, Geometric, Linear
     from ltb.core.step import Step
@@ -22,7 +22,7 @@ _WHERE = {
     "ltb.core.allocation": ("Global", "Layerwise"),
     "ltb.core.controls": ("Complement", "Reinit", "Shuffle", "SignReinit"),
     "ltb.core.criteria": ("Magnitude", "Random"),
-    "ltb.core.levels": ("Level", "levels"),
+    "ltb.core.loop": ("Level", "levels"),
     "ltb.core.recipe": ("Recipe",),
     "ltb.core.schedules": ("Explicit", "Geometric", "Linear"),
     "ltb.core.step": ("Step",),

@@ -52,20 +52,24 @@ def job(config: DictConfig) -> float | None:
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         from ltb.run.run import Run
+        from ltb.run.setup import setup
 
-        run = Run(resolved, names, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)  # type: ignore[arg-type]
+        made = setup(resolved, names)  # type: ignore[arg-type]
+        if not config.plan:
+            made.check_one_step()
     except (ValueError, OmegaConfBaseException) as error:
         raise Refused(*_tell(_line(error))) from error
     if config.plan:
         from ltb.run import plan
 
-        plan.show(run.run_id, run.stages, run.store, run.training.clock)
+        plan.show(made.run_id, made.stages, made.store, made.training.clock)
         return None
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         from ltb.run import sweep
 
-        sweep.add(Path(HydraConfig.get().sweep.dir), run.folder)
+        sweep.add(Path(HydraConfig.get().sweep.dir), made.folder)
     try:
+        run = Run(made, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)
         return run()[-1].get(f"val_{config.metric.name}")
     except Unavailable as error:
         raise Refused(*_tell(_line(error))) from error
@@ -74,7 +78,7 @@ def job(config: DictConfig) -> float | None:
 
         known = isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno in DISK)
         told = _line(error) if known else traceback.format_exc().rstrip()
-        raise Failed(*_tell(f"{run.run_id} failed: {told}")) from error
+        raise Failed(*_tell(f"{made.run_id} failed: {told}")) from error
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Allocations: which weights make up a target sparsity. (scores, masks, target) -> masks, with exact counts.
+"""Allocations: which weights make up a target sparsity. (scores, masks, target, evidence) -> masks, with exact counts.
 
 Of n weights a target s keeps exactly n − round(n·s). The target counts from the full n, never from what the last level
 left, so rounding does not compound; only weights that `masks` still keeps are candidates, so masks nest. Among equal
@@ -12,11 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ltb.core.criteria import Scores
+from ltb.core.criteria import Evidence, Scores
 from ltb.core.masks import Masks
 
 
@@ -49,11 +50,22 @@ def keep_top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
     return mask
 
 
+NO_EVIDENCE = Evidence()
+
+
 class Allocation(ABC):
-    """(scores, masks, target sparsity in [0, 1)) -> masks. A frozen dataclass without state."""
+    """(scores, masks, target sparsity in [0, 1), evidence) -> masks. A frozen dataclass without state.
+
+    One that looks at more than scores carries a `probe`, as a criterion does.
+    """
+
+    probe: ClassVar[Any] = None
+    version: ClassVar[int] = 1
 
     @abstractmethod
-    def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]: ...
+    def __call__(
+        self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
+    ) -> dict[str, Tensor]: ...
 
     def check(self, names: tuple[str, ...]) -> None:  # noqa: B027 - most allocations fit any network
         """Raise ValueError when the allocation cannot serve a network whose prunable parameters are `names`."""
@@ -79,7 +91,9 @@ class Global(Allocation):
     def __post_init__(self) -> None:
         _check_minimum(self.min_per_layer)
 
-    def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]:
+    def __call__(
+        self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
+    ) -> dict[str, Tensor]:
         names = list(masks)
         flat = torch.cat([scores[name].flatten() for name in names])
         candidates = torch.cat([masks[name].flatten() for name in names])
@@ -150,7 +164,9 @@ class Layerwise(Allocation):
         rate = round(factor * self.rate, 12)  # 0.75 of 0.2 is 0.15, as one would write it, and not 0.15000000000000002
         return 1 - (1 - target) ** (math.log1p(-rate) / math.log1p(-self.rate))
 
-    def __call__(self, scores: Scores, masks: Masks, target: float) -> dict[str, Tensor]:
+    def __call__(
+        self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
+    ) -> dict[str, Tensor]:
         self.check(tuple(masks))
         allocated = {}
         for name, mask in masks.items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ltb.core.masks import Masks
-from ltb.core.rewind import Fit, Point
+from ltb.core.points import Fit, Point
 from ltb.core.seeds import derive
 from ltb.core.step import Clock
 from ltb.core.tensors import Weights
@@ -40,7 +40,7 @@ class Reinit(Control):
     from_scratch: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
-        return Fit.of(fit.masks, Point(fresh("reinit"), 0), clock.length)
+        return fit.begun(fit.masks, Point(fresh("reinit"), 0), clock.length)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SignReinit(Control):
         drawn = dict(fresh("reinit"))
         for name in fit.masks:
             drawn[name] = torch.copysign(drawn[name], unmasked.weights[name])
-        return Fit.of(fit.masks, Point(drawn, 0), clock.length)
+        return fit.begun(fit.masks, Point(drawn, 0), clock.length)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Shuffle(Control):
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
         masks = {name: _shuffled(mask, derive(seed, "shuffle", name)) for name, mask in fit.masks.items()}
-        return Fit.of(masks, unmasked, fit.stop)
+        return fit.begun(masks, unmasked, fit.stop)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Complement(Control):
     moves_masks: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
-        return Fit.of(_complement(fit.masks), unmasked, fit.stop)
+        return fit.begun(_complement(fit.masks), unmasked, fit.stop)
 
 
 def _complement(masks: Masks) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a criterion may look at beside the weights: the run's seed, the weights at the start, what a probe gathered."""
+    """What a criterion or an allocation may look at beside weights: the seed, the weights at the start, what probes gathered."""
 
     seed: int = 0
     start: Weights = field(default_factory=dict)
@@ -39,9 +39,15 @@ class Criterion(ABC):
     """(weights, evidence) -> scores: a float tensor of the same shape for each name; of two weights the higher is kept.
 
     A criterion is a frozen dataclass without state. One that needs more than weights carries a `probe`.
+
+    rounds:  how many times a level scores on its way to its target, with densities in equal ratios, d₀^(1 − r/n) · d^(r/n)
+             after round r of n (Tanaka et al. 2020); pruned weights do not come back between rounds.
+    version: raised when the same settings come to give other scores.
     """
 
     probe: ClassVar[Any] = None
+    rounds: int = 1
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores: ...

@@ -1,4 +1,4 @@
-"""Rewinds: from which weights, at which step of the clock, a pruned network is trained. (start, source) -> Fit."""
+"""Rewinds: from which weights, at which step of the clock, a pruned network is trained. (start, source) -> (origin, stop)."""
 
 from __future__ import annotations
 
@@ -6,35 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ltb.core import masks as m
-from ltb.core import tensors
-from ltb.core.masks import Masks
+from ltb.core.points import Point
 from ltb.core.step import Clock, Step
 
 ONE_EPOCH = Step(1, "ep")
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """A place on a training trajectory: weights (buffers included), the iteration, and the optimizer's state if kept."""
-
-    weights: tensors.Weights
-    step: int
-    optimizer: tensors.Weights | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """One training to be done: the masks that are held, the masked point it begins from, the iteration it ends at."""
-
-    masks: Masks
-    origin: Point
-    stop: int
-
-    @classmethod
-    def of(cls, masks: Masks, origin: Point, stop: int) -> Fit:
-        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0."""
-        return cls(masks, Point(m.apply(origin.weights, masks), origin.step, origin.optimizer), stop)
 
 
 @dataclass(frozen=True)
@@ -54,6 +29,16 @@ class Rewind(ABC):
     def __post_init__(self) -> None:
         if self.optimizer_state not in ("fresh", "kept"):
             raise ValueError(f"rewind.optimizer_state={self.optimizer_state!r}: fresh or kept")
+
+    @property
+    def source_state(self) -> bool:
+        """Whether the origin takes the optimizer's state at the end of the source."""
+        return self.optimizer_state == "kept" and self.trained_source
+
+    @property
+    def start_state(self) -> bool:
+        """Whether the origin takes the optimizer's state at the start."""
+        return self.optimizer_state == "kept" and not self.trained_source
 
     @abstractmethod
     def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]: ...

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ltb.core import files
-from ltb.core.levels import Level
-from ltb.core.stages import Sparse
-from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, STATUS
+from ltb.core.loop import Level
+from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, MEASURE_COLUMNS, MEASURES, STATUS
 
 __all__ = [
     "COLUMNS",
@@ -24,11 +23,16 @@ __all__ = [
     "HISTORY",
     "LAYERS",
     "LEDGER",
+    "MEASURES",
+    "MEASURE_COLUMNS",
     "STATUS",
     "Row",
     "history_rows",
     "layer_rows",
     "level_row",
+    "measured_rows",
+    "quantity_rows",
+    "read_rows",
     "write_json",
     "write_rows",
 ]
@@ -44,11 +48,10 @@ def level_row(
     A metric ``test/accuracy`` fills the column ``test_accuracy``; metrics without a column of the schema get one behind it.
     """
     trained = level.trained
-    control = level.stage.control if isinstance(level.stage, Sparse) else None
     row: Row = dict.fromkeys(COLUMNS)
     row |= {
         **identity,
-        "control": control.name if control else "none",
+        "control": level.stage.broken_by,
         "level": level.index,
         "target_sparsity": level.target,
         "sparsity": level.sparsity,
@@ -64,7 +67,31 @@ def level_row(
         "reused": reused,
         "stage": stage,
     }
-    return row | {name.replace("/", "_"): value for name, value in trained.metrics.items()}
+    last = trained.history[-1] if trained.history else {}
+    metrics = {name: last[name] for name in ("train/loss",) if name in last}
+    metrics |= {**level.measured.get("step_flops", {}), **level.metrics}
+    return row | {name.replace("/", "_"): value for name, value in metrics.items()}
+
+
+IN_LEDGER = ("evaluate", "step_flops")  # measures whose numbers are columns of the ledger
+
+
+def measured_rows(level: Level, run_id: str, stage: str) -> list[Row]:
+    """The rows of a level's measures, those in the ledger apart."""
+    further = {name: values for name, values in level.measured.items() if name not in IN_LEDGER}
+    return [row for name, values in further.items() for row in quantity_rows(run_id, level.index, stage, name, values)]
+
+
+def quantity_rows(run_id: str, level: int | None, stage: str, measure: str, values: Mapping[str, Any]) -> list[Row]:
+    """The rows of one measure in long form, one a quantity; `level` is None for a measure over several stages."""
+    place = {"run_id": run_id, "level": level, "stage": stage, "measure": measure}
+    return [{**place, "quantity": quantity, "value": value} for quantity, value in values.items()]
+
+
+def further(level: Level) -> Row:
+    """The numbers of a level's measures, those in the ledger apart, as ``measure/quantity``."""
+    found = {name: values for name, values in level.measured.items() if name not in IN_LEDGER}
+    return {f"{name}/{quantity}": value for name, values in found.items() for quantity, value in values.items()}
 
 
 def history_rows(level: Level, run_id: str) -> list[Row]:
@@ -81,6 +108,12 @@ def layer_rows(level: Level) -> list[Row]:
         {"level": level.index, "layer": name, "kept": kept, "total": total}
         for name, (kept, total) in level.trained.counts.items()
     ]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file as text. Raises Damaged naming a file that is truncated."""
+    header, lines = files.rows(path, "table")
+    return [dict(zip(header, line, strict=True)) for line in lines]
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> None:

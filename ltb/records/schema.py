@@ -8,6 +8,8 @@ from __future__ import annotations
 SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
 LAYERS = "layers.csv"  # how many weights each layer keeps at each level: columns level, layer, kept, total
+MEASURES = "measures.csv"  # the numbers of further measures, in long form
+MEASURE_COLUMNS = ("run_id", "level", "stage", "measure", "quantity", "value")
 STATES = ("running", "complete", "failed", "interrupted")
 
 # Column → pandas dtype. An empty field is NaN in a float64, <NA> in an Int64 or boolean, "" in a str; int64 has none.

@@ -1,19 +1,16 @@
-"""What a resolved configuration comes to: the recipe, the Trainer's arguments, and the settings that stage keys are made of."""
+"""What a resolved configuration comes to: the recipe, the measures, the Trainer's arguments."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
+from ltb.measures import StepFlops
 from ltb.run.build import Config, build
-
-# What does not change a number, and so stays out of keys: where files are, and how many hands carry them.
-NUISANCES = {"data": ("root", "workers")}
 
 
 def check_kinds(config: Config) -> None:
@@ -41,47 +38,29 @@ def recipe(config: Config) -> Recipe:
         rewind=build(config, "rewind"),
         rewind_step=config["rewind_step"],
         control=build(config, "control"),
+        execution=build(config, "execution"),
         method=config["method"],
     )
 
 
+def measures(config: Config) -> tuple[Measure, ...]:
+    """The measures that each level is asked beside its evaluation, the FLOPs of a step first."""
+    asked = [build({f"measure.{name}": section}, f"measure.{name}") for name, section in config["measure"].items()]
+    for name, measure in zip(config["measure"], asked, strict=True):
+        if not isinstance(measure, Measure):
+            raise ValueError(f"measure={name}: {type(measure).__name__} is not a Measure")
+    return (StepFlops(), *asked)
+
+
 def trainer(config: Config) -> tuple[dict[str, Any], torch.device]:
-    """Arguments of the Trainer, and the device that data and weights will be on."""
+    """Arguments of the Trainer as they are used here, and the device that data and weights will be on."""
     kinds, accelerator = ("cpu", "gpu", "auto"), config["accelerator"]
     if accelerator not in kinds:
         raise ValueError(f"trainer.accelerator={accelerator!r}: one of {', '.join(kinds)}")
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    return {**config, "accelerator": "gpu" if on_gpu else "cpu", "devices": 1}, torch.device(
-        "cuda:0" if on_gpu else "cpu"
-    )
-
-
-def settings(config: Config, device: torch.device, fingerprint: str) -> dict[str, Any]:
-    """What decides the numbers of a training, without the recipe: the settings that stage keys are made of."""
-    # Where the files are is no matter once the contents are known by their fingerprint; else it is all that is known.
-    nuisances = NUISANCES["data"] if fingerprint else ("workers",)
-    data = {key: value for key, value in config["data"].items() if key not in nuisances}
-    return {
-        "data": data,
-        "fingerprint": fingerprint,
-        "module": config["module"],
-        "training": config["training"],
-        "prunable": config["prunable"],
-        "metric": {key: config["metric"][key] for key in ("name", "direction")},
-        "trainer": {key: value for key, value in config["trainer"].items() if key not in ("accelerator", "devices")},
-        "device": device.type,
-        # On a CPU the number of threads decides the order of sums.
-        "threads": config["threads"] if device.type == "cpu" else None,
-        "seed": config["seed"],
-    }
-
-
-def check_writable(folder: Path, key: str) -> None:
-    """Raise ValueError unless the folder, or the nearest one above it that exists, can be written."""
-    nearest = folder.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ValueError(f"{key}={folder}: {nearest} is not a folder that can be written")
+    # Kernels that differ from call to call are a GPU's: trainer=auto on a CPU is trainer=cpu.
+    given = {key: value for key, value in config.items() if on_gpu or (key, value) != ("deterministic", "warn")}
+    device = torch.device("cuda:0" if on_gpu else "cpu")
+    return {**given, "accelerator": "gpu" if on_gpu else "cpu", "devices": 1}, device

@@ -19,10 +19,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ltb.core.contracts import Listener
+
 LINE = "level {level:>2}  density {density:>7.2%}  test {metric} {value:.4f}  early stop at {early_stop_step}{note}"
 
 
-class Display:
+class Display(Listener):
     """Progress of one run of `total` iterations, on stderr. Where that is no terminal, a plain line a level and no bar."""
 
     def __init__(self, title: str, total: int, metric: str, *, shown: bool = True) -> None:
@@ -56,15 +58,14 @@ class Display:
         if not self._bar.disable:  # rich before 14 leaves an empty line behind a bar that it did not draw
             self._bar.__exit__(kind, error, trace)
 
-    def advance(self, iterations: int) -> None:
-        """So many iterations more are done."""
-        self._bar.advance(self._task, iterations)
+    def on_step(self, count: int) -> None:
+        self._bar.advance(self._task, count)
 
-    def level(self, row: Mapping[str, Any]) -> None:
-        """A level is finished: `row` is its row of the ledger."""
+    def level(self, row: Mapping[str, Any], reused_from: str | None) -> None:
+        """A level is finished: `row` is its row of the ledger, `reused_from` the run that trained it, if not this command."""
         if not self._shown:
             return
-        note = ", reused" if row["reused"] else ""
+        note = f", reused from {reused_from}" if reused_from else ""
         note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
         value = row.get(f"test_{self._metric}")
         self._console.print(

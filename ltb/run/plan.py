@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ltb.core.errors import Damaged
-from ltb.core.stages import Dense, Sparse, Stage, Start, iterations, missing
+from ltb.core.stages import Stage, missing, starts
 from ltb.core.step import Clock
 from ltb.run.display import duration
 from ltb.store import catalogue
@@ -32,14 +32,14 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
         "stage", "target sparsity", "key", "state", "iterations", title=run_id, title_justify="left", box=None
     )
     for stage in every:
-        key, cost = store.keys(stage), iterations(stage, clock)
+        key, cost = store.keys(stage), stage.iterations(clock)
         state = "to do" if stage in todo else "done" if store.has(stage) else "shared with a run before"
-        target = f"{stage.target:.4f}" if isinstance(stage, Sparse) else ""
-        table.add_row(_name(stage), target, key[:8], state, f"{cost:,}")
+        target = "" if stage.pruned_to is None else f"{stage.pruned_to:.4f}"
+        table.add_row(stage.label, target, key[:8], state, f"{cost:,}")
         _named.append(cost)
-    _planned.update({store.keys(stage): iterations(stage, clock) for stage in todo})
-    if any(isinstance(stage, Dense) for stage in todo):  # it takes the starts of this run on its way
-        _planned.update({store.keys(s.start): 0 for s in wanted if isinstance(s, Sparse) if s.start.step})
+    _planned.update({store.keys(stage): stage.iterations(clock) for stage in todo})
+    passed = [start for start in starts(wanted) if any(stage.passes(start) for stage in todo)]
+    _planned.update({store.keys(start): 0 for start in passed})
     console.print(table)
     left = sum(_planned.values())
     speed = _seconds_per_iteration(store.folder)
@@ -51,21 +51,12 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
     )
 
 
-def _name(stage: Stage) -> str:
-    match stage:
-        case Start():
-            return f"dense to step {stage.step}"
-        case Dense():
-            return "dense"
-        case Sparse():
-            return stage.control.name if stage.control else "level"
-
-
 def _seconds_per_iteration(store: Path) -> float | None:
     try:
-        found = [entry.about for entry in catalogue.entries(store)]
+        found = [entry.metadata for entry in catalogue.entries(store) if entry.values is None]
     except (Damaged, ValueError):
         return None
-    speeds = [about["seconds"] / (about["stop"] - about["start"]) for about in found if about["stop"] > about["start"]]
+    lengths = [(one["seconds"], one["result"]["stop"] - one["result"]["start"]) for one in found]
+    speeds = [seconds / length for seconds, length in lengths if length > 0]
     speeds = [speed for speed in speeds if speed > 0]
     return statistics.median(speeds) if speeds else None

@@ -13,7 +13,7 @@ from typing import Any
 from ltb.core import files
 from ltb.core.errors import Damaged
 from ltb.records.schema import LEDGER
-from ltb.store.stage_files import STAGE, TRAINED, check, read_about
+from ltb.store.stage_files import EARLY_STOP, OPTIMIZER, STAGE, TRAINED, check, read_metadata
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Entry:
     """A finished stage: its folder and its metadata."""
 
     folder: Path
-    about: dict[str, Any]
+    metadata: dict[str, Any]
 
     @property
     def key(self) -> str:
@@ -29,15 +29,20 @@ class Entry:
         return self.folder.name
 
     @property
-    def density(self) -> float:
-        """Fraction of the prunable weights kept."""
-        counts = self.about["counts"].values()
-        return sum(kept for kept, _ in counts) / sum(total for _, total in counts)
+    def values(self) -> dict[str, Any] | None:
+        """What a measure said; None for a network."""
+        return self.metadata["result"].get("values")
 
     @property
-    def kind(self) -> str:
-        """``start``, ``dense``, ``sparse``, or the control's name."""
-        return str(self.about["control"]) if self.about["control"] != "none" else str(self.about["kind"])
+    def parents(self) -> list[str]:
+        """The keys of the stages that it grew from."""
+        return self.metadata["parents"]
+
+    @property
+    def density(self) -> float:
+        """Fraction of the prunable weights kept; 1 for a measure."""
+        counts = self.metadata["result"].get("counts", {"": (1, 1)}).values()
+        return sum(kept for kept, _ in counts) / sum(total for _, total in counts)
 
     @property
     def bytes(self) -> int:
@@ -49,16 +54,21 @@ class Entry:
         """Days since it was written."""
         return (time.time() - (self.folder / STAGE).stat().st_mtime) / 86400
 
-    def measured(self) -> str:
-        """Its test metric as text, the loss apart; "" for a start."""
-        names = [name for name in self.about["metrics"] if name.startswith("test/") and "at_early_stop" not in name]
-        names = [name for name in names if name != "test/loss"] or names
-        return f"{names[0].removeprefix('test/')} {self.about['metrics'][names[0]]:.4f}" if names else ""
-
 
 def entries(store: Path) -> list[Entry]:
-    """All finished stages, oldest first. Raises Damaged for metadata that cannot be read, ValueError where there is no store."""
-    return sorted((Entry(folder, read_about(folder)) for folder in folders(store)), key=lambda entry: -entry.age)
+    """Return all finished stages, oldest first. Raises Damaged for metadata that cannot be read, ValueError without a store."""
+    return sorted((Entry(folder, read_metadata(folder)) for folder in folders(store)), key=lambda entry: -entry.age)
+
+
+def measured(found: Iterable[Entry]) -> dict[str, str]:
+    """Return, for each network's key, its test metric as text, the loss apart, where an evaluation of it is there."""
+    told = {}
+    for entry in found:
+        names = [name for name in entry.values or {} if name.startswith("test/") and "at_early_stop" not in name]
+        names = [name for name in names if name != "test/loss"] or names
+        if names and entry.metadata["label"] == "evaluate":
+            told[entry.parents[0]] = f"{names[0].removeprefix('test/')} {entry.values[names[0]]:.4f}"  # type: ignore[index]
+    return told
 
 
 def folders(store: Path) -> list[Path]:
@@ -73,20 +83,20 @@ def verify(store: Path) -> list[str]:
     wrong = []
     for folder in folders(store):
         try:
-            about = read_about(folder)
+            metadata = read_metadata(folder)
         except Damaged as error:
             wrong.append(str(error))
             continue
-        for name in about["kept"]:
+        for name in metadata["kept"]:
             try:
-                check(folder, name, about["sha256"][name])
+                check(folder, name, metadata["sha256"][name])
             except Damaged as error:
                 wrong.append(str(error))
     return wrong
 
 
 def referred(found: Iterable[Entry], runs: Path) -> set[str]:
-    """The keys that a run below `runs` refers to in its ledger, and the keys that those grew from."""
+    """Return the keys that a run below `runs` refers to in its ledger, those that they grew from, and what was measured on them."""
     by_key = {entry.key: entry for entry in found}
     wanted = set()
     for ledger in runs.rglob(LEDGER):
@@ -97,8 +107,8 @@ def referred(found: Iterable[Entry], runs: Path) -> set[str]:
         key = wanted.pop()
         if key in by_key and key not in known:
             known.add(key)
-            wanted |= set(by_key[key].about["parents"].values())
-    return known
+            wanted |= set(by_key[key].parents)
+    return known | {key for key, entry in by_key.items() if entry.values is not None and set(entry.parents) <= known}
 
 
 def leftovers(store: Path, hours: float = 24) -> list[Path]:
@@ -108,11 +118,19 @@ def leftovers(store: Path, hours: float = 24) -> list[Path]:
     return [path for path in found if time.time() - path.stat().st_mtime > 3600 * hours]
 
 
+def weights(entry: Entry) -> list[Path]:
+    """Return the files of a network that are computed again on demand: its weights after training."""
+    return [entry.folder / name for name in entry.metadata["kept"] if name in (TRAINED, EARLY_STOP, OPTIMIZER)]
+
+
 def forget_weights(entry: Entry) -> None:
-    """Remove a stage's trained weights; the masks and the measurements stay, and the weights are computed again on demand."""
-    about = entry.about | {"kept": [name for name in entry.about["kept"] if name != TRAINED]}
-    files.write(entry.folder / STAGE, json.dumps(about, indent=1))  # first the metadata: a file too many is no damage
-    (entry.folder / TRAINED).unlink(missing_ok=True)
+    """Remove a network's weights after training; the masks and the measurements stay."""
+    forgotten = weights(entry)
+    kept = [name for name in entry.metadata["kept"] if entry.folder / name not in forgotten]
+    # First the metadata: a file too many is no damage.
+    files.write(entry.folder / STAGE, json.dumps(entry.metadata | {"kept": kept}, indent=1))
+    for path in forgotten:
+        path.unlink(missing_ok=True)
 
 
 def freed(paths: Iterable[Path]) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from torch import Tensor
+
+from ltb.core.contracts import Progress
 from ltb.core.errors import Damaged
 from ltb.core.files import flush
-from ltb.core.levels import Progress
-from ltb.core.rewind import Point
+from ltb.core.points import Point
 from ltb.store.ticket import read_tensors, under, write_tensors
 
 KIND = "ltb.progress"
@@ -28,15 +30,9 @@ class CheckpointFile:
             return None
         contents, about = read_tensors(self._path, KIND)
         try:
-            passed = {
-                step: Point(
-                    under(f"passed/{step}/weight/", contents), step, under(f"passed/{step}/optimizer/", contents)
-                )
-                for step in about["passed"]
-            }
-            point = Point(under("weight/", contents), about["step"], under("optimizer/", contents))
-            best = under("best/", contents)
-            return Progress(point, about["history"], about["best_step"], best, passed, about["seconds"])
+            snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
+            point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
+            return Progress(point, about["history"], best, snapshots, about["seconds"])
         except KeyError as error:
             raise Damaged(f"{self._path} is damaged: {error} is missing") from None
 
@@ -48,17 +44,14 @@ class CheckpointFile:
         self._last = time.monotonic()
 
     def _write(self, progress: Progress) -> None:
-        contents = {f"weight/{name}": tensor for name, tensor in progress.point.weights.items()}
-        contents |= {f"optimizer/{name}": tensor for name, tensor in (progress.point.optimizer or {}).items()}
-        contents |= {f"best/{name}": tensor for name, tensor in progress.best_weights.items()}
-        for step, point in progress.passed.items():
-            contents |= {f"passed/{step}/weight/{name}": tensor for name, tensor in point.weights.items()}
-            contents |= {f"passed/{step}/optimizer/{name}": tensor for name, tensor in (point.optimizer or {}).items()}
+        contents = _contents("", progress.point) | _contents("best/", progress.best)
+        for step, point in progress.snapshots.items():
+            contents |= _contents(f"snapshot/{step}/", point)
         about = {
             "step": progress.point.step,
             "history": [dict(row) for row in progress.history],
-            "best_step": progress.best_step,
-            "passed": list(progress.passed),
+            "best_step": progress.best.step,
+            "snapshots": list(progress.snapshots),
             "seconds": progress.seconds,
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,3 +64,12 @@ class CheckpointFile:
         """Forget the progress: the stage is finished."""
         for path in (self._path, self._path.with_suffix(".writing")):
             path.unlink(missing_ok=True)
+
+
+def _contents(prefix: str, point: Point) -> dict[str, Tensor]:
+    found = {f"{prefix}weight/{name}": tensor for name, tensor in point.weights.items()}
+    return found | {f"{prefix}optimizer/{name}": tensor for name, tensor in (point.optimizer or {}).items()}
+
+
+def _point(prefix: str, contents: Mapping[str, Tensor], step: int) -> Point:
+    return Point(under(f"{prefix}weight/", contents), step, under(f"{prefix}optimizer/", contents))

@@ -17,7 +17,6 @@ from rich.tree import Tree
 from ltb.core.arguments import Parser
 from ltb.store import catalogue
 from ltb.store.catalogue import Entry
-from ltb.store.stage_files import TRAINED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "tree":
                 console.print(_tree(catalogue.entries(given.dir)))
             case "show":
-                print(json.dumps(_one(catalogue.entries(given.dir), given.key).about, indent=2))
+                print(json.dumps(_one(catalogue.entries(given.dir), given.key).metadata, indent=2))
             case "verify":
                 wrong = catalogue.verify(given.dir)
                 print("\n".join([*wrong, f"{len(catalogue.folders(given.dir))} stages, {len(wrong)} files damaged"]))
@@ -64,35 +63,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _table(found: list[Entry]) -> Table:
-    table = Table("key", "kind", "task", "seed", "density", "test", "bytes", "made by", box=None)
+    table = Table("key", "stage", "task", "seed", "density", "test", "bytes", "made by", box=None)
+    told = catalogue.measured(found)
     for entry in found:
-        made = entry.about["provenance"]
-        cells = (entry.key, entry.kind, made.get("task", ""), made.get("seed", ""), f"{entry.density:.2%}")
-        table.add_row(
-            *(escape(str(cell)) for cell in (*cells, entry.measured(), f"{entry.bytes:,}", entry.about["run_id"]))
-        )
+        made = entry.metadata["provenance"]
+        cells = [entry.key, entry.metadata["label"], made.get("task", ""), made.get("seed", "")]
+        cells += [f"{entry.density:.2%}" if entry.values is None else "", told.get(entry.key, "")]
+        table.add_row(*(escape(str(cell)) for cell in (*cells, f"{entry.bytes:,}", entry.metadata["run_id"])))
     return table
 
 
 def _tree(found: list[Entry]) -> Tree:
-    """Stages below their sources; the others below the task and seed that they belong to."""
+    """Networks below their sources, with the names of what was measured; the others below the task and seed that they belong to."""
+    networks = [entry for entry in found if entry.values is None]
     root = Tree(f"{len(found)} stages")
     nodes: dict[str, Tree] = {}
+    told, measures = catalogue.measured(found), _measures(found)
     # A source is older than what grew from it, but clocks jump: go by parents, not by age.
-    waiting = list(found)
-    keys = {entry.key for entry in found}
+    waiting = list(networks)
+    keys = {entry.key for entry in networks}
     while waiting:
-        entry = next(e for e in waiting if (s := e.about["parents"].get("source")) not in keys or s in nodes)
+        entry = next(e for e in waiting if (s := next(iter(e.parents), None)) not in keys or s in nodes)
         waiting.remove(entry)
-        made = entry.about["provenance"]
+        made = entry.metadata["provenance"]
         place = f"{made.get('task', '?')}, seed {made.get('seed', '?')}"
-        source = entry.about["parents"].get("source")
+        source = next(iter(entry.parents), None)
         if source not in nodes and place not in nodes:
             nodes[place] = root.add(escape(place))
         parent = nodes[source] if source in nodes else nodes[place]
-        at = f" at step {entry.about['stop']}" if entry.about["kind"] == "start" else f"  {entry.density:.2%}"
-        nodes[entry.key] = parent.add(escape(f"{entry.kind}{at}  {entry.measured()}  {entry.key[:8]}"))
+        named = [entry.metadata["label"], f"{entry.density:.2%}", told.get(entry.key, ""), entry.key[:8]]
+        named += [f"({', '.join(measures[entry.key])})"] if entry.key in measures else []
+        nodes[entry.key] = parent.add(escape("  ".join(filter(None, named))))
     return root
+
+
+def _measures(found: list[Entry]) -> dict[str, list[str]]:
+    measures: dict[str, list[str]] = {}
+    for entry in found:
+        for parent in entry.parents if entry.values is not None else ():
+            measures.setdefault(parent, []).append(entry.metadata["label"])
+    return measures
 
 
 def _one(found: list[Entry], key: str) -> Entry:
@@ -106,9 +116,11 @@ def _gc(given: argparse.Namespace) -> int:
     found = [entry for entry in catalogue.entries(given.dir) if entry.age >= given.older]
     needed = catalogue.referred(catalogue.entries(given.dir), given.runs or given.dir.parent)
     whole = [entry for entry in found if given.unreferenced and entry.key not in needed]
-    weights = [e for e in found if given.weights and e not in whole and TRAINED in e.about["kept"]]
+    weights = [e for e in found if given.weights and e not in whole and catalogue.weights(e)]
     left = catalogue.leftovers(given.dir)
-    files = [path for entry in whole for path in entry.folder.iterdir()] + [e.folder / TRAINED for e in weights]
+    files = [path for entry in whole for path in entry.folder.iterdir()] + [
+        path for e in weights for path in catalogue.weights(e)
+    ]
     files += [path for top in left for path in ([top] if top.is_file() else top.rglob("*"))]
     print(
         f"{len(whole)} stages that no run needs, the weights of {len(weights)} more, {len(left)} things that a kill left: "

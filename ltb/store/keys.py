@@ -1,7 +1,9 @@
-"""Stage keys: what a trained network is, as a hash, derived from the configuration alone before any compute.
+"""Stage keys: what a stage is, as a hash, known before any compute.
 
-A key covers the kind of stage, its parents' keys, its own settings, and the settings of the training (task, seed, dataset
-fingerprint, device type, precision). Nuisances such as paths, loggers and progress never reach it.
+A key covers the kind of stage, its fields (stages replaced by their keys, None left out), and of what is not in its fields that
+which decides its numbers: for a training all settings of the task, the seed, the data as served, the initialisation, the
+numerics; for a time the machine. Choices are covered by their class and fields, a class of a person's own by its source as
+well. Nuisances such as paths, loggers and progress never reach a key.
 """
 
 from __future__ import annotations
@@ -12,15 +14,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ltb.core.stages import Dense, Sparse, Stage, Start
+from ltb.core.stages import Stage
 from ltb.core.step import Step
+from ltb.store.source_code import identity
 from ltb.store.stage_files import VERSION
 
 LENGTH = 20  # hex digits of a key: 80 bits
 
 
 def canonical(value: Any) -> Any:
-    """A choice as plain data for hashing and for config files: a dataclass becomes its class name and fields.
+    """Return a choice as plain data for hashing: a dataclass becomes its class and its fields, those that are None left out.
 
     Raises ValueError for a value without such a form, e.g. a criterion that is not a frozen dataclass.
     """
@@ -28,7 +31,10 @@ def canonical(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **fields}
+        # A class of ltb's own that came to give other numbers has a version.
+        version = {"version": found} if (found := getattr(value, "version", 1)) != 1 else {}
+        given = {name: entry for name, entry in fields.items() if entry is not None}
+        return {"class": identity(type(value)), **version, **given}
     if isinstance(value, Mapping):
         return {str(key): canonical(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -41,34 +47,37 @@ def canonical(value: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """The hash of plain data: equal data, equal hash, whatever the order of its keys."""
+    """Return the hash of plain data: equal data, equal hash, whatever the order of its keys."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
 class Keys:
-    """The keys of the stages of one training, whose `settings` are plain data."""
+    """The keys of the stages of one training. `training` and `machine` are plain data: what stages' `environment` names."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._base = digest({"version": VERSION, "settings": settings})
+    def __init__(self, training: Mapping[str, Any], machine: Mapping[str, Any] | None = None) -> None:
+        self.training = digest({"version": VERSION, "settings": training})
+        self._environment = {"training": self.training, "machine": digest(machine or {})}
         self._known: dict[int, tuple[Stage, str]] = {}
 
     def __call__(self, stage: Stage) -> str:
-        """The key of a stage."""
+        """Return the key of a stage."""
         # By identity: a stage holds its parents, so comparing whole chains again and again would cost their square.
         if id(stage) not in self._known:
-            self._known[id(stage)] = stage, digest(self._content(stage))
+            self._known[id(stage)] = stage, stage.known_as or digest(self._content(stage))
         return self._known[id(stage)][1]
 
     def _content(self, stage: Stage) -> dict[str, Any]:
-        content: dict[str, Any] = {"training": self._base, "kind": type(stage).__name__.lower()}
-        match stage:
-            case Start():
-                return content | {"step": stage.step, "optimizer": stage.optimizer}
-            case Dense():
-                return content | {"optimizer": stage.optimizer}
-            case Sparse():
-                choices = {
-                    name: getattr(stage, name) for name in ("target", "criterion", "allocation", "rewind", "control")
-                }
-                return content | choices | {"source": self(stage.source), "start": self(stage.start)}
+        fields = {field.name: self._plain(getattr(stage, field.name)) for field in dataclasses.fields(stage)}
+        content: dict[str, Any] = {"kind": identity(type(stage))}
+        content |= {name: self._environment[name] for name in stage.environment}
+        return content | {"fields": {name: value for name, value in fields.items() if value is not None}}
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, Stage):
+            return {"stage": self(value)}
+        if isinstance(value, list | tuple):
+            return [self._plain(entry) for entry in value]
+        if isinstance(value, Mapping):
+            return {str(key): self._plain(entry) for key, entry in value.items()}
+        return canonical(value)

@@ -1,9 +1,12 @@
 """The stage store: every finished stage in a folder named by its key, written whole or not at all.
 
-    <store>/<key>/      ticket.safetensors   masks and the point that the fit began from
-                        trained.safetensors  the point that it ended at
-                        stage.json           metrics, history, counts, and the SHA-256 of the two; written last
-    <store>/.locks/     one lock a key, so that two processes that want one stage train it once
+    <store>/<key>/      ticket.safetensors     masks and the point that the fit began from
+                        trained.safetensors    the point that it ended at
+                        early_stop.safetensors the point at the early-stop step, where that is another one
+                        optimizer.safetensors  the optimizer's state at the end, for stages that others go on from
+                        measured.safetensors   the tensors of a measure
+                        stage.json             who it is, what it grew from, history or values, hashes; written last
+    <store>/.locks/     one lock a key, so that two processes that want one stage compute it once
     <store>/.progress/  how far a stage has come that is being trained
 
 A stage is written into a temporary folder, flushed to the disk and renamed. What does not match its hash is named, never used
@@ -17,6 +20,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +29,34 @@ from filelock import FileLock
 
 from ltb.core.errors import Damaged
 from ltb.core.files import flush
-from ltb.core.levels import Compute, Result, Trained
-from ltb.core.stages import Sparse, Stage
+from ltb.core.results import Measurement
+from ltb.core.stages import Stage
+from ltb.store import stored
 from ltb.store.checkpoint import CheckpointFile
 from ltb.store.keys import Keys
-from ltb.store.stage_files import STAGE, TICKET, TRAINED, VERSION, check, read_about, sha256
-from ltb.store.stored import Stored
-from ltb.store.ticket import Ticket, save_point
+from ltb.store.stage_files import (
+    EARLY_STOP,
+    MEASURED,
+    OPTIMIZER,
+    STAGE,
+    TICKET,
+    TRAINED,
+    VERSION,
+    check,
+    read_metadata,
+    sha256,
+)
 
-KEPT = {"all": (TICKET, TRAINED), "tickets": (TICKET,), "ledger": ()}
-RECENT = 3  # sparse stages held in memory: a level, its source, and one to spare
+KEPT = {"all": (TICKET, TRAINED, EARLY_STOP, MEASURED), "tickets": (TICKET,), "ledger": ()}
+RECENT = 3  # pruned networks held in memory: a level, its source, and one to spare
 
 
 class Store:
     """A memory on disk. `keys` names the stages of one training; many runs share one folder.
 
-    `provenance` is noted with each stage: what it is a stage of; and `run_id` as the run that computed it.
+    provenance: what a stage is a stage of (task, model, data, seed), and `run_id` the run that computed it.
+    made:       how it is computed: commit, versions, machine, data.
+    optimizer:  whether the optimizer's state at the end of each stage is kept, for a rewind that goes on with it.
     Progress inside a stage is written at the first evaluation after `checkpoint_every` seconds.
     Raises ValueError for an unknown `keep`, and, once something is to be written, when the folder cannot be.
     """
@@ -48,10 +65,12 @@ class Store:
         self,
         folder: str | Path,
         keys: Keys,
-        provenance: dict[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
         *,
+        made: Mapping[str, Any] | None = None,
         run_id: str = "",
         keep: str = "all",
+        optimizer: bool = False,
         checkpoint_every: float = 60,
     ) -> None:
         if keep not in KEPT:
@@ -59,11 +78,10 @@ class Store:
         if isinstance(checkpoint_every, bool) or not isinstance(checkpoint_every, int | float) or checkpoint_every < 0:
             raise ValueError(f"store.checkpoint_every={checkpoint_every!r}: seconds, 0 or more")
         self.folder, self.keys = Path(folder), keys
-        self._provenance, self._run_id, self._keep = provenance or {}, run_id, keep
-        self._checkpoint_every = checkpoint_every
-        self._recent: dict[str, Result] = {}
-        self._kinds: dict[str, type] = {}
-        self.computing: list[Stage] = []  # the stage that is being computed, last, behind those that wait for it
+        self._provenance, self._made, self._run_id = dict(provenance or {}), dict(made or {}), run_id
+        self._keep, self._optimizer, self._checkpoint_every = keep, optimizer, checkpoint_every
+        self._roots: dict[str, Any] = {}
+        self._latest: dict[str, Any] = {}
 
     def path(self, stage: Stage) -> Path:
         """The folder of a stage, whether it is there or not."""
@@ -73,60 +91,79 @@ class Store:
         """Whether the stage is finished: its metadata, which is written last, is there."""
         return (self.path(stage) / STAGE).exists()
 
-    def about(self, stage: Stage) -> dict[str, Any]:
+    def metadata(self, stage: Stage) -> dict[str, Any]:
         """The metadata of a finished stage."""
-        return read_about(self.path(stage))
+        return read_metadata(self.path(stage))
 
-    def once(self, stage: Stage, compute: Compute) -> Result:
-        """The stage as it was stored, or computed now, by one process at a time, and stored."""
+    def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
+        """Return the stage as it was stored; None where it is not."""
         key = self.keys(stage)
-        if key not in self._recent:
-            # The loop asks for a level's source and start; to read and check them again for each level would be waste.
-            found = self._found(stage, compute)
-            # The dense stages of a run stay: what grows from them asks again and again.
-            sparse = [old for old, kind in self._kinds.items() if kind is Sparse and old in self._recent]
-            for old in sparse[: max(0, len(sparse) - RECENT + 1)]:
-                del self._recent[old]
-            self._recent[key], self._kinds[key] = found, type(stage)
-        return self._recent[key]
+        found = self._roots.get(key, self._latest.get(key))
+        if found is None and self.has(stage):
+            found = stored.read(self.path(stage), self.metadata(stage), lambda: self._checked(stage, again()))
+            self._remember(stage, found)
+        return found
 
-    def _found(self, stage: Stage, compute: Compute) -> Result:
-        if not self.has(stage):
-            with self._lock(stage):
-                if not self.has(stage):
-                    trained = self._computed(stage, compute)
-                    self._commit(stage, trained)
-                    self._progress(stage).remove()
-                    return trained
-        return Stored(self.path(stage), lambda: self._again(stage, compute))
+    def _remember(self, stage: Stage, result: Any) -> None:
+        # The loop asks for a level's source and start; to read and check them again for each level would be waste.
+        if not stage.parents:
+            self._roots[self.keys(stage)] = result  # what grows from it asks again and again
+        elif not isinstance(result, Measurement):
+            self._latest[self.keys(stage)] = result
+            for old in list(self._latest)[:-RECENT]:
+                del self._latest[old]
 
-    def _again(self, stage: Stage, compute: Compute) -> Trained:
-        """The stage computed once more, because what was asked for was not kept; the same, or an error."""
-        with self._lock(stage):
-            trained = self._computed(stage, compute)
-        with tempfile.TemporaryDirectory(prefix=".again-", dir=self.folder) as folder:
-            for name, content in self._write(stage, trained, Path(folder)).items():
-                if content != self.about(stage)["sha256"][name]:
-                    raise Damaged(
-                        f"{self.path(stage) / name} was not kept, and computing it again gave other bytes than were recorded; "
-                        "was it made by another version of torch, or on another machine?"
-                    )
-        self._progress(stage).remove()
-        return trained
-
-    def _computed(self, stage: Stage, compute: Compute) -> Trained:
-        self.computing.append(stage)
-        try:
-            return compute(self._progress(stage))
-        finally:
-            self.computing.pop()
-
-    def _lock(self, stage: Stage) -> FileLock:
+    @contextmanager
+    def claim(self, stage: Stage) -> Iterator[CheckpointFile]:
+        """Hold the stage's lock, so that one process at a time computes it; gives the file for its progress."""
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"store.dir={self.folder}: {error.strerror or error}") from None
-        return FileLock(self.folder / ".locks" / f"{self.keys(stage)}.lock")
+        with FileLock(self.folder / ".locks" / f"{self.keys(stage)}.lock"):
+            yield self._progress(stage)
+
+    def put(self, stage: Stage, result: Any) -> Any:
+        """Write a result, whole or not at all; its computer has the claim."""
+        self._commit(stage, result)
+        self._progress(stage).remove()
+        self._remember(stage, result)
+        return result
+
+    def nearest(self, stage: Stage, step: int) -> Any | None:
+        """Return the result of the finished stage of `stage`'s kind that stopped last before `step`, on the same trajectory."""
+        best: dict[str, Any] = {}
+        for path in self.folder.glob(f"*/{STAGE}"):
+            try:
+                metadata = read_metadata(path.parent)
+            except Damaged:
+                continue  # it is named when it is asked for
+            result = metadata["result"]
+            same = (metadata["kind"], metadata["training"]) == (type(stage).__name__, self.keys.training)
+            if (
+                same
+                and {TICKET, TRAINED, OPTIMIZER} <= set(metadata["kept"])
+                and best.get("stop", -1) < result["stop"] < step
+            ):
+                best = {"folder": path.parent, "metadata": metadata, "stop": result["stop"]}
+        if not best:
+            return None
+        return stored.read(best["folder"], best["metadata"], _never)
+
+    def _checked(self, stage: Stage, result: Any) -> Any:
+        """A result that was computed once more, because what was asked for was not kept; the same bytes, or an error."""
+        recorded = self.metadata(stage)["sha256"]
+        with tempfile.TemporaryDirectory(prefix=".again-", dir=self.folder) as folder:
+            stored.write(result, self.keys(stage), Path(folder), optimizer=OPTIMIZER in recorded)
+            for path in Path(folder).iterdir():
+                # Where another metric counts now, the early-stop step may be another one.
+                if path.name in recorded and path.name != EARLY_STOP and sha256(path) != recorded[path.name]:
+                    raise Damaged(
+                        f"{self.path(stage) / path.name} was not kept, and computing it again gave other bytes than were recorded; "
+                        "was it made by another version of torch, or on another machine?"
+                    )
+        self._progress(stage).remove()
+        return result
 
     def _progress(self, stage: Stage) -> CheckpointFile:
         path = self.folder / ".progress" / f"{self.keys(stage)}.safetensors"
@@ -137,10 +174,10 @@ class Store:
 
         Nothing happens where the file was not kept. Raises Damaged naming a file that is not what was written.
         """
-        about = self.about(stage)
-        if name not in about["kept"]:
+        metadata = self.metadata(stage)
+        if name not in metadata["kept"]:
             return
-        source = check(self.path(stage), name, about["sha256"][name])
+        source = check(self.path(stage), name, metadata["sha256"][name])
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}-{os.getpid()}")
         try:
@@ -150,7 +187,7 @@ class Store:
         os.replace(temporary, target)
         temporary.unlink(missing_ok=True)  # rename leaves both names where they are links to one file
 
-    def _commit(self, stage: Stage, trained: Trained) -> None:
+    def _commit(self, stage: Stage, result: Any) -> None:
         folder = self.path(stage)
         if folder.exists():
             raise Damaged(f"{folder} is there without its {STAGE}: move it away, and the stage is computed again")
@@ -159,10 +196,13 @@ class Store:
             shutil.rmtree(left, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
         try:
-            hashes = self._write(stage, trained, temporary)
-            for name in hashes.keys() - set(KEPT[self._keep]):
+            optimizer = self._keep == "all" and (self._optimizer or "optimizer" in stage.keeps)
+            stored.write(result, self.keys(stage), temporary, optimizer=optimizer)
+            hashes = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+            kept = [name for name in hashes if name in KEPT[self._keep] or name == OPTIMIZER]
+            for name in hashes.keys() - set(kept):
                 (temporary / name).unlink()
-            text = json.dumps(self._content(stage, trained, hashes), indent=1)
+            text = json.dumps(self._content(stage, result, hashes, kept), indent=1)
             (temporary / STAGE).write_text(text, encoding="utf-8")
             for path in (*temporary.iterdir(), temporary):
                 flush(path)
@@ -173,31 +213,25 @@ class Store:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _write(self, stage: Stage, trained: Trained, folder: Path) -> dict[str, str]:
-        """Write both files of tensors; their SHA-256."""
-        # No names in them: which of two runs is first, and what it calls its settings, must not show in the bytes.
-        ticket = Ticket(trained.masks, trained.origin, {"stage": self.keys(stage)})
-        ticket.save(folder / TICKET)
-        save_point(trained.point, folder / TRAINED, optimizer=stage.optimizer)
-        return {name: sha256(folder / name) for name in (TICKET, TRAINED)}
-
-    def _content(self, stage: Stage, trained: Trained, hashes: dict[str, str]) -> dict[str, Any]:
-        parents = [stage.source, stage.start] if isinstance(stage, Sparse) else []
+    def _content(self, stage: Stage, result: Any, hashes: Mapping[str, str], kept: list[str]) -> dict[str, Any]:
         return {
             "version": VERSION,
             "key": self.keys(stage),
-            "kind": type(stage).__name__.lower(),
-            "parents": {name: self.keys(parent) for name, parent in zip(("source", "start"), parents, strict=False)},
-            "target": stage.target if isinstance(stage, Sparse) else 0.0,
-            "control": stage.control.name if isinstance(stage, Sparse) and stage.control else "none",
+            "kind": type(stage).__name__,
+            "label": stage.label,
+            "parents": [self.keys(parent) for parent in stage.parents if parent.kept],
+            "training": self.keys.training,
+            "target": stage.pruned_to,
+            "control": stage.broken_by,
             "provenance": self._provenance,
+            "made": self._made,
             "run_id": self._run_id,
-            "kept": list(KEPT[self._keep]),
-            "sha256": hashes,
-            "start": trained.start,
-            "stop": trained.stop,
-            "counts": trained.counts,
-            "metrics": dict(trained.metrics),
-            "history": [dict(row) for row in trained.history],
-            "seconds": trained.seconds,
+            "kept": kept,
+            "sha256": dict(hashes),
+            "seconds": result.seconds,
+            "result": stored.described(result),
         }
+
+
+def _never() -> Any:
+    raise AssertionError("all its files are kept")

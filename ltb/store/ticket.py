@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ltb.core import masks as m
 from ltb.core import tensors
+from ltb.core.contracts import network_of
 from ltb.core.errors import Damaged
 from ltb.core.masks import Masks
-from ltb.core.rewind import Point
+from ltb.core.points import Point
 from ltb.core.tensors import Weights
 
 FORMAT = "1"
@@ -46,12 +47,11 @@ class Ticket:
         return m.density(self.masks)
 
     def apply(self, model: nn.Module) -> None:
-        """Copy the origin's masked weights and buffers into `model`, or into its `network` where it wraps one.
+        """Copy the origin's masked weights and buffers into `model`, or into its `network` where that is what masks name.
 
         Raises ValueError that names what differs when the model's names, shapes or dtypes are not the ticket's.
         """
-        network = getattr(model, "network", model)
-        tensors.load(network if isinstance(network, nn.Module) else model, m.apply(self.origin.weights, self.masks))
+        tensors.load(network_of(model), m.apply(self.origin.weights, self.masks))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; masks take one bit a weight."""
@@ -76,18 +76,16 @@ class Ticket:
             raise Damaged(f"{path} is damaged: {error}") from None
 
 
-def save_point(point: Point, path: str | Path, *, optimizer: bool = False) -> None:
-    """Write a point; its optimizer state only where asked."""
+def save_point(point: Point, path: str | Path) -> None:
+    """Write a point, its optimizer state apart."""
     contents = {f"weight/{name}": tensor for name, tensor in point.weights.items()}
-    if optimizer and point.optimizer:
-        contents |= {f"optimizer/{name}": tensor for name, tensor in point.optimizer.items()}
     write_tensors(path, "ltb.point", contents, {"step": point.step})
 
 
 def load_point(path: str | Path) -> Point:
     """Read a point. Raises Damaged that names the file when it is no whole one of this format."""
     contents, about = read_tensors(path, "ltb.point")
-    return Point(under("weight/", contents), int(about["step"]), under("optimizer/", contents) or None)
+    return Point(under("weight/", contents), int(about["step"]))
 
 
 def write_tensors(path: str | Path, kind: str, contents: Weights, about: Mapping[str, Any]) -> None:

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ltb.core.levels import Level
-from ltb.core.rewind import Fit
+from ltb.core.contracts import Listener
+from ltb.core.loop import Level
 from ltb.core.stages import Stage
-from ltb.store.store import Store
 from ltb.tracking.wandb_mirror import WandbMirror
 
 
-class Live:
-    """Sends each row of a fit as it is measured, and the rest once its level is at hand. `shown`: the stage of each level."""
+class Live(Listener):
+    """Sends each row of a fit as it is measured, and the rest once its level is at hand. `shown`: the stage of each level.
 
-    def __init__(self, mirror: WandbMirror, shown: Sequence[Stage], store: Store) -> None:
-        self._mirror, self._shown, self._store = mirror, shown, store
+    A stage that is no level of this run, such as a control's chain, is not shown.
+    """
+
+    def __init__(self, mirror: WandbMirror, shown: Sequence[Stage]) -> None:
+        self._mirror, self._shown = mirror, shown
         self._level, self._sent = 0, 0  # the level that is next to be finished, and how many of its rows were sent
+        self._computed: Stage | None = None
+        self._start = 0
 
-    def told(self, fit: Fit, row: Mapping[str, float]) -> None:
-        """A row of the fit that goes on. A stage that is no level of this run, such as a control's chain, is not shown."""
-        if self._level < len(self._shown) and self._store.computing[-1:] == [self._shown[self._level]]:
-            self._send(fit.origin.step, [row])
+    def on_stage(self, stage: Stage) -> None:
+        self._computed = stage
+
+    def on_fit(self, start: int, stop: int) -> None:
+        self._start = start
+
+    def on_row(self, row: Mapping[str, float]) -> None:
+        if self._level < len(self._shown) and self._computed is self._shown[self._level]:
+            self._send(self._start, [row])
 
     def finished(self, level: Level) -> None:
         """The level is finished: the rows of it that were not sent follow."""

@@ -1,6 +1,6 @@
 """Training: the LightningModule, the learning rate, the callbacks, and the one place where anything is fitted."""
 
-from ltb.training.callbacks import HoldMasks
+from ltb.training.actors import HoldMasks
 from ltb.training.classification import Classification
 from ltb.training.fit import Training
 from ltb.training.learning_rate import Constant, Cosine, Milestones

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,12 +12,13 @@ from torch.optim import Optimizer
 
 from ltb.core.prunable import prunable
 from ltb.core.step import Clock
+from ltb.training.chunked import ChunkedModule
 from ltb.training.learning_rate import LearningRateSchedule
 
 TOP_5_FROM = 100  # classes; from here on accuracy among the five likeliest classes is logged as well
 
 
-class Classification(pl.LightningModule):
+class Classification(ChunkedModule):
     """Trains `network` (x of (batch, *shape) -> logits of (batch, classes)) to classify.
 
     Lightning costs about as much a batch as a small network's whole step, so one Lightning batch is here a chunk of minibatches:
@@ -33,8 +33,6 @@ class Classification(pl.LightningModule):
 
     Logs val/ and test/ loss (mean cross-entropy, no penalty) and accuracy (a fraction; top5_accuracy from 100 classes on).
     """
-
-    chunked = True  # fit hands over chunks of minibatches rather than one minibatch
 
     def __init__(
         self,
@@ -54,6 +52,10 @@ class Classification(pl.LightningModule):
             raise ValueError(f"module.gradient_clip={gradient_clip}: above 0, or null for none")
         if accumulate < 1:
             raise ValueError(f"module.accumulate={accumulate}: 1 or more parts")
+        if "lr" in getattr(optimizer, "keywords", {}):
+            raise ValueError(
+                f"optimizer.lr={optimizer.keywords['lr']}: it would have no effect, for the rate is set at each step: give lr.base"  # type: ignore[attr-defined]
+            )
         self.automatic_optimization = False
         self.network = network
         self.learning_rate = learning_rate
@@ -69,7 +71,12 @@ class Classification(pl.LightningModule):
         return self._optimizer(self.network.parameters())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x)
+        return self.network(self._input(x))
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the mean cross-entropy of a batch, without penalties."""
+        x, y = batch
+        return functional.cross_entropy(self(x), y.to(self.device))
 
     def training_step(self, chunk: Iterable[tuple[int, tuple[Tensor, Tensor]]], index: int) -> None:
         if self.clock is None:
@@ -122,8 +129,7 @@ class Classification(pl.LightningModule):
             if self._l2:
                 parameter.grad.add_(parameter, alpha=2 * self._l2)
 
-    def train_loss(self) -> float:
-        """Mean training loss a minibatch since the last call; NaN when nothing was trained."""
+    def mean_training_loss(self) -> float:
         mean = float(self._sums.pop("train", torch.tensor(torch.nan))) / max(self._count, 1)
         self._count = 0
         return mean

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
-from ltb.core import masks as m
 from ltb.core import tensors
-from ltb.core.levels import Checkpoints, Trained
+from ltb.core.contracts import SILENT, Checkpoints, Listener, network_of
+from ltb.core.execution import MASKED, Execution
 from ltb.core.masks import Masks
+from ltb.core.measure import Measure
+from ltb.core.points import Fit, Point
 from ltb.core.prunable import prunable
-from ltb.core.rewind import Fit, Point
+from ltb.core.results import Measurement, Result, Trained
 from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
-from ltb.training.callbacks import Checkpoint, History, HoldMasks, Passing, StartClock, Steps, plain, point_of, subject
+from ltb.training.actors import Executed, StartClock
+from ltb.training.chunked import ChunkedModule
 from ltb.training.lightning import QUIET, check_trainer, interruptible, own_processes, quiet
 from ltb.training.loaders import Chunks, Minibatches, cut
+from ltb.training.observers import Checkpoint, History, Snapshots, Steps, plain
 from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, Source
 
@@ -42,8 +47,8 @@ class Training:
     include, exclude, embeddings: what is prunable, see `ltb.core.prunable`. `coverage` says what that is.
     metric, direction: the logged metric that counts, without its prefix, and whether ``max`` or ``min`` is better. The early-stop
                     step is the first minimum of val/loss, or the best of this metric where no val/loss is logged.
+                    `judge` is the two. `initialisation` is the digest of the network's weights before any training.
     trainer:        further arguments of the Trainer (accelerator, devices, precision …).
-    advance, told:  called with the iterations just done, and with each row of the history and the fit that it is of.
     """
 
     def __init__(
@@ -61,24 +66,22 @@ class Training:
         direction: str = "max",
         trainer: Mapping[str, Any] | None = None,
         observers: Callable[[], Sequence[pl.Callback]] = tuple,
-        advance: Callable[[int], None] | None = None,
-        told: Callable[[Fit, Mapping[str, float]], None] | None = None,
     ) -> None:
         if direction not in DIRECTIONS:
             raise ValueError(f"metric.direction={direction!r}: max or min")
         self.source: Source = DataModuleSource(data) if isinstance(data, pl.LightningDataModule) else data
         self.clock = _clock(self.source.epoch_length, length)
-        self.seed, self.metric, self.direction = seed, metric, direction
+        self.seed, self.judge = seed, (metric, direction)
+        self.device: torch.device = getattr(self.source, "device", torch.device("cpu"))
         self.evaluate_every = _every(self.clock, evaluate_every)
         self._module, self._observers = module, observers
         self._trainer = own_processes() | dict(trainer or {})
-        self.advance, self.told = advance, told
         check_trainer(self._trainer)
-        network = subject(self._build("init"))
+        network = network_of(self._build("init"))
         # First, since a network whose parameters have no shape yet cannot be compared either.
         self.coverage = prunable(network, exclude, include, embeddings)
-        before = tensors.digest(network.state_dict())
-        again = subject(self._build("init"))
+        self.initialisation = before = tensors.digest(network.state_dict())
+        again = network_of(self._build("init"))
         if {id(p) for p in network.parameters()} & {id(p) for p in again.parameters()}:
             raise ValueError(
                 "module: it must make a new network each time it is called, not hand out one that was trained"
@@ -101,31 +104,35 @@ class Training:
         return module
 
     def initial(self, purpose: str = "init") -> Weights:
-        """The network's initialisation: the same for each (seed, purpose)."""
-        return tensors.weights_of(subject(self._build(purpose)))
+        """Return the network's initialisation: the same for each (seed, purpose)."""
+        return tensors.weights_of(network_of(self._build(purpose)))
 
     def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
-        """What `probe` gathers from the network with these weights under these masks, in the seed's own batches."""
-        module = self._build("init")
-        tensors.load(subject(module), m.apply(weights, masks))
-        device = getattr(self.source, "device", torch.device("cpu"))
-        found: Mapping[str, Weights] = probe(
-            module.to(device), lambda: self.source.stream(self.seed, 0, self.clock.length)
-        )
+        """Return what `probe` gathers from the network with these weights under these masks, in the seed's own batches."""
+        module = self.module(Point(weights, 0), masks)
+        with seeded(derive(self.seed, "probe")):
+            found: Mapping[str, Weights] = probe(module, lambda: self.source.stream(self.seed, 0, self.clock.length))
         return {name: tensors.copy(weights) for name, weights in found.items()}
 
-    def rehearse(self) -> None:
-        """A step of training and a minibatch of validation and of test, thrown away: so what cannot work fails before it costs.
+    def check_one_step(self) -> None:
+        """Take a step of training and a minibatch of validation and of test, thrown away: what cannot work fails before it costs.
 
         Raises ValueError when the module does not log the metric that counts; an error in the module comes out as it is.
         """
         with quiet():
             trainer, module = self._one_step(self.source.evaluation("val"))
-            self._test(trainer, module)
+            (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
+        self._check_logged(logged)
 
-    @cached_property
+    def _check_logged(self, logged: Mapping[str, float]) -> None:
+        metric, test = self.judge[0], [name for name in logged if name.startswith("test/")]
+        if f"test/{metric}" not in test:
+            raise ValueError(
+                f"metric.name={metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
+            )
+
     def step_flops(self) -> int:
-        """FLOPs of one training step, forward and backward, a multiply-add counted as two.
+        """Return the FLOPs of one training step, forward and backward, a multiply-add counted as two.
 
         Counted by torch in the matrix products and convolutions of the first minibatch. Masks save none of them.
         """
@@ -135,79 +142,135 @@ class Training:
 
     def _one_step(self, validation: Any) -> tuple[pl.Trainer, pl.LightningModule]:
         module = self._build("init")
-        start = StartClock(Point(tensors.weights_of(subject(module)), 0), self.clock, self.seed)
-        device = getattr(self.source, "device", torch.device("cpu"))
-        chunked = getattr(module, "chunked", False)
-        batches = Chunks(self.source, self.seed, 0, 1, [1], device) if chunked else self.source.stream(self.seed, 0, 1)
-        trainer = pl.Trainer(fast_dev_run=1, callbacks=[start], **QUIET, **self._trainer)
+        chunked = isinstance(module, ChunkedModule)
+        batches = (
+            Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
+        )
+        callbacks = [StartClock(0, self.clock, self.seed), Executed(MASKED.enter(module, {}))]
+        trainer = pl.Trainer(fast_dev_run=1, callbacks=callbacks, **QUIET, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)
         return trainer, module
 
-    def fit(
-        self, fit: Fit, *, passing: Sequence[int] = (), evaluate: bool = True, checkpoints: Checkpoints | None = None
-    ) -> Trained:
-        """Train `fit.origin` under `fit.masks` to `fit.stop`, and measure it there and at the early-stop step.
+    def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:
+        """Return what `measure` says of finished stages. Trains nothing.
 
-        Points passed at the iterations `passing` are kept. Without `evaluate` nothing is measured. With `checkpoints` the
-        fit goes on from the progress that was kept: a training in two parts is the same training, for the clock says so.
+        Raises ValueError, from `evaluate`, when the module does not log the metric that counts.
+        """
+        since = time.perf_counter()
+        with quiet(), seeded(derive(self.seed, "measure", measure.name)):
+            found = measure(of, self)
+        return replace(found, seconds=time.perf_counter() - since)
+
+    def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> pl.LightningModule:
+        """Return the module with a point's masked weights, in evaluation mode, on the device that its batches come on."""
+        module = self._build("init")
+        (execution or MASKED).enter(module, masks).load(point)
+        return module.to(self.device).eval()
+
+    def batches(self, split: str) -> Iterable[Any]:
+        """Return the minibatches of ``train``, ``val`` or ``test``: each example once, in a fixed order, not augmented."""
+        return (move_data_to_device(batch, self.device) for batch in self.source.evaluation(split))
+
+    def evaluate(
+        self, point: Point, masks: Masks, splits: Sequence[str], execution: Execution | None = None
+    ) -> dict[str, float]:
+        """Return what the module logs in an evaluation on each split, by names such as ``test/accuracy``.
+
+        The training split goes through the module's test step. Raises ValueError when that does not log the metric that counts.
+        """
+        module = self._build("init")
+        (execution or MASKED).enter(module, masks).load(point)
+        found: dict[str, float] = {}
+        with quiet():
+            trainer = pl.Trainer(**QUIET, **self._trainer)
+            for split in splits:
+                run, stage = (trainer.validate, "val") if split == "val" else (trainer.test, "test")
+                with seeded(derive(self.seed, "evaluate", split)), interruptible():
+                    logged: dict[str, float] = dict(*run(module, self.source.evaluation(split), verbose=False))
+                if stage == "test":
+                    self._check_logged(logged)
+                found |= {
+                    f"{split}/{name.removeprefix(f'{stage}/')}": plain(value)
+                    for name, value in logged.items()
+                    if name.startswith(f"{stage}/")
+                }
+        return found
+
+    def fit(
+        self,
+        fit: Fit,
+        *,
+        snapshots: Sequence[int] = (),
+        evaluate: bool = True,
+        checkpoints: Checkpoints | None = None,
+        listener: Listener = SILENT,
+    ) -> Trained:
+        """Train `fit.origin` under `fit.masks` to `fit.stop`. Points passed at the iterations `snapshots` are kept.
+
+        Without `evaluate` nothing is validated on the way. With `checkpoints` the fit goes on from the progress that was kept:
+        a training in two parts is the same training, for the clock says so.
         """
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
-        cost = {"step_flops": self.step_flops} if evaluate else {}  # before the fit: it makes a module and takes a step
+        listener.on_fit(fit.origin.step, fit.stop)
         done = checkpoints.load() if checkpoints else None
         begin = done.point if done else fit.origin
+        if done:
+            listener.on_step(begin.step - fit.origin.step)
+        seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
         module = self._build("init")
-        tensors.load(subject(module), m.apply(begin.weights, fit.masks))
-        counter = Steps(begin.step, self.advance)
-        if self.advance is not None and begin is not fit.origin:
-            self.advance(begin.step - fit.origin.step)
-        passed = Passing(passing, counter, done.passed if done else {})
-        told = partial(self.told, fit) if self.told else None
-        history = History(self.clock, counter, (self.metric, self.direction), told, done)
+        body = (fit.execution or MASKED).enter(module, fit.masks)
+        body.load(begin)
+        counter = Steps(begin.step, listener)
+        passed = Snapshots(snapshots, counter, body, done.snapshots if done else {})
+        history = History(self.clock, counter, body, self.judge, listener, done)
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
-            observers.append(Checkpoint(checkpoints, counter, passed, history))
+            observers.append(Checkpoint(checkpoints, counter, body, passed, history))
+        actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed), Executed(body)]
         with quiet():
-            trainer, loader = self._trainer_for(
-                module,
-                replace(fit, origin=begin),
-                passing,
-                evaluate,
-                counter,
-                [StartClock(begin, self.clock, self.seed), HoldMasks(fit.masks), *observers],
-            )
+            loader, limits = self._minibatches(module, begin.step, fit.stop, seed, snapshots, evaluate, counter)
+            trainer = self._trainer_for(loader, limits, evaluate, begin.step, [*actors, *observers])
             with interruptible():
                 trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
-            point = point_of(trainer, module, counter.step)
-            metrics = cost | self._measure(trainer, module, history, counter.step) if evaluate else {}
-        return Trained(fit.masks, fit.origin, point, metrics, history.rows, history.seconds(), passed.points)
+            point = body.point(counter.step)
+            if evaluate and (not history.rows or history.rows[-1]["step"] != counter.step):
+                trainer.validate(module, self.source.evaluation("val"), verbose=False)
+        best = None if history.best is None or history.best.step == point.step else history.best
+        return Trained(fit.masks, fit.origin, point, history.rows, history.seconds(), best, passed.points)
 
-    def _trainer_for(
+    def _minibatches(
         self,
         module: pl.LightningModule,
-        fit: Fit,
+        start: int,
+        stop: int,
+        seed: int,
         marks: Sequence[int],
         evaluate: bool,
         counter: Steps,
-        callbacks: list[pl.Callback],
-    ) -> tuple[pl.Trainer, Chunks | Minibatches]:
-        start, stop = fit.origin.step, fit.stop
+    ) -> tuple[Chunks | Minibatches, dict[str, Any]]:
+        """What the Trainer iterates over, and the arguments that say how far and how often it looks."""
         every = self.evaluate_every if evaluate else stop
-        loader: Chunks | Minibatches
-        limits: dict[str, Any]
-        if getattr(module, "chunked", False):
-            device = getattr(self.source, "device", torch.device("cpu"))
+        if isinstance(module, ChunkedModule):
             sizes, between = cut(start, stop, every, CHUNK, marks)
-            loader = Chunks(self.source, self.seed, start, stop, sizes, device)
             limits = {"max_epochs": 1, "val_check_interval": between}
-        else:
-            loader = Minibatches(self.source, self.seed, stop, lambda: counter.step)
-            epochs = math.ceil(max(stop, self.clock.length) / self.clock.epoch_length)
-            # max_steps is T so that schedules that ask the Trainer for its length get the dense run's.
-            limits = {"max_epochs": epochs, "max_steps": max(stop, self.clock.length), "val_check_interval": every}
+            return Chunks(self.source, seed, start, stop, sizes, self.device), limits
+        epochs = math.ceil(max(stop, self.clock.length) / self.clock.epoch_length)
+        # max_steps is T so that schedules that ask the Trainer for its length get the dense run's.
+        limits = {"max_epochs": epochs, "max_steps": max(stop, self.clock.length), "val_check_interval": every}
+        return Minibatches(self.source, seed, stop, lambda: counter.step), limits
+
+    def _trainer_for(
+        self,
+        loader: Chunks | Minibatches,
+        limits: Mapping[str, Any],
+        evaluate: bool,
+        start: int,
+        callbacks: list[pl.Callback],
+    ) -> pl.Trainer:
         trainer = pl.Trainer(
             **limits,
             check_val_every_n_epoch=None,
@@ -220,31 +283,7 @@ class Training:
             # The Trainer counts epochs from the one that the clock starts in.
             current: Any = trainer.fit_loop.epoch_progress.current
             current.processed = current.completed = self.clock.epoch(start)
-        return trainer, loader
-
-    def _measure(self, trainer: pl.Trainer, module: pl.LightningModule, history: History, step: int) -> dict[str, Any]:
-        if not history.rows or history.rows[-1]["step"] != step:
-            trainer.validate(module, self.source.evaluation("val"), verbose=False)
-        last, best = history.rows[-1], history.best or history.rows[-1]
-        metrics: dict[str, Any] = {name: value for name, value in last.items() if "/" in name}
-        metrics |= self._test(trainer, module)
-        metrics["early_stop_step"], metrics["early_stop_is_last"] = int(best["step"]), best is last
-        if best is not last and history.best_weights is not None:
-            tensors.load(subject(module), history.best_weights)
-            early = self._test(trainer, module)
-        else:
-            early = {name: value for name, value in metrics.items() if name.startswith("test/")}
-        metrics |= {f"{name}_at_early_stop": value for name, value in early.items()}
-        return metrics
-
-    def _test(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
-        (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
-        test = {name: plain(value) for name, value in logged.items() if name.startswith("test/")}
-        if f"test/{self.metric}" not in test:
-            raise ValueError(
-                f"metric.name={self.metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
-            )
-        return test
+        return trainer
 
 
 def _clock(epoch_length: int, length: str | Step) -> Clock:

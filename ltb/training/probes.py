@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from ltb.core.contracts import loss_of, network_of
 from ltb.core.criteria import batches_of
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """The gradient of the mean cross-entropy over the first `batches` minibatches, as ``gathered["gradient"]``.
+    """The gradient of the module's loss over the first `batches` minibatches, their mean, as ``gathered["gradient"]``.
 
     At the masked weights, in evaluation mode; it is dense: pruned weights have their gradient too.
     """
@@ -27,13 +27,12 @@ class Gradient:
             raise ValueError(f"criterion.probe.batches={self.batches}: 1 or more")
 
     def __call__(self, module: Any, batches: Callable[[], Iterable[Any]]) -> Mapping[str, Mapping[str, Tensor]]:
-        network = getattr(module, "network", module).eval()
-        parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        loss = loss_of(module.eval(), "criterion.probe=Gradient")
+        parameters = {name: p for name, p in network_of(module).named_parameters() if p.requires_grad}
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        examples = 0
-        for x, y in batches_of(batches(), self.batches):
-            loss = functional.cross_entropy(network(x), y, reduction="sum")
-            for name, gradient in zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True):
-                total[name] += gradient
-            examples += len(y)
-        return {"gradient": {name: gradient.cpu() / examples for name, gradient in total.items()}}
+        for batch in batches_of(batches(), self.batches):
+            gradients = torch.autograd.grad(loss(batch), list(parameters.values()), allow_unused=True)
+            for name, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    total[name] += gradient
+        return {"gradient": {name: gradient / self.batches for name, gradient in total.items()}}

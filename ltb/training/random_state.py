@@ -20,6 +20,15 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
 
 
+def seed_all(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch: of the CPU, and of the GPU where this process uses one."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    # A worker forked from a process that uses a GPU does not use it.
+    used = torch.cuda.is_initialized()
+    seed_generators(seed, torch.device("cuda", torch.cuda.current_device()) if used else torch.device("cpu"))
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Within it the generators of Python, numpy and torch (CPU) start from `seed`; after it they are what they were before."""

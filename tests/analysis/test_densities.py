@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ltb.analysis import densities
 from ltb.core.errors import Damaged
-from ltb.core.levels import levels
+from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
 from ltb.records import ledger, record

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from experiments.fit_cost import fit_cost
 from ltb.core.controls import Reinit, Shuffle
-from ltb.core.levels import Loop
+from ltb.core.loop import Loop
 from ltb.core.stages import stages
 from ltb.run.run import Run
 from ltb.train import conf

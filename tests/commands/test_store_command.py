@@ -32,18 +32,21 @@ def run(capsys, filled, *arguments):
 def test_ls_show_and_tree_tell_what_is_there(filled, capsys):
     code, out = run(capsys, filled, "ls")
     assert code == 0
-    # dense, the start of the rewinding, two levels of each method
-    assert len(out.splitlines()) == 1 + 8
-    assert out.count("dense") == out.count("start") == 1
-    assert out.count("reinit ") == 2
+    # dense, the start of the rewinding, two levels of each method; an evaluation of each network, and the FLOPs of a step
+    assert len(out.splitlines()) == 1 + 8 + 7 + 1
+    assert out.count("dense to step 3") == 1
+    assert out.count("evaluate ") == 7
+    assert out.count(" reinit ") == 2
     key = ledger(next(f for f in folders(filled.runs) if f.name.startswith("imp-m")))[1]["stage"]
     code, out = run(capsys, filled, "show", key[:7])
     assert json.loads(out)["key"] == key
     code, out = run(capsys, filled, "tree")
     lines = out.splitlines()
-    depth = {line.split()[-1]: len(line) - len(line.lstrip("│├└─ ")) for line in lines}
-    assert depth[key[:8]] > depth[json.loads(run(capsys, filled, "show", key[:7])[1])["parents"]["source"][:8]]
-    assert "start at step 3" in out
+    named = [(re.search(r"\b[0-9a-f]{8}\b", line), line) for line in lines]
+    depth = {found[0]: len(line) - len(line.lstrip("│├└─ ")) for found, line in named if found}
+    assert depth[key[:8]] > depth[json.loads(run(capsys, filled, "show", key[:7])[1])["parents"][0][:8]]
+    assert "dense to step 3" in out
+    assert out.count("(evaluate)") == 7
 
 
 def test_a_key_that_is_not_there_or_not_one_and_a_folder_that_is_no_store(filled, capsys):
@@ -54,8 +57,8 @@ def test_a_key_that_is_not_there_or_not_one_and_a_folder_that_is_no_store(filled
 
 
 def test_verify_names_each_damaged_file_and_changes_nothing(filled, capsys):
-    assert run(capsys, filled, "verify") == (0, "8 stages, 0 files damaged\n")
-    first, second, third, *_ = catalogue.folders(filled.runs / "store")
+    assert run(capsys, filled, "verify") == (0, "16 stages, 0 files damaged\n")
+    first, second, third, *_ = [e.folder for e in catalogue.entries(filled.runs / "store") if e.values is None]
     os.truncate(first / "ticket.safetensors", 100)
     (second / "trained.safetensors").unlink()
     (third / "stage.json").write_text("{")
@@ -66,7 +69,7 @@ def test_verify_names_each_damaged_file_and_changes_nothing(filled, capsys):
         str(second / "trained.safetensors") in out,
         str(third) in out,
     ] == [True] * 3
-    assert out.endswith("8 stages, 3 files damaged\n")
+    assert out.endswith("16 stages, 3 files damaged\n")
     assert (first / "ticket.safetensors").stat().st_size == 100
 
 
@@ -82,15 +85,17 @@ def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
     os.utime(store / ".killed", (time.time() - 2 * 86400,) * 2)
     monkeypatch.setattr("builtins.input", lambda prompt: "n")
     assert "nothing was removed" in run(capsys, filled, "gc", "--unreferenced")[1]
-    assert len(catalogue.folders(store)) == 8
+    assert len(catalogue.folders(store)) == 16
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
     before = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     code, out = run(capsys, filled, "gc", "--unreferenced")
     assert code == 0
     after = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     assert f"{before - after:,} bytes come free" in out.replace("this 0", "") or before - after > 0
-    assert "5 stages that no run needs" in out
-    assert {folder.name for folder in catalogue.folders(store)} == kept
+    assert "9 stages that no run needs" in out
+    left = catalogue.entries(store)
+    assert {entry.key for entry in left if entry.values is None} == kept
+    assert {tuple(entry.parents) for entry in left if entry.values is not None} == {*((key,) for key in kept), ()}
     assert not (store / ".killed").exists()
 
 
@@ -98,7 +103,7 @@ def test_weights_that_were_freed_are_computed_again_to_the_same_ledger(filled, c
     before = {folder.name: ledger(folder) for folder in folders(filled.runs)}
     assert run(capsys, filled, "gc", "--weights", "--yes")[0] == 0
     assert not list((filled.runs / "store").glob("*/trained.safetensors"))
-    assert run(capsys, filled, "verify") == (0, "8 stages, 0 files damaged\n")
+    assert run(capsys, filled, "verify") == (0, "16 stages, 0 files damaged\n")
     longer = filled.done(*TINY, "method=imp", "schedule.levels=3")  # needs the weights of level 2
     whole = next(rows for name, rows in before.items() if name.startswith("imp-m"))
     assert [row["stage"] for row in ledger(longer)[:3]] == [row["stage"] for row in whole]
@@ -134,7 +139,6 @@ def test_a_sweep_trains_what_its_plan_said(command, monkeypatch):
     given = ("-m", *TINY, "method=imp,imp_rewind,imp_shuffle,random", "seed=0,1")
     planned = re.findall(r"(\d+) to do \((\d+) iterations", command(*given, "plan=true").out)[-1]
     assert command(*given).code == 0
-    found = [entry.about for entry in catalogue.entries(command.runs / "store")]
-    trained = [about["stop"] for about in found if about["kind"] == "start"]
-    trained += [about["stop"] - about["start"] for about in found if about["kind"] != "start"]
+    found = [e.metadata["result"] for e in catalogue.entries(command.runs / "store") if e.values is None]
+    trained = [result["stop"] - result["start"] for result in found]
     assert (len(trained), sum(trained)) == tuple(map(int, planned))

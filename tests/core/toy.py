@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import torch
 
 from ltb.core import masks as m
-from ltb.core.levels import Trained
-from ltb.core.rewind import Point
+from ltb.core.points import Point
+from ltb.core.results import Trained
 from ltb.core.seeds import derive
 from ltb.core.step import Clock
 
@@ -16,8 +16,10 @@ class Toy:
     seed: int = 0
     clock: Clock = field(default_factory=lambda: Clock(epoch_length=5, length=20))
     prunable: tuple[str, ...] = ("a", "b")
+    judge: tuple[str, str] = ("accuracy", "max")
     fits: list = field(default_factory=list)
     probed: list = field(default_factory=list)
+    evaluated: list = field(default_factory=list)
 
     def initial(self, purpose="init"):
         generator = torch.Generator().manual_seed(derive(self.seed, purpose))
@@ -28,18 +30,26 @@ class Toy:
             "running_mean": torch.zeros(3),
         }
 
-    def fit(self, fit, *, passing=(), evaluate=True, checkpoints=None):
+    def fit(self, fit, *, snapshots=(), evaluate=True, checkpoints=None, listener=None):
         self.fits.append(fit)
         weights, passed = {name: w.clone() for name, w in fit.origin.weights.items()}, {}
+        seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
         for step in range(fit.origin.step, fit.stop):
-            generator = torch.Generator().manual_seed(derive(self.seed, "step", step))
+            generator = torch.Generator().manual_seed(derive(seed, "step", step))
             weights = {name: w + 0.3 * torch.randn(w.shape, generator=generator) for name, w in weights.items()}
             weights = m.apply(weights, fit.masks)
-            if step + 1 in passing:
+            if step + 1 in snapshots:
                 passed[step + 1] = Point(weights, step + 1, {"a/momentum": torch.full((4, 5), float(step + 1))})
         point = Point(weights, fit.stop, {"a/momentum": torch.full((4, 5), float(fit.stop))})
-        return Trained(fit.masks, fit.origin, point, {"test/accuracy": 0.5}, passed=passed)
+        return Trained(fit.masks, fit.origin, point, snapshots=passed)
 
     def probe(self, probe, weights, masks):
         self.probed.append((probe, weights, masks))
         return probe(None, lambda: iter(()))
+
+    def measure(self, measure, of):
+        return measure(of, self)
+
+    def evaluate(self, point, masks, splits, execution=None):
+        self.evaluated.append((point.step, tuple(splits)))
+        return {f"{split}/accuracy": 0.5 for split in splits}

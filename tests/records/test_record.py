@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ltb.core import files
-from ltb.core.levels import levels
+from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
 from ltb.records import record

@@ -19,11 +19,11 @@ CLOCK = Clock(10, 100)
 IMP = Recipe(schedule=Geometric(0.2, 2), rewind_step="5it")
 
 PINNED = {
-    "start": "a67c3ed6d2abfa65b190",
-    "dense": "9a201d5bc80c671b7c41",
-    "level 1": "2b1a45792d4e0a42777b",
-    "level 2": "e2239bab21bd698a4637",
-    "reinit at level 2": "91a1c8fdd811b9e5ba0e",
+    "start": "89ee3a2f7fe5db120c8e",
+    "dense": "049a151b5a04c5e9b768",
+    "level 1": "2b870ccf530ff1952210",
+    "level 2": "f6ce4c679d0f2913d31b",
+    "reinit at level 2": "879178750951cbbb9293",
 }
 
 

@@ -9,7 +9,7 @@ import torch
 
 from ltb.core import tensors
 from ltb.core.errors import Damaged
-from ltb.core.levels import levels
+from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import LearningRate, Weights
 from ltb.core.schedules import Geometric
@@ -42,15 +42,23 @@ def test_what_is_stored_comes_back_bit_for_bit_and_nothing_is_trained_twice(tmp_
                 getattr(other.trained, kept).weights
             )
         assert tensors.digest(one.trained.masks) == tensors.digest(other.trained.masks)
-        assert one.trained.metrics == other.trained.metrics
+        assert one.metrics == other.metrics
     longer = Recipe(schedule=Geometric(0.3, 5), rewind_step="4it", method="longer")
     assert trained(run(tmp_path, longer)[1]) == [(4, 20), (4, 20)]
 
 
 def test_another_rewind_step_replays_only_up_to_it(tmp_path):
     run(tmp_path)
-    _, toy, _ = run(tmp_path, Recipe(schedule=Geometric(0.3, 1), rewind_step="7it"))
-    assert trained(toy) == [(0, 7), (7, 20)]
+    for step, replayed in (
+        (7, (4, 7)),
+        (2, (0, 2)),
+        (9, (7, 9)),
+        (3, (2, 3)),
+    ):  # from the nearest earlier one that is there
+        _, toy, found = run(tmp_path, Recipe(schedule=Geometric(0.3, 1), rewind_step=f"{step}it"))
+        assert trained(toy) == [replayed, (step, 20)]
+        _, _, alone = run(tmp_path / str(step), Recipe(schedule=Geometric(0.3, 1), rewind_step=f"{step}it"))
+        assert tensors.digest(found[1].trained.point.weights) == tensors.digest(alone[1].trained.point.weights)
 
 
 def test_a_run_cut_off_at_any_stage_ends_with_the_same_bytes(tmp_path):
@@ -69,11 +77,15 @@ def test_a_run_cut_off_at_any_stage_ends_with_the_same_bytes(tmp_path):
 
 
 def test_the_optimizers_state_is_kept_where_a_rewind_will_ask_for_it(tmp_path):
+    toys = []
     for rewind, expected in ((Weights("kept"), 4.0), (LearningRate("kept"), 20.0)):
         recipe = Recipe(schedule=Geometric(0.3, 2), rewind_step="4it", rewind=rewind)
         for _ in range(2):
-            *_, last = run(tmp_path, recipe)[2]
+            _, toy, (*_, last) = run(tmp_path, recipe)
+            toys.append(toy)
             assert float(last.trained.origin.optimizer["a/momentum"][0, 0]) == expected
+    # One dense network: it is the same whether its optimizer's state is asked for or not.
+    assert [trained(toy).count((0, 20)) for toy in toys] == [1, 0, 0, 0]
     assert not [p for p in tmp_path.glob(".*") if p.name != ".locks"]
 
 
@@ -100,11 +112,19 @@ def test_a_damaged_file_is_named_never_used_and_never_deleted(tmp_path, name, ho
     assert damaged is None or path.read_bytes() == damaged
 
 
+def test_a_store_of_version_1_is_refused_by_one_line_that_says_so(tmp_path):
+    store, _, _ = run(tmp_path)
+    path = store.path(Dense()) / STAGE
+    path.write_text(json.dumps({"version": 1, "key": "x"}))
+    with pytest.raises(Damaged, match=r"has version 1; this version of ltb reads version 2: use another store.dir"):
+        run(tmp_path)
+
+
 def test_a_store_of_a_newer_version_is_not_read(tmp_path):
     store, _, _ = run(tmp_path)
     path = store.path(Dense()) / STAGE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
-    with pytest.raises(Damaged, match="has version 99; this version of ltb reads version 1"):
+    with pytest.raises(Damaged, match="has version 99; this version of ltb reads version 2"):
         run(tmp_path)
 
 
@@ -148,7 +168,7 @@ def test_links_put_the_same_bytes_into_a_run_folder(tmp_path):
 def test_what_is_not_kept_is_computed_again_to_the_same_bytes(tmp_path, keep):
     _, _, expected = run(tmp_path / "all")
     store = Store(tmp_path / keep, Keys({"seed": 0}), keep=keep)
-    first = [level.trained.metrics for level in levels(RECIPE, Toy(), store)]
+    first = [level.metrics for level in levels(RECIPE, Toy(), store)]
     stage = stages(RECIPE, Toy().clock)[2]
     assert sorted(path.name for path in store.path(stage).iterdir()) == [
         "stage.json",
@@ -157,7 +177,7 @@ def test_what_is_not_kept_is_computed_again_to_the_same_bytes(tmp_path, keep):
     toy = Toy()
     again = Store(tmp_path / keep, Keys({"seed": 0}), keep=keep)
     found = list(levels(RECIPE, toy, again))
-    assert [level.trained.metrics for level in found] == first
+    assert [level.metrics for level in found] == first
     assert [level.density for level in found] == [level.density for level in expected]
     assert trained(toy) == []
     assert tensors.digest(found[3].trained.point.weights) == tensors.digest(expected[3].trained.point.weights)

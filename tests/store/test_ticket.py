@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import ltb
-from ltb.core.rewind import Point
+from ltb.core.points import Point
 from ltb.store.ticket import Ticket, load_point, save_point
 
 

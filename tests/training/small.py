@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from ltb.core import masks as m
 from ltb.core import tensors
-from ltb.core.rewind import Fit, Point
+from ltb.core.measure import Evaluate
+from ltb.core.points import Fit, Point
 from ltb.data.source import TensorSource
 from ltb.training import Classification, Constant, Training
 
@@ -38,9 +39,20 @@ def network(dropout=0.2):
 
 def training(seed=0, length="25it", *, optimizer="sgd", lr=None, dropout=0.2, of=None, module=None, **given):
     def make():
-        return Classification(network(dropout), OPTIMIZERS[optimizer], lr or Constant(base=0.05), **(module or {}))
+        return Classification(network(dropout), without_rate(OPTIMIZERS[optimizer]), lr or Constant(base=0.05), **(module or {}))
 
     return Training(make, of or source(), length, seed, **given)
+
+
+def without_rate(optimizer):
+    """The learning rate is the schedule's in a `Classification`."""
+    return partial(optimizer.func, **{key: value for key, value in optimizer.keywords.items() if key != "lr"})
+
+
+def metrics(of, trained):
+    """What the module logs of a trained network."""
+    metric, direction = of.judge
+    return of.measure(Evaluate(metric=metric, direction=direction), [trained]).values
 
 
 def dense(of, start=0, stop=None, weights=None, optimizer=None):

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional
 
 from ltb.core import masks as m
-from ltb.core.rewind import Fit, Point
+from ltb.core.points import Fit, Point
 from ltb.training import Classification, Constant, Milestones
-from tests.training.small import OPTIMIZERS, network, source, training
+from tests.training.small import OPTIMIZERS, metrics, network, source, training, without_rate
 
 
 def fitted(length="9it", **given):
@@ -59,7 +59,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_minibatch():
         torch.manual_seed(0)
         for parameter in net.parameters():
             nn.init.normal_(parameter)
-        module = Classification(net, OPTIMIZERS["sgd"], Constant(base=0.05), accumulate=parts)
+        module = Classification(net, without_rate(OPTIMIZERS["sgd"]), Constant(base=0.05), accumulate=parts)
         x, y = next(iter(of.stream(0, 0, 1)))
         loss = module._backward(x.double(), y)
         results.append((loss, [parameter.grad.clone() for parameter in net.parameters()]))
@@ -79,13 +79,21 @@ def test_the_measures_are_means_over_examples_whatever_the_batches():
         x, y = (torch.cat(parts) for parts in zip(*one.source.evaluation(split), strict=True))
         with torch.no_grad():
             logits = net(x)
-        assert trained.metrics[f"{split}/loss"] == pytest.approx(float(functional.cross_entropy(logits, y)), rel=1e-5)
-        assert trained.metrics[f"{split}/accuracy"] == pytest.approx(float((logits.argmax(1) == y).float().mean()))
+        assert metrics(one, trained)[f"{split}/loss"] == pytest.approx(
+            float(functional.cross_entropy(logits, y)), rel=1e-5
+        )
+        assert metrics(one, trained)[f"{split}/accuracy"] == pytest.approx(
+            float((logits.argmax(1) == y).float().mean())
+        )
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (
+            {"optimizer": OPTIMIZERS["adam"]},
+            "optimizer.lr=0.1: it would have no effect, for the rate is set at each step",
+        ),
         ({"l1": -1.0}, "module.l1=-1.0: 0 or more"),
         ({"gradient_clip": 0.0}, "module.gradient_clip=0.0: above 0"),
         ({"accumulate": 0}, "module.accumulate=0: 1 or more"),
@@ -93,14 +101,16 @@ def test_the_measures_are_means_over_examples_whatever_the_batches():
 )
 def test_what_cannot_be_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        Classification(network(), OPTIMIZERS["sgd"], Constant(base=0.1), **given)
+        Classification(
+            network(), **{"optimizer": without_rate(OPTIMIZERS["sgd"]), **given}, learning_rate=Constant(base=0.1)
+        )
 
 
 def test_a_hundred_classes_have_a_top_5_accuracy():
     net = nn.Linear(100, 100, bias=False)
     with torch.no_grad():
         net.weight.copy_(torch.eye(100))
-    module = Classification(net, OPTIMIZERS["sgd"], Milestones(base=0.1, milestones=[]))
+    module = Classification(net, without_rate(OPTIMIZERS["sgd"]), Milestones(base=0.1, milestones=[]))
     x = torch.zeros(2, 100)
     x[0, [3, 4, 5, 6, 7]] = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0])
     x[1, 0] = 1.0

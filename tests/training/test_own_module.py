@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from ltb.core import tensors
-from ltb.core.levels import levels
+from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import LearningRate
 from ltb.core.schedules import Geometric
 from ltb.training import Training
-from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest
+from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, metrics
 
 
 @pytest.mark.parametrize("interval", ["epoch", "step"])
@@ -36,8 +36,8 @@ def test_a_module_of_ones_own_finds_its_schedule_epochs_and_batches_at_step_k(in
     assert [row["step"] for row in rest.history] == [14, 19, 24, 25]
     for name, weight in whole.point.weights.items():
         assert torch.allclose(weight, rest.point.weights[name], rtol=1e-5, atol=1e-6), name
-    assert whole.metrics["early_stop_step"] == min(whole.history, key=lambda row: row["val/mse"])["step"]
-    assert set(whole.metrics) >= {"test/mse", "val/mse", "test/mse_at_early_stop"}
+    assert metrics(one, whole)["early_stop_step"] == min(whole.history, key=lambda row: row["val/mse"])["step"]
+    assert set(metrics(one, whole)) >= {"test/mse", "val/mse", "test/mse_at_early_stop"}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -69,7 +69,9 @@ def test_a_schedule_that_depends_on_history_is_refused():
 def test_a_metric_that_is_not_logged_is_named():
     one = Training(Regression, Numbers(), "8it", metric="accuracy")
     with pytest.raises(ValueError, match=r"metric.name='accuracy': the module logs test/mse"):
-        one.fit(dense(one))
+        one.check_one_step()
+    with pytest.raises(ValueError, match=r"metric.name='accuracy': the module logs test/mse"):
+        metrics(one, one.fit(dense(one)))
 
 
 def test_a_network_that_draws_from_numpy_is_a_function_of_the_seed_too():
@@ -148,7 +150,7 @@ def test_a_schedule_that_asks_the_trainer_for_the_runs_length_gets_the_dense_run
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     one = Training(Cycle, Numbers(), "25it", metric="mse", direction="min")
-    passed = one.fit(dense(one), passing=[6]).passed[6]
+    passed = one.fit(dense(one), snapshots=[6]).snapshots[6]
     assert tensors.digest(passed.weights) == tensors.digest(one.fit(dense(one, stop=6), evaluate=False).point.weights)
 
 
@@ -160,4 +162,4 @@ def test_two_optimizers_are_refused_before_training():
 
     one = Training(Two, Numbers(), "6it", metric="mse", direction="min")
     with pytest.raises(ValueError, match="it has 2 optimizers; the clock counts the steps of one"):
-        one.rehearse()
+        one.check_one_step()

@@ -13,11 +13,11 @@ from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
 from ltb.core.criteria import Criterion, Magnitude, Random
-from ltb.core.levels import Recent, levels
+from ltb.core.loop import Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric, Linear
-from ltb.core.stages import Dense, Sparse, Start, iterations, missing, search_steps, stages
+from ltb.core.stages import Dense, Sparse, Start, missing, search_steps, stages
 from ltb.core.step import Clock, Step
 from tests.core.toy import Toy
 
@@ -109,7 +109,7 @@ def test_the_nth_rewind_is_as_exact_as_the_first_and_shares_no_storage(k):
 
 
 def replace_fit(toy, weights, stop):
-    from ltb.core.rewind import Fit, Point
+    from ltb.core.points import Fit, Point
 
     return Fit.of(m.ones(weights, toy.prunable), Point(weights, 0), stop)
 
@@ -200,12 +200,9 @@ class Counting(Recent):
         super().__init__()
         self.computed = []
 
-    def once(self, stage, compute):
-        def counted(checkpoints):
-            self.computed.append(stage)
-            return compute(checkpoints)
-
-        return super().once(stage, counted)
+    def put(self, stage, result):
+        self.computed.append(stage)
+        return super().put(stage, result)
 
 
 def test_nothing_is_trained_twice_and_the_snapshot_is_taken_in_passing():
@@ -236,12 +233,12 @@ def test_what_is_missing_is_listed_before_it_is_computed_and_only_that():
     wanted = stages(recipe, clock)
     todo = missing(wanted, lambda stage: False)
     assert [type(stage) for stage in todo] == [Dense, Sparse, Sparse, Sparse]
-    assert [iterations(stage, clock) for stage in todo] == [20, 20, 16, 20]
+    assert [stage.iterations(clock) for stage in todo] == [20, 20, 16, 20]
     known = {Dense()}
     assert missing([wanted[1]], lambda stage: stage in known) == [Start(4), wanted[1]]
     memory = Counting()
     list(levels(recipe, Toy(), memory))
-    assert set(todo) == {stage for stage in memory.computed if not isinstance(stage, Start)}
+    assert set(todo) == {stage for stage in memory.computed if isinstance(stage, Dense | Sparse)}
 
 
 @dataclass(frozen=True)
@@ -319,7 +316,7 @@ def test_a_start_that_a_resumed_dense_fit_did_not_pass_is_replayed():
     """Another run was cut off inside the dense fit, behind step k, and did not ask for k."""
 
     class Resumed(Toy):
-        def fit(self, fit, *, passing=(), **given):
+        def fit(self, fit, *, snapshots=(), **given):
             return super().fit(fit, **given)
 
     toy, whole = Resumed(), Toy()

@@ -1,0 +1,163 @@
+"""Contracts between the rooms: what the loop asks of whatever trains, remembers, measures and watches, and of a person's module.
+
+The module's contract: a LightningModule with
+
+- ``network``, an nn.Module that holds all of the module's state: masks and tickets name its parameters without a prefix. A module
+  whose state is elsewhere too is itself the network (`network_of` is the one rule for which network is meant);
+- ``loss(batch)``, the scalar that training minimises, a mean over the examples of the batch, penalties apart: with it a network is
+  scored by gradients and measured; without it it trains, and is pruned by what its weights tell;
+- ``clock``, set to the run's `Clock` where the module has an attribute of that name.
+
+No other name means anything to ltb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor, nn
+
+from ltb.core.points import Fit, Point
+from ltb.core.step import Clock
+from ltb.core.tensors import Weights
+
+if TYPE_CHECKING:
+    from ltb.core.execution import Execution
+    from ltb.core.masks import Masks
+    from ltb.core.measure import Measure
+    from ltb.core.results import Measurement, Result, Trained
+    from ltb.core.stages import Stage
+
+
+def network_of(module: nn.Module) -> nn.Module:
+    """Return what masks name the parameters of: the module's `network` where that holds all of its state, else the module."""
+    network = getattr(module, "network", None)
+    if isinstance(network, nn.Module) and len(network.state_dict()) == len(module.state_dict()):
+        return network
+    return module
+
+
+def loss_of(module: Any, wanted_by: str) -> Callable[[Any], Tensor]:
+    """Return the module's `loss`. Raises ValueError for one without it; `wanted_by` names the setting that needs it."""
+    loss = getattr(module, "loss", None)
+    if not callable(loss):
+        raise ValueError(
+            f"{wanted_by} needs the loss of a batch, and {type(module).__name__} has no method loss(batch) that returns it"
+        )
+    return loss  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A fit under way, at one of its evaluations: enough to go on from there to the same bytes.
+
+    `best` is the point of the history's row that is best so far, `snapshots` are the points that were asked for and passed.
+    """
+
+    point: Point
+    history: Sequence[Mapping[str, float]]
+    best: Point
+    snapshots: Mapping[int, Point] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Checkpoints(Protocol):
+    """A place for the progress of one fit until it is finished."""
+
+    def load(self) -> Progress | None:
+        """Return the progress that was kept last, if any."""
+
+    def offer(self, progress: Callable[[], Progress]) -> None:
+        """Keep the progress if it is time to: it is made only then."""
+
+
+class Listener:
+    """An observer of a computation; it may be left out without changing a number. Every method does nothing by default."""
+
+    def on_stage(self, stage: Stage) -> None:
+        """`stage` was not known, and its computation begins."""
+
+    def on_fit(self, start: int, stop: int) -> None:
+        """A fit from iteration `start` to `stop` begins."""
+
+    def on_step(self, count: int) -> None:
+        """So many iterations more are done."""
+
+    def on_row(self, row: Mapping[str, float]) -> None:
+        """The fit that goes on was evaluated."""
+
+
+SILENT = Listener()
+
+
+class Bench(Protocol):
+    """What a measure finds beside finished stages: one task and one seed, at which nothing is trained."""
+
+    seed: int
+    clock: Clock
+    prunable: tuple[str, ...]
+
+    def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> Any:
+        """Return the module with a point's masked weights, in evaluation mode, on the device that its batches come on."""
+
+    def batches(self, split: str) -> Iterable[Any]:
+        """Return the minibatches of ``train``, ``val`` or ``test``: each example once, in a fixed order, not augmented."""
+
+    def evaluate(
+        self, point: Point, masks: Masks, splits: Sequence[str], execution: Execution | None = None
+    ) -> dict[str, float]:
+        """Return what the module logs in an evaluation on each split, by names such as ``test/accuracy``."""
+
+    def step_flops(self) -> int:
+        """Return the FLOPs of one training step of the dense network, forward and backward; a multiply-add counts as two."""
+
+
+class Training(Bench, Protocol):
+    """The one place where anything is trained, as the loop sees it: one task and one seed."""
+
+    judge: tuple[str, str]
+
+    def initial(self, purpose: str = "init") -> Weights:
+        """Return the network's initialisation, a function of (seed, purpose)."""
+
+    def fit(
+        self,
+        fit: Fit,
+        *,
+        snapshots: Sequence[int] = (),
+        evaluate: bool = True,
+        checkpoints: Checkpoints | None = None,
+        listener: Listener = SILENT,
+    ) -> Trained:
+        """Train `fit.origin` under `fit.masks` to `fit.stop`; keep the points passed at `snapshots`; `evaluate` on the way.
+
+        With `checkpoints` it goes on from the progress that was kept.
+        """
+
+    def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:
+        """Return what `measure` says of finished stages. Trains nothing."""
+
+    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
+        """Return what a probe gathers from the network with these weights under these masks."""
+
+
+class Memory(Protocol):
+    """A place for finished stages, by what they are."""
+
+    def has(self, stage: Stage) -> bool:
+        """Whether the stage is finished."""
+
+    def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
+        """Return a finished stage's result, None for one that is not; `again` computes it once more where tensors were not kept."""
+
+    def claim(self, stage: Stage) -> AbstractContextManager[Checkpoints | None]:
+        """Return a lock on the computation of a stage, held by one process at a time; it gives the place for its progress."""
+
+    def put(self, stage: Stage, result: Any) -> Any:
+        """Keep a result; return it as `get` would."""
+
+    def nearest(self, stage: Stage, step: int) -> Any | None:
+        """Return the result of the finished stage of `stage`'s kind that stopped last before `step`, on the same trajectory."""

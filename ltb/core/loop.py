@@ -1,0 +1,163 @@
+"""The loop: levels of a recipe, each computed from the stages that it grew from. Every method of the field is these lines.
+
+source  = what is pruned          (the previous level | the dense network | the start)
+scores  = criterion(source, evidence)
+masks   = allocation(scores, masks, target sparsity, evidence)
+origin  = rewind(start, source)
+trained = fit(origin × masks)
+numbers = measure(trained)
+
+What stands between the equal signs is `ltb.core.stages`; here they are asked of a memory, or computed, one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ltb.core.contracts import SILENT, Checkpoints, Listener, Memory, Training
+from ltb.core.measure import Evaluate, Measure
+from ltb.core.recipe import Recipe
+from ltb.core.results import Result
+from ltb.core.stages import Measured, Stage, Start, missing, stages, starts
+
+
+class Recent:
+    """A memory for one run without a disk: it keeps what grew from nothing, measurements, and the latest few of the others."""
+
+    LATEST = 3  # a level, its source, and one to spare
+
+    def __init__(self) -> None:
+        self._roots: dict[Stage, Any] = {}
+        self._latest: dict[Stage, Any] = {}
+
+    def has(self, stage: Stage) -> bool:
+        return stage in self._roots or stage in self._latest
+
+    def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
+        return self._roots.get(stage, self._latest.get(stage))
+
+    def claim(self, stage: Stage) -> AbstractContextManager[Checkpoints | None]:
+        return nullcontext()
+
+    def put(self, stage: Stage, result: Any) -> Any:
+        if not stage.parents or isinstance(stage, Measured):
+            self._roots[stage] = result
+        else:
+            self._latest[stage] = result
+            for old in list(self._latest)[: -self.LATEST]:
+                del self._latest[old]
+        return result
+
+    def nearest(self, stage: Stage, step: int) -> Any | None:
+        known = [r for s, r in self._roots.items() if isinstance(s, Start) and s.step < step]
+        return max(known, key=lambda result: result.stop, default=None)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An executor: stages from memory, or computed by one training, their parents first.
+
+    passing: the starts that a dense fit is to leave in the memory on its way.
+    """
+
+    training: Training
+    memory: Memory
+    passing: tuple[Start, ...] = ()
+    listener: Listener = field(default_factory=Listener)
+
+    def result(self, stage: Stage) -> Any:
+        """Return the result of a stage."""
+        if not stage.kept:
+            return stage.compute(self, None)
+        found = self.memory.get(stage, lambda: self._again(stage))
+        if found is not None:
+            return found
+        for parent in missing([stage], self.memory.has)[:-1]:
+            self.result(parent)
+        with self.memory.claim(stage) as checkpoints:
+            found = self.memory.get(stage, lambda: self._again(stage))  # another process may have finished it meanwhile
+            if found is None:
+                self.listener.on_stage(stage)
+                found = self.memory.put(stage, stage.compute(self, checkpoints))
+        return found
+
+    def keep(self, stage: Stage, result: Any) -> None:
+        """Put a result that came up on the way of another, unless it is known."""
+        with self.memory.claim(stage):
+            if not self.memory.has(stage):
+                self.memory.put(stage, result)
+
+    def _again(self, stage: Stage) -> Any:
+        # Silent: whoever listens was told of the stage that asked for it.
+        with self.memory.claim(stage) as checkpoints:
+            return stage.compute(replace(self, listener=SILENT), checkpoints)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One turn of the loop: its index (0 is the dense network), the target sparsity, what its stage left, and its numbers.
+
+    `measured` maps each measure's name to its quantities.
+    """
+
+    index: int
+    target: float
+    stage: Stage
+    trained: Result
+    measured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def remaining(self) -> int:
+        """How many of the prunable weights are kept."""
+        return sum(kept for kept, _ in self.trained.counts.values())
+
+    @property
+    def prunable(self) -> int:
+        """How many weights are prunable."""
+        return sum(total for _, total in self.trained.counts.values())
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the prunable weights removed."""
+        return (self.prunable - self.remaining) / self.prunable
+
+    @property
+    def density(self) -> float:
+        """Fraction of the prunable weights kept."""
+        return self.remaining / self.prunable
+
+    @property
+    def collapsed(self) -> tuple[str, ...]:
+        """Layers in which nothing is left: no signal passes them."""
+        return tuple(name for name, (kept, _) in self.trained.counts.items() if not kept)
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What the module logged in an evaluation, e.g. ``test/accuracy``."""
+        return self.measured.get("evaluate", {})
+
+
+def levels(
+    recipe: Recipe,
+    training: Training,
+    memory: Memory | None = None,
+    *,
+    measures: Sequence[Measure] = (),
+    listener: Listener = SILENT,
+) -> Iterator[Level]:
+    """Run a recipe, level by level; each is evaluated, and asked each of the further `measures` that look at one stage.
+
+    With a memory that outlives the process, finished levels are neither trained nor measured again.
+    """
+    chain = stages(recipe, training.clock)
+    recipe.allocation.check(training.prunable)
+    loop = Loop(training, memory or Recent(), starts(chain), listener)
+    asked = (Evaluate(metric=training.judge[0], direction=training.judge[1]), *measures)
+    for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
+        trained = loop.result(stage)
+        each = [(measure, Start(0) if measure.initial else stage) for measure in asked if not measure.joint]
+        measured = {measure.name: loop.result(Measured((of,), measure)).values for measure, of in each}
+        yield Level(index, target, stage, trained, measured)

@@ -1,0 +1,77 @@
+"""Measures: functions of finished stages. They train nothing, and what they say is kept like any stage and never computed twice.
+
+A measure is a frozen dataclass, its own name in lower case the name that people use (`Calibration` is ``measure=calibration``).
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ltb.core.contracts import Bench
+from ltb.core.results import Measurement, Number, Result, early_stop_step
+
+
+class Measure(ABC):
+    """(finished stages, bench) -> numbers.
+
+    joint:   whether it compares several stages (all levels of a run, runs with each other) rather than looking at each alone.
+    initial: whether it looks at the network before any training, and so says the same of every level.
+    network: whether it runs the network; one that does not is a function of masks and weights, and can compare any runs.
+    machine: whether the numbers are of this machine (times): then they are kept apart for each machine and number of threads.
+    version: raised when the same settings come to give other numbers.
+    """
+
+    joint: ClassVar[bool] = False
+    initial: ClassVar[bool] = False
+    network: ClassVar[bool] = True
+    machine: ClassVar[bool] = False
+    version: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """The name in configuration, tables and W&B: ``step_flops`` for `StepFlops`."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @abstractmethod
+    def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement: ...
+
+
+@dataclass(frozen=True)
+class Evaluate(Measure):
+    """The metrics that the module logs: on `splits` at the end of the fit, on `at_early_stop` at the early-stop step as well.
+
+    A network that was trained for 0 steps has metrics like any other. The early-stop step is the first minimum of ``val/loss``,
+    or the best of (`metric`, `direction`) where none is logged. Values: ``test/accuracy``, ``test/accuracy_at_early_stop`` …,
+    and early_stop_step with early_stop_is_last, whether that is the last evaluation.
+    """
+
+    splits: tuple[str, ...] = ("val", "test")
+    at_early_stop: tuple[str, ...] = ("test",)
+    metric: str = "accuracy"
+    direction: str = "max"
+
+    def __post_init__(self) -> None:
+        for key in ("splits", "at_early_stop"):
+            object.__setattr__(self, key, tuple(getattr(self, key)))
+            wrong = [split for split in getattr(self, key) if split not in ("train", "val", "test")]
+            if wrong:
+                raise ValueError(f"measure.{key}={list(getattr(self, key))}: of train, val and test")
+
+    def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
+        (result,) = of
+        found = bench.evaluate(result.point, result.masks, self.splits)
+        values: dict[str, Number | None] = dict(found)
+        if self.at_early_stop:
+            step = early_stop_step(result.history, (self.metric, self.direction))
+            step = result.stop if step is None else step
+            values |= {"early_stop_step": step, "early_stop_is_last": step == result.stop}
+            known = {name: value for name, value in found.items() if name.partition("/")[0] in self.at_early_stop}
+            early: Mapping[str, Number] = known
+            if step != result.stop or set(self.at_early_stop) - set(self.splits):
+                early = bench.evaluate(result.at(step), result.masks, self.at_early_stop)
+            values |= {f"{name}_at_early_stop": value for name, value in early.items()}
+        return Measurement(values)

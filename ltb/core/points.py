@@ -1,0 +1,47 @@
+"""Points on a training trajectory, and the fits that begin from them. A point always has the dense network's names and shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ltb.core import masks as m
+from ltb.core.masks import Masks
+from ltb.core.tensors import Weights
+
+if TYPE_CHECKING:
+    from ltb.core.execution import Execution
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A place on a training trajectory: weights (buffers included), the iteration, and the optimizer's state if kept."""
+
+    weights: Weights
+    step: int
+    optimizer: Weights | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One training to be done: the masks that are held, the masked point it begins from, the iteration it ends at.
+
+    noise:     a number that reseeds batch order, augmentation and dropout alone, so that fits of one origin with other noise
+               are the children of an instability analysis (Frankle et al. 2020); None is the run's own.
+    execution: how the masked network is run; None holds masks on the dense one.
+    """
+
+    masks: Masks
+    origin: Point
+    stop: int
+    noise: int | None = None
+    execution: Execution | None = None
+
+    @classmethod
+    def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:
+        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0."""
+        return cls(masks, Point(m.apply(origin.weights, masks), origin.step, origin.optimizer), stop, **how)
+
+    def begun(self, masks: Masks, origin: Point, stop: int) -> Fit:
+        """The same kind of fit with other masks, from another origin, to another end."""
+        return Fit.of(masks, origin, stop, noise=self.noise, execution=self.execution)

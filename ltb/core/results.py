@@ -1,0 +1,133 @@
+"""Results: what finished stages leave. A `Trained` is the result of a fit, a `Measurement` that of a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ltb.core.masks import Masks
+from ltb.core.points import Point
+
+Number = int | float | bool
+
+
+class Result(Protocol):
+    """A trained network as others read it: a `Trained`, or one that a memory reads from elsewhere when it is asked for."""
+
+    @property
+    def masks(self) -> Masks: ...
+    @property
+    def origin(self) -> Point:
+        """The masked point that the fit began from."""
+
+    @property
+    def point(self) -> Point:
+        """The point that it ended at; its optimizer state need not be there."""
+
+    @property
+    def resumable(self) -> Point:
+        """The point that it ended at, with the optimizer's state."""
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """A row an evaluation: step, epoch, ``train/loss``, what was logged under ``val/``, seconds."""
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """For each prunable parameter how many weights are kept, and how many there are."""
+
+    @property
+    def start(self) -> int:
+        """The iteration that the fit began at."""
+
+    @property
+    def stop(self) -> int:
+        """The iteration that it ended at."""
+
+    def at(self, step: int) -> Point:
+        """The point at the end or at the early-stop step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a fit leaves: the masks, where it began, the point it ended at, and what was seen on the way.
+
+    `best` is the point at the early-stop step, None where nothing was evaluated or the end is it; `snapshots` are points that
+    were asked for and passed.
+    """
+
+    masks: Masks
+    origin: Point
+    point: Point
+    history: Sequence[Mapping[str, float]] = ()
+    seconds: float = 0.0
+    best: Point | None = None
+    snapshots: Mapping[int, Point] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """For each prunable parameter how many weights are kept, and how many there are."""
+        return {name: (int(mask.sum()), mask.numel()) for name, mask in self.masks.items()}
+
+    @property
+    def start(self) -> int:
+        """The iteration that the fit began at."""
+        return self.origin.step
+
+    @property
+    def stop(self) -> int:
+        """The iteration that it ended at."""
+        return self.point.step
+
+    @property
+    def resumable(self) -> Point:
+        """The point that it ended at, with the optimizer's state."""
+        return self.point
+
+    def at(self, step: int) -> Point:
+        """The point at the end or at the early-stop step."""
+        for point in (self.point, self.best):
+            if point is not None and point.step == step:
+                return point
+        raise KeyError(step)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What a measure leaves: a number for each quantity, and tensors where it has any.
+
+    `values` maps names such as ``test/accuracy`` or ``iou/fc1.weight`` to numbers; None is a number that does not exist.
+    """
+
+    values: Mapping[str, Number | None]
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def early_stop_step(history: Sequence[Mapping[str, float]], judge: tuple[str, str]) -> int | None:
+    """Return the step of the best row: the first minimum of ``val/loss``, else the first best of `judge` = (metric, direction).
+
+    None for an empty history. It is read afterwards: training runs to its end regardless.
+
+    >>> early_stop_step([{"step": 1, "val/loss": 0.5}, {"step": 2, "val/loss": 0.4}, {"step": 3, "val/loss": 0.4}], ("x", "max"))
+    2
+    """
+    best: Mapping[str, Any] | None = None
+    for row in history:
+        if best is None or better(row, best, judge):
+            best = row
+    return None if best is None else int(best["step"])
+
+
+def better(row: Mapping[str, float], best: Mapping[str, float], judge: tuple[str, str]) -> bool:
+    """Whether a row of a history is better than the best before it; NaN never is, and any number is better than NaN."""
+    name, direction = ("loss", "min") if "val/loss" in row else judge
+    value, before = row.get(f"val/{name}"), best.get(f"val/{name}")
+    if value is None or before is None or value != value:
+        return False
+    return before != before or (value < before if direction == "min" else value > before)

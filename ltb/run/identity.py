@@ -1,0 +1,53 @@
+"""What decides the numbers of a training, as plain data: stage keys are made of it, and it is written into the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ltb.run.build import Config
+from ltb.store.source_code import identities
+from ltb.training import Training
+
+# What does not change a number: where files are, and how many hands carry them. The data as served has a fingerprint.
+NUISANCES = ("root", "workers", "num_workers")
+
+
+def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the numbers of a training, without the recipe; `trainer` are the Trainer's arguments as they are used.
+
+    Classes are named as `ltb.store.source_code.identity` does: by their public name, a person's own with its source.
+    """
+    data = {key: value for key, value in config["data"].items() if key not in NUISANCES}
+    prunable = {key: value for key, value in config["prunable"].items() if value}
+    device = training.device
+    numerics = {key: value for key, value in trainer.items() if key not in ("accelerator", "devices", "plugins")}
+    return {
+        "data": _identified(data),
+        "fingerprint": training.source.fingerprint,
+        "module": _identified(config["module"]),
+        "initialisation": training.initialisation,
+        "training": config["training"],
+        "prunable": prunable,
+        "numerics": {
+            **numerics,
+            "device": device.type,
+            "devices": trainer["devices"],
+            # On a CPU the number of threads decides the order of sums.
+            "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        },
+        "seed": config["seed"],
+        "salt": config["salt"],
+    }
+
+
+def _identified(node: Any) -> Any:
+    """The node with what each ``_target_`` is in place of where it is."""
+    if isinstance(node, Mapping):
+        found = {key: _identified(value) for key, value in node.items()}
+        if "_target_" in node:
+            found["_target_"] = identities([node["_target_"]])[node["_target_"]]
+        return found
+    return [_identified(entry) for entry in node] if isinstance(node, list) else node

@@ -1,0 +1,180 @@
+"""Measures of finished runs: each run's setup is made again from the configuration in its folder, and its stages are asked.
+
+A run is measured only where its setup still comes to the stages that its ledger names: code or data that changed since are
+said, and nothing is trained in their place.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ltb.core.errors import Damaged
+from ltb.core.loop import Loop
+from ltb.core.measure import Measure
+from ltb.core.stages import Known, Measured, Start
+from ltb.records import ledger, record
+from ltb.run.build import build
+from ltb.run.setup import Setup, setup
+
+Rows = list[record.Row]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The measures that a command asks for: the configuration of each by its name, and what is set in them."""
+
+    files: Mapping[str, Path]
+    settings: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, settings: Sequence[str], own: Path | None) -> Asked:
+        """Read ``measure=a,b`` and ``measure.a.key=value``; `own` is a folder with measures of a person's own."""
+        from ltb.train import conf
+
+        folders = [Path(conf()) / "measure", *([own / "measure"] if own else [])]
+        there = {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+        chosen = [text.partition("=")[2] for text in settings if text.startswith("measure=")]
+        names = [name.strip() for text in chosen for name in text.strip("[]").split(",") if name.strip()]
+        if not names:
+            raise ValueError(f"measure=NAME is missing; there are {', '.join(there)}")
+        for name in names:
+            if name not in there:
+                raise ValueError(f"measure={name}: there is no such measure; there are {', '.join(there)}")
+        return cls({name: there[name] for name in names}, tuple(s for s in settings if not s.startswith("measure=")))
+
+    def measures(self, config: Mapping[str, Any]) -> list[Measure]:
+        """The measures, their interpolations resolved within a run's configuration."""
+        sections = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in self.files.items()}
+        try:
+            merged = OmegaConf.create({**config, "measure": sections})
+            known = OmegaConf.to_container(merged["measure"])
+            merged.merge_with(OmegaConf.from_dotlist(list(self.settings)))
+            resolved: Any = OmegaConf.to_container(merged, resolve=True)
+        except OmegaConfBaseException as error:
+            raise ValueError(f"measure: {str(error).splitlines()[0]}") from None
+        for name in resolved["measure"]:
+            if name not in known:  # type: ignore[operator]
+                raise ValueError(f"measure.{name}: it was not asked for; measure={','.join(known)}")  # type: ignore[arg-type]
+        found = [build({f"measure.{name}": resolved["measure"][name]}, f"measure.{name}") for name in self.files]
+        for name, measure in zip(self.files, found, strict=True):
+            if not isinstance(measure, Measure):
+                raise ValueError(f"measure={name}: {type(measure).__name__} is not a Measure")
+        return found
+
+
+def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
+    """Return the setup of the run in `folder`, and its ledger's rows. Raises ValueError where they are not of one another."""
+    config, rows = ledger.settings(folder), record.read_rows(folder / record.LEDGER)
+    if config is None:
+        raise ValueError(f"{folder / record.CONFIG} is missing: without it the run's network cannot be made again")
+    # Where the folder was moved together with its store, both are beside each other as before.
+    store = next(
+        (path for path in (folder / "store", Path(config["store"]["dir"])) if path.is_dir()), folder.parent / "store"
+    )
+    config |= {
+        "runs": str(folder.parent),
+        "store": {**config["store"], "dir": str(store)},
+        "fresh": False,
+        "plan": False,
+    }
+    first = rows[0]
+    made = setup(config, {name: first[name] for name in ("task", "model", "data")})
+    keys = [made.store.keys(stage) for stage in made.stages]
+    changed = [row["level"] for row, key in zip(rows, keys, strict=False) if row["stage"] != key]
+    if changed:
+        raise ValueError(
+            f"level {changed[0]} is another stage than its ledger names: code, data or settings have changed since"
+        )
+    absent = [row["level"] for row, stage in zip(rows, made.stages, strict=False) if not made.store.has(stage)]
+    if absent:
+        raise ValueError(f"level {absent[0]} is not in the store {made.store.folder}, and nothing is trained here")
+    return made, rows
+
+
+def measured(made: Setup, levels: int, asked: Sequence[Measure]) -> Rows:
+    """Return the rows of measures.csv for the first `levels` levels of a run."""
+    loop = Loop(made.training, made.store)
+    stages = made.stages[:levels]
+    rows: Rows = []
+    for measure in asked:
+        if measure.joint:
+            values = loop.result(Measured(tuple(stages), measure)).values
+            rows += record.quantity_rows(made.run_id, None, "", measure.name, values)
+            continue
+        for level, stage in enumerate(stages[:1] if measure.initial else stages):
+            values = loop.result(Measured((Start(0) if measure.initial else stage,), measure)).values
+            rows += record.quantity_rows(made.run_id, level, made.store.keys(stage), measure.name, values)
+    return rows
+
+
+def each(paths: Sequence[Path], asked: Asked) -> int:
+    """Measure every run at or below `paths`, each in its own folder; the exit code."""
+    folders = ledger.find(paths)
+    console, code = Console(stderr=True, highlight=False, soft_wrap=True), 0
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("measuring", total=len(folders))
+        for folder in folders:
+            try:
+                made, ledger_rows = again(folder)
+                new = measured(made, len(ledger_rows), asked.measures(made.config))
+                write(folder, new)
+                print(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}")
+            except (ValueError, Damaged) as error:
+                print(f"ltb: {folder.name}: {error}", file=sys.stderr)
+                code = 1
+            bar.advance(task)
+    return code
+
+
+def write(folder: Path, new: Rows) -> None:
+    """Put rows into a run's measures.csv, in the place of those of the same measures."""
+    path = folder / record.MEASURES
+    names = {row["measure"] for row in new}
+    old: Rows = [dict(row) for row in record.read_rows(path) if row["measure"] not in names] if path.exists() else []
+    record.write_rows(path, [*old, *new], record.MEASURE_COLUMNS)
+
+
+def across(paths: Sequence[Path], asked: Asked, file: Path) -> None:
+    """Compare runs with each other, level by level, those of one task, model and data, by measures of masks and weights."""
+    groups: dict[tuple[str, ...], list[tuple[Setup, dict[str, str]]]] = {}
+    for folder in ledger.find(paths):
+        made, rows = again(folder)
+        for row in rows[1:]:
+            place = (row["task"], row["model"], row["data"], row["level"])
+            groups.setdefault(place, []).append((made, row))
+    found: Rows = []
+    for (task, model, data, level), members in groups.items():
+        if len(members) < 2:
+            continue
+        first, names = members[0][0], [row["run_id"] for _, row in members]
+        for measure in asked.measures(first.config):
+            if not measure.joint or measure.network:
+                raise ValueError(f"measure={measure.name}: --across takes measures that compare masks, such as overlap")
+            stages = tuple(Known(row["stage"]) for _, row in members)
+            values = Loop(first.training, first.store).result(Measured(stages, measure)).values
+            of = {"task": task, "model": model, "data": data, "level": level, "runs": ";".join(names)}
+            found += [
+                {**of, "measure": measure.name, "quantity": name, "value": value} for name, value in values.items()
+            ]
+    if not found:
+        raise ValueError("there are no two runs of one task, model and data to compare")
+    record.write_rows(file, found)
+    print(f"{len(found)} numbers in {file}")

@@ -1,0 +1,149 @@
+"""A run's setup: what a resolved configuration comes to, made and checked before anything is trained or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltb.core.measure import Measure
+from ltb.core.recipe import Recipe
+from ltb.core.stages import Stage, missing, stages
+from ltb.run import identity, provenance
+from ltb.run.build import Config, build, number
+from ltb.run.compose import check_kinds, measures, recipe, trainer
+from ltb.store.keys import Keys, canonical, digest
+from ltb.store.store import Store
+from ltb.training import Training
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """One recipe, one seed, one task, in one folder, with the store of its stages.
+
+    row:     the columns that are the same in every row of its ledger: run_id, study, method, task, model, data, seed.
+    decides: what decides its numbers, as plain data: the settings that keys are made of, and the recipe.
+    """
+
+    config: Config
+    recipe: Recipe
+    training: Training
+    stages: tuple[Stage, ...]
+    measures: tuple[Measure, ...]
+    store: Store
+    folder: Path
+    row: Mapping[str, Any]
+    decides: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, which is its folder's."""
+        return str(self.row["run_id"])
+
+    @property
+    def label(self) -> str:
+        """Method and control, as figures name them: ``imp-reinit``."""
+        return _label(self.recipe)
+
+    def missing(self) -> list[Stage]:
+        """The stages that are to be trained."""
+        return missing(self.stages, self.store.has)
+
+    def check_one_step(self) -> None:
+        """Take one step of training, thrown away, where anything is to be trained: so what cannot work fails before it costs."""
+        if self.missing():
+            self.training.check_one_step()
+
+
+def setup(config: Config, names: Mapping[str, str]) -> Setup:
+    """Return the setup of a resolved configuration; `names` says what was chosen for task, model and data.
+
+    Raises ValueError, in one line that names the key, for a configuration that cannot be run.
+    """
+    check_kinds(config)
+    seed = number(config, "seed", int, 0)
+    torch.set_num_threads(number(config, "threads", int, 1))
+    made = recipe(config)
+    asked = measures(config)
+    arguments, device = trainer(config["trainer"])
+    training = _training(config, arguments, device, seed)
+    wanted = stages(made, training.clock)
+    made.allocation.check(training.prunable)
+    decides = identity.settings(config, training, arguments)
+    keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": config["threads"]})
+    # The same letters for every seed of one experiment: what is run, without the seed.
+    of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
+    settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
+    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
+    folder, store = _folders(config, run_id)
+    row = {
+        "run_id": folder.name,
+        "study": config["study"] or names["task"],
+        "method": made.method,
+        "task": names["task"],
+        "model": names["model"],
+        "data": names["data"],
+        "seed": seed,
+    }
+    kept = Store(
+        store,
+        keys,
+        {name: row[name] for name in ("task", "model", "data", "seed")},
+        made=provenance.made(training.device, training.source.fingerprint),
+        run_id=folder.name,
+        keep=config["store"]["keep"],
+        optimizer=made.rewind.source_state,
+        checkpoint_every=config["store"]["checkpoint_every"],
+    )
+    recorded = {**decides, "recipe": canonical({**vars(made), "method": None})}
+    return Setup(config, made, training, wanted, asked, kept, folder, row, recorded)
+
+
+def _label(made: Recipe) -> str:
+    return made.method + (f"-{made.control.name}" if made.control else "")
+
+
+def _training(config: Config, arguments: Mapping[str, Any], device: torch.device, seed: int) -> Training:
+    dataset = build(config, "data")
+    prunable = config["prunable"]
+    return Training(
+        lambda: build(config, "module"),
+        dataset.source(device) if hasattr(dataset, "source") else dataset,
+        config["training"]["length"],
+        seed,
+        evaluate_every=config["training"]["evaluate_every"],
+        include=prunable["include"],
+        exclude=prunable["exclude"],
+        embeddings=prunable["embeddings"],
+        metric=config["metric"]["name"],
+        direction=config["metric"]["direction"],
+        trainer=arguments,
+    )
+
+
+def _folders(config: Config, run_id: str) -> tuple[Path, Path]:
+    """The run's folder, a new one with a store of its own if it is to be fresh, and its store's."""
+    runs, store = Path(config["runs"]), Path(config["store"]["dir"])
+    folder = runs / run_id
+    if config["fresh"]:
+        count = 2
+        while folder.exists():
+            folder = runs / f"{run_id}.{count}"
+            count += 1
+        store = folder / "store"
+    check_writable(runs, "runs")
+    check_writable(store, "store.dir")
+    return folder, store
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Raise ValueError unless the folder, or the nearest one above it that exists, can be written."""
+    nearest = folder.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ValueError(f"{key}={folder}: {nearest} is not a folder that can be written")

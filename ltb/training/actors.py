@@ -1,0 +1,108 @@
+"""Callbacks that may change the result: they hold the masks and set the clock. Without one of them a fit is another fit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from ltb.core.contracts import network_of
+from ltb.core.execution import Body
+from ltb.core.hold import Hold
+from ltb.core.masks import Masks
+from ltb.core.seeds import derive
+from ltb.core.step import Clock
+from ltb.training.chunked import ChunkedModule
+from ltb.training.random_state import seed_generators
+
+
+class HoldMasks(pl.Callback):
+    """Trains a ticket in anyone's Trainer: what the masks prune stays exactly 0, in weight, gradient and optimizer state.
+
+    Takes an `ltb.Ticket` or its masks; it holds the masks and does not touch the weights that they keep (`ticket.apply` puts
+    those in). With gradient clipping, accumulation, mixed precision and any optimizer.
+    """
+
+    def __init__(self, ticket: Any) -> None:
+        self.masks: Masks = getattr(ticket, "masks", ticket)
+        self._hold: Hold | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._hold = Hold(network_of(pl_module), self.masks)
+        self._hold.watch(trainer.optimizers)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._release()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+        self._hold = None
+
+
+class Executed(pl.Callback):
+    """Keeps a fit's `body` in step with its Trainer: it watches the optimizers from the start, and is released at the end."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if len(trainer.optimizers) != 1:
+            raise ValueError(f"module: it has {len(trainer.optimizers)} optimizers; the clock counts the steps of one")
+        self._body.watch(trainer.optimizers)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._body.release()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._body.release()
+
+
+class StartClock(pl.Callback):
+    """Starts a fit at iteration `start`: learning-rate schedules, epochs and random draws are those of that moment.
+
+    Modules that step their own schedulers find them advanced; the generators that dropout draws from are a function
+    of (seed, step).
+    """
+
+    def __init__(self, start: int, clock: Clock, seed: int) -> None:
+        self.start, self.clock, self.seed, self.step = start, clock, seed, start
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                raise ValueError(
+                    "module: ReduceLROnPlateau depends on the history of a run; use a schedule of the step"
+                )
+            passed = self.start if config.interval == "step" else self.clock.epoch(self.start)
+            _advance(config.scheduler, passed // config.frequency)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # The Trainer does not step a schedule after an epoch of which it did not see every minibatch, such as the first
+        # of a fit that starts inside one.
+        first = trainer.current_epoch == self.clock.epoch(self.start)
+        if first and self.start % self.clock.epoch_length and self.step % self.clock.epoch_length == 0:
+            for config in trainer.lr_scheduler_configs:
+                if config.interval == "epoch" and (trainer.current_epoch + 1) % config.frequency == 0:
+                    _advance(config.scheduler, 1)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # A chunk seeds itself at each of its minibatches.
+        if not isinstance(pl_module, ChunkedModule):
+            seed_generators(derive(self.seed, "step", self.step), pl_module.device)
+            self.step += 1
+
+
+def _advance(scheduler: Any, times: int) -> None:
+    with warnings.catch_warnings():
+        # That the optimizer has not stepped yet is the point.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for _ in range(times):
+            scheduler.step()

@@ -1,0 +1,115 @@
+"""Callbacks that may all be deleted without changing a number: they count, copy and note."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+
+from ltb.core.contracts import Checkpoints, Listener, Progress
+from ltb.core.execution import Body
+from ltb.core.points import Point
+from ltb.core.results import better
+from ltb.core.step import Clock
+from ltb.training.chunked import ChunkedModule
+
+
+class Steps(pl.Callback):
+    """Counts the iterations done and tells the listener after each Lightning batch: the source of progress bars."""
+
+    def __init__(self, start: int, listener: Listener) -> None:
+        self.step, self._listener = start, listener
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        done = len(batch) if isinstance(pl_module, ChunkedModule) else 1
+        self.step += done
+        if done:
+            self._listener.on_step(done)
+
+
+class Snapshots(pl.Callback):
+    """Copies the point at each of `steps`, when the fit passes it; a chunk never straddles one of them."""
+
+    def __init__(self, steps: Sequence[int], counter: Steps, body: Body, passed: Mapping[int, Point]) -> None:
+        self._wanted, self._counter, self._body = set(steps), counter, body
+        self.points: dict[int, Point] = dict(passed)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = self._counter.step
+        if step in self._wanted and step not in self.points:
+            self.points[step] = self._body.point(step)
+
+
+class History(pl.Callback):
+    """A row an evaluation: step, epoch, training loss, all that was logged under val/; and the point of the best one.
+
+    The best row is the first minimum of val/loss; where no val/loss is logged, `judge` = (metric, ``min`` or ``max``) decides.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        counter: Steps,
+        body: Body,
+        judge: tuple[str, str],
+        listener: Listener,
+        done: Progress | None = None,
+    ) -> None:
+        self._clock, self._counter, self._body, self._listener = clock, counter, body, listener
+        self._judge = judge
+        self._since = time.perf_counter() - (done.seconds if done else 0)
+        self.rows: list[dict[str, float]] = [dict(row) for row in done.history] if done else []
+        self.best = done.best if done else None
+        self._best_row = next((row for row in self.rows if done and row["step"] == done.best.step), None)
+
+    def seconds(self) -> float:
+        """How long the fit has taken, all its parts together."""
+        return time.perf_counter() - self._since
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        logged = {name: plain(value) for name, value in trainer.callback_metrics.items()}
+        row = {"step": self._counter.step, "epoch": self._counter.step / self._clock.epoch_length}
+        if isinstance(pl_module, ChunkedModule):
+            row["train/loss"] = plain(pl_module.mean_training_loss())
+        elif "train/loss" in logged:
+            row["train/loss"] = logged["train/loss"]
+        row |= {name: value for name, value in logged.items() if name.startswith("val/")}
+        row["seconds"] = self.seconds()
+        self.rows.append(row)
+        if self._best_row is None or better(row, self._best_row, self._judge):
+            self._best_row = row
+            self.best = self._body.point(self._counter.step, optimizer=False)
+        self._listener.on_row(row)
+
+
+class Checkpoint(pl.Callback):
+    """Offers the progress of a fit after each evaluation but the last; goes behind `History`."""
+
+    def __init__(
+        self, checkpoints: Checkpoints, counter: Steps, body: Body, snapshots: Snapshots, history: History
+    ) -> None:
+        self._checkpoints, self._counter, self._body = checkpoints, counter, body
+        self._snapshots, self._history = snapshots, history
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        history, best = self._history, self._history.best
+        if trainer.state.fn != "fit" or best is None:
+            return
+        self._checkpoints.offer(
+            lambda: Progress(
+                self._body.point(self._counter.step), history.rows, best, self._snapshots.points, history.seconds()
+            )
+        )
+
+
+def plain(value: Any) -> float:
+    """Return a logged float32 as the number that it stands for: 0.69, not 0.6899999976158142."""
+    return float(f"{float(value):.7g}")

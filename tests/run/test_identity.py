@@ -1,0 +1,55 @@
+"""The settings that stage keys are made of: all that decides a number, and nothing else."""
+
+from importlib.metadata import version
+
+import pytest
+
+from ltb.run.identity import settings
+from tests.training.small import training
+
+CONFIG = {
+    "data": {"_target_": "ltb.data.Digits", "root": "a", "workers": 2, "batch_size": 10},
+    "module": {"_target_": "ltb.training.Classification", "optimizer": {"_target_": "torch.optim.SGD", "momentum": 0.9}},
+    "training": {"length": "5it"}, "prunable": {"include": None, "exclude": [], "embeddings": False},
+    "metric": {"name": "accuracy", "direction": "max", "tolerance": 0.1}, "salt": None, "seed": 0,
+}  # fmt: skip
+CPU = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
+
+
+def changed(section, **values):
+    return {**CONFIG, section: {**CONFIG[section], **values}}
+
+
+@pytest.mark.parametrize(
+    ("config", "trainer", "same"),
+    [
+        (changed("data", root="b", workers=9), CPU, True),
+        (changed("metric", name="loss", tolerance=0.2), CPU, True),
+        (changed("prunable", exclude=[], embeddings=False), CPU, True),
+        (changed("data", batch_size=20), CPU, False),
+        (changed("training", length="6it"), CPU, False),
+        (changed("prunable", embeddings=True), CPU, False),
+        (changed("module", _target_="pytorch_lightning.LightningModule"), CPU, False),
+        ({**CONFIG, "salt": "2026-11"}, CPU, False),
+        ({**CONFIG, "seed": 1}, CPU, False),
+        (CONFIG, {**CPU, "precision": "64-true"}, False),
+        (CONFIG, {**CPU, "devices": 2}, False),
+    ],
+)
+def test_what_decides_a_number_and_nothing_else(config, trainer, same):
+    one = training()
+    assert (settings(config, one, trainer) == settings(CONFIG, one, CPU)) is same
+
+
+def test_the_initialisation_and_the_data_as_served_are_in_it():
+    one, other = training(0), training(1)
+    assert settings(CONFIG, one, CPU)["initialisation"] != settings(CONFIG, other, CPU)["initialisation"]
+    assert settings(CONFIG, one, CPU)["fingerprint"] == one.source.fingerprint != ""
+
+
+def test_classes_go_by_what_they_are():
+    found = settings(CONFIG, training(), CPU)
+    assert found["data"]["_target_"] == {"name": "Digits"}
+    assert found["module"]["_target_"] == {"name": "Classification"}
+    assert found["module"]["optimizer"]["_target_"]["package"] == f"torch {version('torch')}"
+    assert found["numerics"] == {"precision": "32-true", "device": "cpu", "devices": 1, "threads": 1}
