@@ -66,7 +66,7 @@ def job(config: DictConfig) -> float | None:
 
         sweep.add(Path(HydraConfig.get().sweep.dir), run.folder)
     try:
-        return run()[-1].get(f"val_{config.metric.name}")
+        return run()[-1].get(f"val/{config.metric.name}")
     except Unavailable as error:
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:

@@ -34,7 +34,7 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     """The sparsest matching ticket of each curve, once from single runs and once from the mean over seeds.
 
     Runs with a dense level and at least one pruned level count; curves without any are left out.
-    Columns: task, method, control, variant, curve, quantity (test_<metric>), direction, then from single runs
+    Columns: task, method, control, variant, curve, quantity (test/<metric>), direction, then from single runs
 
     - n: seeds; matched: those in which any pruned level matches; at_edge: those whose sparsest tried level matches
     - density: the geometric mean over seeds of each one's sparsest matching density, 1 for a seed without any
@@ -52,7 +52,6 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     """
     check(tolerance)
     levels = statistics.named(statistics.against_dense(rows)).dropna(subset="gap")
-    levels["quantity"] = ("test_" + levels["metric"]).astype("str")
     tried = levels[levels["run_id"].isin(levels.loc[levels["level"] > 0, "run_id"])]
     runs = _per_run(tried, tolerance).groupby(KEYS, sort=True)
     found = pd.DataFrame(columns=KEYS)

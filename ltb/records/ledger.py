@@ -145,8 +145,8 @@ def _each(run: Run) -> Iterable[tuple[Run, pd.DataFrame]]:
 def read(paths: Iterable[str | Path]) -> pd.DataFrame:
     """The rows of all runs at or below `paths`, whatever state the runs are in.
 
-    Columns: the ledger's, with fixed dtypes; then any further val_* / test_* columns (float64); then about each
-    row's run: state, metric and direction (which test_<metric> counts and whether "max" or "min" is better),
+    Columns: the ledger's, with fixed dtypes; then any further val/… and test/… columns (float64); then about each
+    row's run: state, metric and direction (which test/<metric> counts and whether "max" or "min" is better),
     variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
     `Damaged` names a file that is truncated or does not fit the schema.
     """
@@ -173,8 +173,8 @@ def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
 
 
 def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    if len(rows) and f"test_{run.metric}" not in rows.columns:
-        raise Damaged(f"{run.folder / LEDGER}: no column test_{run.metric}, the metric that {STATUS} names")
+    if len(rows) and f"test/{run.metric}" not in rows.columns:
+        raise Damaged(f"{run.folder / LEDGER}: no column test/{run.metric}, the metric that {STATUS} names")
     if len(rows) and run.state != "unknown" and set(rows["run_id"]) != {run.run_id}:
         raise Damaged(f"{run.folder / LEDGER}: rows of {rows['run_id'][0]}, but {STATUS} is of {run.run_id}")
     about = {"state": run.state, "metric": run.metric, "direction": run.direction, "variant": ""}

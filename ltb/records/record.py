@@ -41,7 +41,7 @@ def level_row(
 ) -> Row:
     """The row of one level: the identity of the run (run_id, study, … seed), what was kept, and what was measured.
 
-    A metric ``test/accuracy`` fills the column ``test_accuracy``; metrics without a column of the schema get one behind it.
+    A metric ``test/accuracy`` fills the column of its name; metrics without a column of the schema get one behind it.
     """
     trained = level.trained
     control = level.stage.control if isinstance(level.stage, Sparse) else None
@@ -64,15 +64,12 @@ def level_row(
         "reused": reused,
         "stage": stage,
     }
-    return row | {name.replace("/", "_"): value for name, value in trained.metrics.items()}
+    return row | dict(trained.metrics)
 
 
 def history_rows(level: Level, run_id: str) -> list[Row]:
     """The rows of a level's training curve, one an evaluation."""
-    return [
-        {"run_id": run_id, "level": level.index, **{name.replace("/", "_"): value for name, value in row.items()}}
-        for row in level.trained.history
-    ]
+    return [{"run_id": run_id, "level": level.index, **row} for row in level.trained.history]
 
 
 def layer_rows(level: Level) -> list[Row]:

@@ -84,7 +84,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
     its = found.matching[found.matching["task"] == task]
     if its.empty:
         return {"matching": [], "matching_heads": [], "matching_caption": ""}
-    metric = str(its["quantity"].iloc[0]).removeprefix("test_")
+    metric = str(its["quantity"].iloc[0]).removeprefix("test/")
     write = notation.of(metric)
     rows = []
     for _, one in its.sort_values("density", kind="stable").iterrows():
@@ -122,7 +122,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
 def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
     rows, quotes = [], []
     for _, one in compared.iterrows():
-        write = notation.difference(str(one["quantity"]).removeprefix("test_"))
+        write = notation.difference(str(one["quantity"]).removeprefix("test/"))
         winner = {"a": f"{one['a']} is better", "b": f"{one['b']} is better"}.get(one["verdict"], one["verdict"])
         p = notation.probability(one["p_holm"])
         at = notation.densities(one["density_a"], one["density_b"])

@@ -131,13 +131,13 @@ def _empty(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def _heading(quantity: str) -> str:
-    """On two lines, so that a row fits in 80 columns: test_accuracy → "test / accuracy (%)"."""
+    """On two lines, so that a row fits in 80 columns: test/accuracy → "test", "accuracy (%)"."""
     if quantity == "early_stop_step":
         return "early-stop\nstep"
     unit = " (%)" if "accuracy" in quantity else ""
     if quantity.endswith("_at_early_stop"):
         return f"at early\nstop{unit}"
-    return quantity.replace("_", "\n", 1).replace("_", " ") + unit
+    return quantity.replace("/", "\n", 1).replace("_", " ") + unit
 
 
 def _mean_std(quantity: str, point: pd.Series) -> str:

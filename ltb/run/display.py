@@ -66,7 +66,7 @@ class Display:
             return
         note = ", reused" if row["reused"] else ""
         note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
-        value = row.get(f"test_{self._metric}")
+        value = row.get(f"test/{self._metric}")
         self._console.print(
             LINE.format(
                 level=row["level"],
@@ -86,7 +86,7 @@ def table(rows: list[dict[str, Any]], metric: str) -> Table:
         column.justify = "right"
     for row in rows:
         last = " (the last)" if row["early_stop_is_last"] else ""
-        value = row.get(f"test_{metric}")
+        value = row.get(f"test/{metric}")
         shown.add_row(
             str(row["level"]),
             f"{row['density']:.2%}",

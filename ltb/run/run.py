@@ -250,20 +250,20 @@ class Run:
     def _summary(self, rows: list[record.Row]) -> dict[str, Any]:
         """The dense network's value, and the sparsest level that matches it, with the tolerance in the name's company."""
         metric, tolerance = self.config["metric"], self.config["metric"]["tolerance"]
-        name = f"test_{metric['name']}"
+        name = f"test/{metric['name']}"
         values = [(row["sparsity"], row[name]) for row in rows if row.get(name) is not None]
         if not values:
             return {}
         dense = values[0][1]
         found = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
-        return {f"dense_{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
+        return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
 
     def _report(self, rows: list[record.Row], mirror: Any) -> None:
         if not self.shown:
             return
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(table(rows, self.training.metric))
-        values = [row[name] for row in rows if row.get(name := f"test_{self.training.metric}") is not None]
+        values = [row[name] for row in rows if row.get(name := f"test/{self.training.metric}") is not None]
         console.print(f"test {self.training.metric} by level  {sparkline(values)}")
         summary = self._summary(rows)
         found = summary.get("sparsest_matching_sparsity")

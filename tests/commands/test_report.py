@@ -108,7 +108,7 @@ def test_running_failed_and_incomplete_runs_are_named(run, tmp_path, study):
     assert "not complete: imp-toy-s3-a1b2c3: running, 2 of 5 levels done\n" in done.stdout
     assert "not complete: imp-toy-s4-a1b2c3: failed, 0 of 5 levels done (RuntimeError: boom)\n" in done.stdout
     assert "not complete: imp-toy-s5-a1b2c3: interrupted, 1 of 5 levels done\n" in done.stdout
-    table = pd.read_csv(study / "summary.csv").query("method == 'imp' and quantity == 'test_accuracy'")
+    table = pd.read_csv(study / "summary.csv").query("method == 'imp' and quantity == 'test/accuracy'")
     assert table["n"].to_list() == [5, 4, 3]
 
 
