@@ -8,12 +8,14 @@ runs flatter; the mean over seeds does so less, and what is demonstrated least.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
 from ltb.analysis import statistics
-from ltb.analysis.sparsest import ROUNDING, check
+from ltb.analysis.sparsest import check, matches
 
 LEAST = 3  # seeds for a t interval; two have their minimum and maximum
 KEYS = [*statistics.CURVE, "curve", "quantity", "direction"]
@@ -63,7 +65,7 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
 
 def _per_run(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The sparsest level of each run that matches (level 0 always does), and whether a pruned or the last one did."""
-    good = levels[levels["gap"] >= -tolerance - ROUNDING]
+    good = levels[levels["gap"].map(partial(matches, tolerance=tolerance)).astype("bool")]
     best = good.sort_values("sparsity", kind="stable").drop_duplicates("run_id", keep="last")
     last = best["run_id"].map(levels.groupby("run_id")["sparsity"].max())
     return best.assign(matched=best["level"] > 0, edge=(best["level"] > 0) & (best["sparsity"] == last))
@@ -105,10 +107,12 @@ def _mean_curve(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     pruned = levels[levels["level"] > 0].groupby([*KEYS, "level"], sort=True)
     spread = statistics.spread(pruned["gap"]).join(pruned[["sparsity", "density"]].mean()).reset_index()
     full = spread[spread["n"] == spread.groupby(KEYS)["n"].transform("max")]
-    demonstrated = full["low"] >= -tolerance - ROUNDING
-    full = full.assign(demonstrated=demonstrated & (full["n"] >= LEAST)).sort_values("sparsity", kind="stable")
+    full = full.assign(
+        matches=[matches(gap, tolerance) for gap in full["mean"]],
+        demonstrated=[n >= LEAST and matches(low, tolerance) for low, n in zip(full["low"], full["n"], strict=True)],
+    ).sort_values("sparsity", kind="stable")
     names = {"level": "mean_level", "density": "mean_density", "n": "mean_n", "mean": "gap", "low": "gap_low"}
-    average = full[full["mean"] >= -tolerance - ROUNDING].drop_duplicates(KEYS, keep="last").set_index(KEYS)
+    average = full[full["matches"]].drop_duplicates(KEYS, keep="last").set_index(KEYS)
     surely = full[full["demonstrated"]].drop_duplicates(KEYS, keep="last").set_index(KEYS)
     average = average.rename(columns=names | {"high": "gap_high"})
     return average[[*names.values(), "gap_high", "demonstrated"]].join(

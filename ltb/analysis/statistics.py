@@ -16,8 +16,6 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 from scipy.special import stdtrit
 
-from ltb.analysis.sparsest import ROUNDING, check
-
 CURVE = ["task", "method", "control", "variant"]
 POINT = [*CURVE, "level", "target_sparsity"]
 CONFIDENCE = 0.95
@@ -106,21 +104,6 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
         )
     table = spread(seeds.mean().groupby(level=["task", "quantity", "direction"], sort=False)).reset_index()
     return table[["task", "quantity", "direction", *STATISTICS]]
-
-
-def matching(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
-    """For each run the highest sparsity that still matches its own dense network within `tolerance`.
-
-    Columns: task, method, control, variant, seed, run_id, dense, sparsest_matching (NaN where no level matches or
-    the run has no level 0). The tolerance is in the units of the metric: 0.002 is 0.2 points of accuracy.
-    """
-    check(tolerance)
-    levels = against_dense(rows)
-    runs = levels.drop_duplicates("run_id")
-    good = levels[levels["gap"] >= -tolerance - ROUNDING]
-    runs = runs.assign(sparsest_matching=runs["run_id"].map(good.groupby("run_id")["sparsity"].max()))
-    columns = [*CURVE, "seed", "run_id", "dense", "sparsest_matching"]
-    return runs.loc[:, columns].astype({"sparsest_matching": "float64"}).reset_index(drop=True)
 
 
 def against_dense(rows: pd.DataFrame) -> pd.DataFrame:

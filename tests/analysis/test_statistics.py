@@ -145,8 +145,7 @@ def test_how_far_a_level_is_from_its_own_dense_network(row):
     assert statistics.against_dense(rows)["gap"].to_list() == pytest.approx([0, 0.1, 0, -0.1])
     errors = rows.assign(**{"metric": "mse", "direction": "min", "test/mse": rows["test/accuracy"]})
     assert statistics.against_dense(errors)["gap"].to_list() == pytest.approx([0, -0.1, 0, 0.1])
-    found = statistics.matching(rows[rows["level"] > 0], tolerance=0.1)
-    assert found[["dense", "sparsest_matching"]].isna().all(axis=None)
+    assert statistics.against_dense(rows[rows["level"] > 0])[["dense", "gap"]].isna().all(axis=None)
 
 
 def test_a_run_that_diverged_is_carried_along(row):
@@ -208,13 +207,6 @@ def test_dense_networks_that_differ_for_one_seed_are_said_so(row):
     assert (found["n"], found["mean"]) == (1, pytest.approx(0.65))
 
 
-def test_matching_is_against_the_runs_own_dense_network(row):
-    rows = runs(row, [[0.70, 0.71, 0.69, 0.60], [0.60, 0.58, 0.61, 0.59]])
-    found = statistics.matching(rows, tolerance=0.01).set_index("seed")
-    assert found["dense"].to_dict() == {0: 0.7, 1: 0.6}
-    assert found["sparsest_matching"].to_dict() == pytest.approx({0: 0.36, 1: 0.488})
-
-
 def test_a_regression_run_counts_its_own_metric(tmp_path, write_run):
     metric = {"name": "mse", "direction": "min"}
     extra = {"test/accuracy": None, "test/accuracy_at_early_stop": None}
@@ -230,7 +222,8 @@ def test_a_regression_run_counts_its_own_metric(tmp_path, write_run):
     assert points(statistics.summarise(rows), "test/mse")["mean"].to_list() == pytest.approx([0.105, 0.205, 0.305])
     dense = statistics.dense(rows).iloc[0]
     assert (dense["quantity"], dense["direction"], dense["mean"]) == ("test/mse", "min", pytest.approx(0.105))
-    assert statistics.matching(rows, tolerance=0.1)["sparsest_matching"].to_list() == pytest.approx([0.2, 0.2])
+    found = matching.table(rows, tolerance=0.1).iloc[0]
+    assert (found["n"], found["matched"], found["density"]) == (2, 2, pytest.approx(0.8))
 
 
 @pytest.mark.parametrize(
