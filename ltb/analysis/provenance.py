@@ -38,12 +38,10 @@ def settings(rows: pd.DataFrame) -> list[Settings]:
     found = []
     rows = statistics.named(statistics.distinct(rows))
     for task, its in rows.groupby("task", sort=True):
-        known = {}
-        for curve, folders in its.groupby("curve", sort=True)["folder"]:
-            # Runs of one curve have the same settings, the seed and other nuisances apart: one speaks for all.
-            one = next((one for one in map(_settings, folders.unique()) if one is not None), None)
-            if one is not None:
-                known[str(curve)] = one
+        known = ledger.decisive(its["folder"].unique())
+        # Runs of one curve have the same settings, the seed and other nuisances apart: one speaks for all.
+        speakers = its[its["folder"].isin(list(known))].drop_duplicates("curve").sort_values("curve")
+        known = {curve: known[folder] for curve, folder in zip(speakers["curve"], speakers["folder"], strict=True)}
         if known:
             found.append(_compared(str(task), known))
     return found
@@ -53,24 +51,19 @@ def tolerances(rows: pd.DataFrame, given: float | None = None) -> dict[str, floa
     """For each task how much worse than dense still matches: what is given, else what its first run was configured with."""
     found = {}
     for task, folders in rows.groupby("task", sort=True)["folder"]:
-        metric = (_settings(str(folders.iloc[0])) or {}).get("metric") or {}
+        metric = (ledger.settings(Path(str(folders.iloc[0]))) or {}).get("metric") or {}
         configured = metric.get("tolerance", TOLERANCE) if isinstance(metric, dict) else TOLERANCE
         usable = isinstance(configured, int | float) and configured >= 0
         found[str(task)] = given if given is not None else float(configured) if usable else TOLERANCE
     return found
 
 
-def _settings(folder: str) -> dict[str, Any] | None:
-    return ledger.settings(Path(folder))
-
-
 def _compared(task: str, known: Mapping[str, Mapping[str, object]]) -> Settings:
-    flat = {curve: variants.flatten(one) for curve, one in known.items()}
     keys = variants.differing(list(known.values()))
-    cells = {key: [_text(one[key]) if key in one else ABSENT for one in flat.values()] for key in keys}
+    cells = {key: [_text(one[key]) if key in one else ABSENT for one in known.values()] for key in keys}
     differing = [(key.removesuffix("._target_"), values) for key, values in cells.items()]
-    every = sorted({key for one in flat.values() for key in one if variants.matters(key)})
-    alike = [(key, {_text(one[key]) if key in one else ABSENT for one in flat.values()}) for key in every]
+    every = sorted({key for one in known.values() for key in one})
+    alike = [(key, {_text(one[key]) if key in one else ABSENT for one in known.values()}) for key in every]
     shared = [(key.removesuffix("._target_"), values.pop()) for key, values in alike if len(values) == 1]
     return Settings(task, list(known), differing, shared)
 

@@ -19,8 +19,8 @@ import yaml
 
 from ltb.core import files
 from ltb.core.errors import Damaged
-from ltb.records import variants
-from ltb.records.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
+from ltb.records import identity, variants
+from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
@@ -187,13 +187,12 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
     control = rows.groupby("folder")["control"].last()  # a control's run opens with the dense level, control "none"
     named = rows.drop_duplicates("folder").set_index("folder")
     for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
-        known = {folder: settings(Path(folder)) for folder in group.index}
-        with_settings = {folder: kept for folder, kept in known.items() if kept is not None}
-        found = variants.label(list(with_settings.values()))
-        labels |= dict(zip(with_settings, found, strict=True))
+        known = decisive(group.index)
+        found = variants.label(list(known.values()))
+        labels |= dict(zip(known, found, strict=True))
         hashes = sorted({text for text in found if variants.is_hash(text)})
         if hashes:
-            keys = variants.differing(list(with_settings.values()))
+            keys = variants.differing(list(known.values()))
             one = group.iloc[0]
             warnings.warn(
                 f"{one['task']}: runs of {one['method']} differ in {', '.join(keys[:6])}{' …' * (len(keys) > 6)}; "
@@ -201,6 +200,20 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
                 stacklevel=3,
             )
     return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
+
+
+def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
+    """By folder the settings that decide a run's numbers, the seed apart, dotted; a folder that tells none is left out.
+
+    They are the runs' own identities where every run that tells its settings wrote one, else what matters in their
+    configurations: the names of the one are not those of the other.
+    """
+    there = [folder for folder in folders if any((Path(folder) / name).exists() for name in (IDENTITY, CONFIG))]
+    identities = {folder: found for folder in there if (found := identity.read(Path(folder))) is not None}
+    if len(identities) == len(there):
+        return {folder: {k: v for k, v in found.items() if k != "seed"} for folder, found in identities.items()}
+    known = {folder: settings(Path(folder)) for folder in there}
+    return {folder: variants.decisive(found) for folder, found in known.items() if found is not None}
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
+IDENTITY = "identity.json"  # what decides the run's numbers; see `records.identity`
 LAYERS = "layers.csv"  # how many weights each layer keeps at each level: columns level, layer, kept, total
 STATES = ("running", "complete", "failed", "interrupted")
 
