@@ -91,7 +91,7 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
             densities=densities.read(rows),
             tolerances=tolerances,
         )
-        more = [*_early(rows), *_infinite(rows)]
+        more = [*_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
 
 

@@ -1,6 +1,6 @@
 """How the runs of a report were made: what their settings differ in, by which code, where, and by which command.
 
-Read from each run's config.yaml and status.json; what a folder does not hold is left out, never guessed.
+Read from each run's identity.json, config.yaml and status.json; what a folder does not hold is left out, never guessed.
 """
 
 from __future__ import annotations
@@ -77,34 +77,71 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """What several runs have in common: commit, versions and machine, each as text, and how many runs they are."""
+    """What several levels have in common: commit, versions and machine, each as text; of how many runs they are.
+
+    levels: how many they are, where one of the runs has levels that were made otherwise; else None.
+    """
 
     commit: str
     versions: str
     machine: str
     runs: int
+    levels: int | None
 
 
 def statuses(runs: Iterable[ledger.Run]) -> list[dict[str, Any]]:
     """The status files of the runs that have one, read anew for what `ledger.Run` does not hold."""
-    found = []
-    for run in runs:
-        path = run.folder / STATUS
-        if path.exists():
-            told = json.loads(path.read_text(encoding="utf-8"))
-            found.append(told if isinstance(told, dict) else {})
-    return found
+    return [told for run in runs if (told := _status(run.folder))]
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    path = folder / STATUS
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return told if isinstance(told, dict) else {}
 
 
 def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
-    """With which code and where, the most frequent first."""
-    keys = [
-        (str(one.get("commit") or ABSENT), _pairs(one.get("versions")), _pairs(one.get("machine")))
-        for one in told
-        if one.get("versions") or one.get("commit")
+    """With which code and where the levels of these runs were made when they were trained, the most frequent first."""
+    found: dict[tuple[str, str, str], list[tuple[int, bool]]] = {}
+    for one in told:
+        levels: dict[tuple[str, str, str], int] = {}
+        for part in _parts(one):
+            key = (str(part.get("commit") or ABSENT), _pairs(part.get("versions")), _pairs(part.get("machine")))
+            levels[key] = levels.get(key, 0) + len(part["levels"])
+        for key, count in levels.items():
+            found.setdefault(key, []).append((count, len(levels) > 1))
+    counted = [
+        Made(*key, len(runs), sum(n for n, _ in runs) if any(mixed for _, mixed in runs) else None)
+        for key, runs in found.items()
     ]
-    counted = {key: keys.count(key) for key in dict.fromkeys(keys)}
-    return [Made(*key, runs) for key, runs in sorted(counted.items(), key=lambda item: -item[1])]
+    return sorted(counted, key=lambda one: -one.runs)
+
+
+def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How parts of a run were made: commit, versions, machine and levels of each; of an older status file one for all."""
+    listed = told.get("made")
+    if not isinstance(listed, list):
+        listed = [{**told, "levels": list(range(told.get("levels_done") or 0))}]
+    parts = [part for part in listed if isinstance(part, dict) and (part.get("commit") or part.get("versions"))]
+    return [{**part, "levels": part.get("levels") or []} for part in parts]
+
+
+def mixtures(rows: pd.DataFrame) -> list[str]:
+    """A sentence for each task whose curves are of more than one commit or version of torch."""
+    said = []
+    for task, folders in statistics.distinct(rows).groupby("task", sort=True)["folder"]:
+        parts = [part for folder in folders.unique() if folder for part in _parts(_status(Path(folder)))]
+        commits = _distinct(part.get("commit") for part in parts)
+        torches = _distinct((part.get("versions") or {}).get("torch") for part in parts)
+        mixed = [f"{len(commits)} commits ({', '.join(commits)})"] * (len(commits) > 1)
+        mixed += [f"{len(torches)} versions of torch ({', '.join(torches)})"] * (len(torches) > 1)
+        if mixed:
+            said.append(f"{task}: the curves mix levels made with {' and '.join(mixed)}")
+    return said
+
+
+def _distinct(values: Iterable[object]) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value))
 
 
 def _pairs(value: object) -> str:

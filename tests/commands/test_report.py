@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -251,3 +253,26 @@ def test_it_trains_nothing_and_imports_nothing_that_trains(tmp_path, study):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_mixture_of_commits_is_noted_and_listed(run, tmp_path, study):
+    for seed, commit in enumerate(("abc", "def", "def")):
+        path = study / f"imp-{seed}" / "status.json"
+        status = json.loads(path.read_text())
+        made = [{"commit": commit, "versions": {"torch": "2.9"}, "machine": {"cpu": "x"}, "levels": [0, 1]}]
+        made += [{**made[0], "commit": "def", "levels": [2]}]
+        path.write_text(json.dumps(status | {"made": made}))
+    done = run("runs", cwd=tmp_path)
+    assert "note: toy: the curves mix levels made with 2 commits (abc, def)\n" in done.stdout
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", (study / "report.html").read_text())
+    at = cells.index("def")
+    assert cells[at : at + 8] == [
+        "def",
+        "torch 2.9",
+        "cpu x",
+        "3 (7 levels of them)",
+        "abc",
+        "torch 2.9",
+        "cpu x",
+        "1 (2 levels of them)",
+    ]
