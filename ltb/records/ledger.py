@@ -239,15 +239,20 @@ def table(path: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in header and name not in LATER]
     if missing or len(set(header)) < len(header):
         raise Damaged(f"{path}: its header lacks {', '.join(missing) or 'distinct names'}")
-    for number, line in enumerate(lines, start=2):
-        if len(line) != len(header):
-            raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
+    check_widths(path, header, lines)
     return _typed(path, header, lines)
 
 
+def check_widths(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Damaged unless each line of a CSV file has a field for each name of its header."""
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
+
+
 def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> pd.DataFrame:
-    columns = {name: _column(path, name, [line[i] for line in lines]) for i, name in enumerate(header)}
-    columns |= {name: _column(path, name, [""] * len(lines)) for name in LATER if name not in header}
+    columns = {name: column(path, name, [line[i] for line in lines], dtype(name)) for i, name in enumerate(header)}
+    columns |= {name: column(path, name, [""] * len(lines), dtype(name)) for name in LATER if name not in header}
     rows = pd.DataFrame(columns)
     if rows.duplicated(["run_id", "control", "level"]).any():
         raise Damaged(f"{path}: holds a level twice")
@@ -278,8 +283,8 @@ MISSING: dict[str, object] = {"str": "", "Int64": pd.NA, "float64": float("nan")
 CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
 
 
-def _column(path: Path, name: str, texts: Sequence[str]) -> Any:
-    kind = dtype(name)
+def column(path: Path, name: str, texts: Sequence[str], kind: str) -> Any:
+    """The fields of a column of a CSV file as an array of the pandas dtype `kind`; `Damaged` names file and line."""
     values = []
     for number, text in enumerate(texts, start=2):
         try:

@@ -9,6 +9,7 @@ SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relati
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
 IDENTITY = "identity.json"  # what decides the run's numbers; see `records.identity`
 LAYERS = "layers.csv"  # how many weights each layer keeps at each level: columns level, layer, kept, total
+MEASURES = "measures.csv"  # what was measured of finished levels, one number a line: columns MEASURE
 STATES = ("running", "complete", "failed", "interrupted")
 
 # Column → pandas dtype; a metric has the name that the module logs it under. An empty field is NaN in a float64, <NA> in
@@ -45,6 +46,15 @@ COLUMNS = {
     "seconds": "float64",
     "reused": "boolean",
     "stage": "str",
+}
+# Columns of measures.csv; a measure over several stages has no level.
+MEASURE = {
+    "run_id": "str",
+    "level": "Int64",
+    "stage": "str",
+    "measure": "str",
+    "quantity": "str",
+    "value": "float64",
 }
 LATER = ("search_steps", "step_flops")  # columns that ledgers of version 0.1 lack
 MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numbers (float64), all others text

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ltb.analysis import provenance
 from ltb.analysis.findings import Contents
-from ltb.report import answer, notation
+from ltb.report import answer, measured, notation
 from ltb.report.figures.palette import styles
 from ltb.report.figures.panel import Panel
 
@@ -43,6 +43,7 @@ def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str])
                 "panels": [_shown(name, panel) for name, panel in panels.items() if panel.task == task],
                 **_matching(found, task),
                 **_comparisons(compared),
+                "measures": measured.tables(found.measures[found.measures["task"] == task]),
                 "settings": known,
                 "settings_heads": ["setting", *(known.curves if known else [])],
                 "settings_rows": [[key, *values] for key, values in known.differing] if known else [],

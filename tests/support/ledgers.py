@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -95,3 +95,13 @@ def write_run(
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": given.get("seed", 0), **(config or {})}))
     return folder
+
+
+def write_measures(folder: Path, measured: Sequence[tuple[int | None, str, str, float]]) -> None:
+    """The measures.csv of a run: (level or None, measure, quantity, value), each of a stage of its own."""
+    run_id = json.loads((folder / "status.json").read_text())["run_id"]
+    with (folder / "measures.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run_id", "level", "stage", "measure", "quantity", "value"])
+        for i, (level, *rest) in enumerate(measured):
+            writer.writerow([run_id, "" if level is None else level, f"stage{i}", *rest])
