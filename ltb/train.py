@@ -70,7 +70,7 @@ def job(config: DictConfig) -> float | None:
         sweep.add(Path(HydraConfig.get().sweep.dir), made.folder)
     try:
         run = Run(made, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)
-        return run()[-1].get(f"val_{config.metric.name}")
+        return run()[-1].get(f"val/{config.metric.name}")
     except Unavailable as error:
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:

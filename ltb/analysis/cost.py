@@ -16,7 +16,7 @@ MEANS = ["target_sparsity", "sparsity", "density", "search_steps", "search_flops
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """The cost of each level's ticket and its value, one row per curve and level; costs are means over the seeds.
 
-    Columns: task, method, control, variant, curve, level, quantity (test_<metric>), direction, target_sparsity,
+    Columns: task, method, control, variant, curve, level, quantity (test/<metric>), direction, target_sparsity,
     sparsity, density,
 
     - search_steps: iterations of training to obtain the ticket: its ancestors, each once, without its own fit
@@ -30,7 +30,6 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     fit = (levels["end_step"] - levels["start_step"]).astype("float64")
     search, step = (levels[name].astype("float64") for name in ("search_steps", "step_flops"))
     levels = levels.assign(
-        quantity=("test_" + levels["metric"]).astype("str"),
         search_steps=search,
         total_steps=search + fit,
         search_flops=search * step,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltb.analysis import cost, densities, matching, paired, points, provenance, statistics
+from ltb.analysis import cost, densities, matching, measures, paired, points, provenance, statistics
 from ltb.records import ledger
 
 
@@ -32,6 +32,7 @@ class Contents:
     headline: pd.DataFrame
     cost: pd.DataFrame
     densities: pd.DataFrame
+    measures: pd.DataFrame
     tolerances: Mapping[str, float]
     notes: Sequence[str]
 
@@ -54,6 +55,8 @@ class Contents:
             "differences.csv": self.differences,
             "cost.csv": self.cost,
             "densities.csv": self.densities,
+            # Not measures.csv: the folder may be a run's own, which has a file of that name.
+            "measure_means.csv": self.measures,
         }
         return {name: table for name, table in found.items() if len(table)}
 
@@ -89,9 +92,10 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
             headline=paired.headline(rows, reference=reference),
             cost=cost.table(rows),
             densities=densities.read(rows),
+            measures=measures.table(rows),
             tolerances=tolerances,
         )
-        more = [*_early(rows), *_infinite(rows)]
+        more = [*_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
 
 

@@ -8,12 +8,14 @@ runs flatter; the mean over seeds does so less, and what is demonstrated least.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
 from ltb.analysis import statistics
-from ltb.analysis.sparsest import ROUNDING, check
+from ltb.analysis.sparsest import check, matches
 
 LEAST = 3  # seeds for a t interval; two have their minimum and maximum
 KEYS = [*statistics.CURVE, "curve", "quantity", "direction"]
@@ -34,7 +36,7 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     """The sparsest matching ticket of each curve, once from single runs and once from the mean over seeds.
 
     Runs with a dense level and at least one pruned level count; curves without any are left out.
-    Columns: task, method, control, variant, curve, quantity (test_<metric>), direction, then from single runs
+    Columns: task, method, control, variant, curve, quantity (test/<metric>), direction, then from single runs
 
     - n: seeds; matched: those in which any pruned level matches; at_edge: those whose sparsest tried level matches
     - density: the geometric mean over seeds of each one's sparsest matching density, 1 for a seed without any
@@ -52,7 +54,6 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     """
     check(tolerance)
     levels = statistics.named(statistics.against_dense(rows)).dropna(subset="gap")
-    levels["quantity"] = ("test_" + levels["metric"]).astype("str")
     tried = levels[levels["run_id"].isin(levels.loc[levels["level"] > 0, "run_id"])]
     runs = _per_run(tried, tolerance).groupby(KEYS, sort=True)
     found = pd.DataFrame(columns=KEYS)
@@ -64,7 +65,7 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
 
 def _per_run(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The sparsest level of each run that matches (level 0 always does), and whether a pruned or the last one did."""
-    good = levels[levels["gap"] >= -tolerance - ROUNDING]
+    good = levels[levels["gap"].map(partial(matches, tolerance=tolerance)).astype("bool")]
     best = good.sort_values("sparsity", kind="stable").drop_duplicates("run_id", keep="last")
     last = best["run_id"].map(levels.groupby("run_id")["sparsity"].max())
     return best.assign(matched=best["level"] > 0, edge=(best["level"] > 0) & (best["sparsity"] == last))
@@ -106,10 +107,12 @@ def _mean_curve(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     pruned = levels[levels["level"] > 0].groupby([*KEYS, "level"], sort=True)
     spread = statistics.spread(pruned["gap"]).join(pruned[["sparsity", "density"]].mean()).reset_index()
     full = spread[spread["n"] == spread.groupby(KEYS)["n"].transform("max")]
-    demonstrated = full["low"] >= -tolerance - ROUNDING
-    full = full.assign(demonstrated=demonstrated & (full["n"] >= LEAST)).sort_values("sparsity", kind="stable")
+    full = full.assign(
+        matches=[matches(gap, tolerance) for gap in full["mean"]],
+        demonstrated=[n >= LEAST and matches(low, tolerance) for low, n in zip(full["low"], full["n"], strict=True)],
+    ).sort_values("sparsity", kind="stable")
     names = {"level": "mean_level", "density": "mean_density", "n": "mean_n", "mean": "gap", "low": "gap_low"}
-    average = full[full["mean"] >= -tolerance - ROUNDING].drop_duplicates(KEYS, keep="last").set_index(KEYS)
+    average = full[full["matches"]].drop_duplicates(KEYS, keep="last").set_index(KEYS)
     surely = full[full["demonstrated"]].drop_duplicates(KEYS, keep="last").set_index(KEYS)
     average = average.rename(columns=names | {"high": "gap_high"})
     return average[[*names.values(), "gap_high", "demonstrated"]].join(

@@ -17,7 +17,7 @@ POWER, MOST = 0.80, 10_000  # of seeds_needed: the chance to decide, and the num
 UNDECIDED = "cannot decide"
 SAME_TARGET, SAME_DENSITY = 1e-9, 1e-6
 EXACT = 1e-14  # of a value's size: below it a spread or a mean is rounding, and is set to 0
-WHERE = ["task", "metric", "direction"]
+WHERE = ["task", "quantity", "direction"]
 COLUMNS = [
     *("task", "quantity", "direction", "a", "b", "level_a", "level_b", "target_sparsity"),
     *("density", "density_a", "density_b", "n", "mean", "std", "low", "high", "p", "verdict", "seeds_needed"),
@@ -32,7 +32,7 @@ def differences(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataF
     (within a millionth of them); nothing is interpolated. Level 0 is left out where it is one network for both, and a
     seed where either value is not finite (n says how many are left).
 
-    Columns: task, quantity (test_<metric>), direction, a, b, level_a, level_b, target_sparsity (a's), density (mean of
+    Columns: task, quantity (test/<metric>), direction, a, b, level_a, level_b, target_sparsity (a's), density (mean of
     both), density_a, density_b (means over the seeds: equal targets may come to unequal densities, where one of them has
     rates of its own for some layers), n (seeds), mean, std (sample), low and high (95 % by Student's t of the paired
     differences; NaN for one seed), p (two-sided paired t test), verdict, seeds_needed.
@@ -151,7 +151,6 @@ def _table(pairs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
     table = table[table["unequal"] | (table["level_a"] > 0) | (table["level_b"] > 0)]
     table = table.rename(columns={"curve_a": "a", "curve_b": "b"})
-    table["quantity"] = ("test_" + table["metric"]).astype("str")
     for column in ("mean", "std"):
         table[column] = table[column].mask(table[column].abs() <= EXACT * table["size"], 0.0)
     table = _inference(table)

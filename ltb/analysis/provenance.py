@@ -1,6 +1,6 @@
 """How the runs of a report were made: what their settings differ in, by which code, where, and by which command.
 
-Read from each run's config.yaml and status.json; what a folder does not hold is left out, never guessed.
+Read from each run's identity.json, config.yaml and status.json; what a folder does not hold is left out, never guessed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,10 @@ def settings(rows: pd.DataFrame) -> list[Settings]:
     found = []
     rows = statistics.named(statistics.distinct(rows))
     for task, its in rows.groupby("task", sort=True):
-        known = {}
-        for curve, folders in its.groupby("curve", sort=True)["folder"]:
-            # Runs of one curve have the same settings, the seed and other nuisances apart: one speaks for all.
-            one = next((one for one in map(_settings, folders.unique()) if one is not None), None)
-            if one is not None:
-                known[str(curve)] = one
+        known = ledger.decisive(its["folder"].unique())
+        # Runs of one curve have the same settings, the seed and other nuisances apart: one speaks for all.
+        speakers = its[its["folder"].isin(list(known))].drop_duplicates("curve").sort_values("curve")
+        known = {curve: known[folder] for curve, folder in zip(speakers["curve"], speakers["folder"], strict=True)}
         if known:
             found.append(_compared(str(task), known))
     return found
@@ -53,24 +51,19 @@ def tolerances(rows: pd.DataFrame, given: float | None = None) -> dict[str, floa
     """For each task how much worse than dense still matches: what is given, else what its first run was configured with."""
     found = {}
     for task, folders in rows.groupby("task", sort=True)["folder"]:
-        metric = (_settings(str(folders.iloc[0])) or {}).get("metric") or {}
+        metric = (ledger.settings(Path(str(folders.iloc[0]))) or {}).get("metric") or {}
         configured = metric.get("tolerance", TOLERANCE) if isinstance(metric, dict) else TOLERANCE
         usable = isinstance(configured, int | float) and configured >= 0
         found[str(task)] = given if given is not None else float(configured) if usable else TOLERANCE
     return found
 
 
-def _settings(folder: str) -> dict[str, Any] | None:
-    return ledger.settings(Path(folder))
-
-
 def _compared(task: str, known: Mapping[str, Mapping[str, object]]) -> Settings:
-    flat = {curve: variants.flatten(one) for curve, one in known.items()}
     keys = variants.differing(list(known.values()))
-    cells = {key: [_text(one[key]) if key in one else ABSENT for one in flat.values()] for key in keys}
+    cells = {key: [_text(one[key]) if key in one else ABSENT for one in known.values()] for key in keys}
     differing = [(key.removesuffix("._target_"), values) for key, values in cells.items()]
-    every = sorted({key for one in flat.values() for key in one if variants.matters(key)})
-    alike = [(key, {_text(one[key]) if key in one else ABSENT for one in flat.values()}) for key in every]
+    every = sorted({key for one in known.values() for key in one})
+    alike = [(key, {_text(one[key]) if key in one else ABSENT for one in known.values()}) for key in every]
     shared = [(key.removesuffix("._target_"), values.pop()) for key, values in alike if len(values) == 1]
     return Settings(task, list(known), differing, shared)
 
@@ -84,34 +77,71 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """What several runs have in common: commit, versions and machine, each as text, and how many runs they are."""
+    """What several levels have in common: commit, versions and machine, each as text; of how many runs they are.
+
+    levels: how many they are, where one of the runs has levels that were made otherwise; else None.
+    """
 
     commit: str
     versions: str
     machine: str
     runs: int
+    levels: int | None
 
 
 def statuses(runs: Iterable[ledger.Run]) -> list[dict[str, Any]]:
     """The status files of the runs that have one, read anew for what `ledger.Run` does not hold."""
-    found = []
-    for run in runs:
-        path = run.folder / STATUS
-        if path.exists():
-            told = json.loads(path.read_text(encoding="utf-8"))
-            found.append(told if isinstance(told, dict) else {})
-    return found
+    return [told for run in runs if (told := _status(run.folder))]
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    path = folder / STATUS
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return told if isinstance(told, dict) else {}
 
 
 def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
-    """With which code and where, the most frequent first."""
-    keys = [
-        (str(one.get("commit") or ABSENT), _pairs(one.get("versions")), _pairs(one.get("machine")))
-        for one in told
-        if one.get("versions") or one.get("commit")
+    """With which code and where the levels of these runs were made when they were trained, the most frequent first."""
+    found: dict[tuple[str, str, str], list[tuple[int, bool]]] = {}
+    for one in told:
+        levels: dict[tuple[str, str, str], int] = {}
+        for part in _parts(one):
+            key = (str(part.get("commit") or ABSENT), _pairs(part.get("versions")), _pairs(part.get("machine")))
+            levels[key] = levels.get(key, 0) + len(part["levels"])
+        for key, count in levels.items():
+            found.setdefault(key, []).append((count, len(levels) > 1))
+    counted = [
+        Made(*key, len(runs), sum(n for n, _ in runs) if any(mixed for _, mixed in runs) else None)
+        for key, runs in found.items()
     ]
-    counted = {key: keys.count(key) for key in dict.fromkeys(keys)}
-    return [Made(*key, runs) for key, runs in sorted(counted.items(), key=lambda item: -item[1])]
+    return sorted(counted, key=lambda one: -one.runs)
+
+
+def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How parts of a run were made: commit, versions, machine and levels of each; of an older status file one for all."""
+    listed = told.get("made")
+    if not isinstance(listed, list):
+        listed = [{**told, "levels": list(range(told.get("levels_done") or 0))}]
+    parts = [part for part in listed if isinstance(part, dict) and (part.get("commit") or part.get("versions"))]
+    return [{**part, "levels": part.get("levels") or []} for part in parts]
+
+
+def mixtures(rows: pd.DataFrame) -> list[str]:
+    """A sentence for each task whose curves are of more than one commit or version of torch."""
+    said = []
+    for task, folders in statistics.distinct(rows).groupby("task", sort=True)["folder"]:
+        parts = [part for folder in folders.unique() if folder for part in _parts(_status(Path(folder)))]
+        commits = _distinct(part.get("commit") for part in parts)
+        torches = _distinct((part.get("versions") or {}).get("torch") for part in parts)
+        mixed = [f"{len(commits)} commits ({', '.join(commits)})"] * (len(commits) > 1)
+        mixed += [f"{len(torches)} versions of torch ({', '.join(torches)})"] * (len(torches) > 1)
+        if mixed:
+            said.append(f"{task}: the curves mix levels made with {' and '.join(mixed)}")
+    return said
+
+
+def _distinct(values: Iterable[object]) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value))
 
 
 def _pairs(value: object) -> str:

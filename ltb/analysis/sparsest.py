@@ -1,8 +1,7 @@
-"""The sparsest matching level of one run, in plain Python: the report and the run's own summary share it."""
+"""The sparsest matching level of one run, in plain Python: a run's summary and every report go by one rule, `matches`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 ROUNDING = 1e-9  # 0.8 - 0.1 > 0.7 in binary: a value exactly at the tolerance still counts
@@ -24,12 +23,17 @@ def sparsest_matching(
         raise ValueError(f"direction={direction!r}: must be 'max' or 'min'")
     check(tolerance)
     sign = 1.0 if direction == "max" else -1.0
-    good = [
-        sparsity
-        for sparsity, value in levels
-        if not math.isnan(value) and sign * (value - dense) >= -tolerance - ROUNDING
-    ]
+    good = (sparsity for sparsity, value in levels if matches(sign * (value - dense), tolerance))
     return max(good, default=None)
+
+
+def matches(gap: float, tolerance: float) -> bool:
+    """Whether a level that is better than the dense network by `gap` (negative: worse) is within the tolerance; NaN is not.
+
+    >>> matches(0.7 - 0.8, 0.1), matches(-0.11, 0.1), matches(float("nan"), 0.1)
+    (True, False, False)
+    """
+    return gap >= -tolerance - ROUNDING
 
 
 def check(tolerance: float) -> None:

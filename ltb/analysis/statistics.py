@@ -16,15 +16,13 @@ import pandas as pd
 from pandas.api.typing import SeriesGroupBy
 from scipy.special import stdtrit
 
-from ltb.analysis.sparsest import ROUNDING, check
-
 CURVE = ["task", "method", "control", "variant"]
 POINT = [*CURVE, "level", "target_sparsity"]
 CONFIDENCE = 0.95
 # What is summarised: column of `distinct` → name of the quantity, which depends on the metric that counts.
 KINDS = {
-    "value": "test_{}",
-    "value_at_early_stop": "test_{}_at_early_stop",
+    "value": "test/{}",
+    "value_at_early_stop": "test/{}_at_early_stop",
     "early_stop_step": "early_stop_step",
 }
 STATISTICS = ["n", "mean", "std", "low", "high", "min", "max"]
@@ -42,24 +40,26 @@ def spread(groups: SeriesGroupBy[Any, Any]) -> pd.DataFrame:
 
 
 def distinct(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with each run once, each curve's control and variant filled in, and in `value` the metric that counts.
+    """The rows with each run once, each curve's control and variant filled in, and in `value` the `quantity` that counts.
 
     - A run found in several folders is taken from the one with the most levels.
     - Runs of the same curve and seed with other results have other settings: they are kept apart by a short label
       in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
-    - `value` is test_<metric>, `value_at_early_stop` is test_<metric>_at_early_stop (NaN where the ledger has none).
+    - `quantity` is the name test/<metric>, `value` what the ledger has there, `value_at_early_stop` what it has at
+      test/<metric>_at_early_stop (NaN where it has none).
     """
     rows = _once(_defaults(rows)).sort_values(["run_id", "level"], kind="stable", ignore_index=True)
     rows = rows.assign(
         control=rows.groupby("run_id")["control"].transform("last"),
-        value=_pick(rows, "test_{}"),
-        value_at_early_stop=_pick(rows, "test_{}_at_early_stop"),
+        quantity=("test/" + rows["metric"]).astype("str"),
+        value=_pick(rows, "test/{}"),
+        value_at_early_stop=_pick(rows, "test/{}_at_early_stop"),
     )
     return _apart(rows).reset_index(drop=True)
 
 
 def tidy(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, level and quantity: test_<metric>, test_<metric>_at_early_stop, early_stop_step → `value`."""
+    """One row per run, level and quantity: test/<metric>, test/<metric>_at_early_stop, early_stop_step → `value`."""
     rows = distinct(rows)
     parts = []
     for column, template in KINDS.items():
@@ -93,8 +93,8 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
     differ (settings differ between runs), their mean stands for the seed and a warning says so.
     """
     level0 = distinct(rows).query("level == 0").dropna(subset="value")
-    networks = level0.drop_duplicates(["task", "metric", "direction", "seed", "value"])
-    seeds = networks.groupby(["task", "metric", "direction", "seed"], sort=False)["value"]
+    networks = level0.drop_duplicates(["task", "quantity", "direction", "seed", "value"])
+    seeds = networks.groupby(["task", "quantity", "direction", "seed"], sort=False)["value"]
     differing = sorted({str(key[0]) for key, n in seeds.size().items() if n > 1 and isinstance(key, tuple)})
     if differing:
         warnings.warn(
@@ -102,24 +102,8 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
             "their mean for each seed",
             stacklevel=2,
         )
-    table = spread(seeds.mean().groupby(level=["task", "metric", "direction"], sort=False)).reset_index()
-    table["quantity"] = ("test_" + table["metric"]).astype("str")
+    table = spread(seeds.mean().groupby(level=["task", "quantity", "direction"], sort=False)).reset_index()
     return table[["task", "quantity", "direction", *STATISTICS]]
-
-
-def matching(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
-    """For each run the highest sparsity that still matches its own dense network within `tolerance`.
-
-    Columns: task, method, control, variant, seed, run_id, dense, sparsest_matching (NaN where no level matches or
-    the run has no level 0). The tolerance is in the units of the metric: 0.002 is 0.2 points of accuracy.
-    """
-    check(tolerance)
-    levels = against_dense(rows)
-    runs = levels.drop_duplicates("run_id")
-    good = levels[levels["gap"] >= -tolerance - ROUNDING]
-    runs = runs.assign(sparsest_matching=runs["run_id"].map(good.groupby("run_id")["sparsity"].max()))
-    columns = [*CURVE, "seed", "run_id", "dense", "sparsest_matching"]
-    return runs.loc[:, columns].astype({"sparsest_matching": "float64"}).reset_index(drop=True)
 
 
 def against_dense(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,16 +1,45 @@
-"""What decides a run's numbers, as its keys know it: written beside its ledger, so that a report compares what was compared."""
+"""A run's identity: every setting that decides its numbers, resolved, under dotted keys, as the run itself wrote them.
+
+Two runs with equal identities measure the same; those that differ in the seed alone are averaged. Written into the run's
+folder as `schema.IDENTITY`; a study's committed rows and older runs have none.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ltb.core import files
+from ltb.core.errors import Damaged
+from ltb.records.schema import IDENTITY
+from ltb.records.variants import flatten
 
-IDENTITY = "identity.json"
+
+def write(folder: Path, settings: Mapping[str, Any]) -> str:
+    """Write the identity with the key that its settings come to, and return the key; nested settings become dotted."""
+    plain = json.loads(json.dumps(flatten(settings), default=str))
+    key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:20]
+    files.write(folder / IDENTITY, json.dumps({"settings": plain, "key": key}, indent=2) + "\n")
+    return key
 
 
-def write(folder: Path, settings: Mapping[str, Any]) -> None:
-    files.write(folder / IDENTITY, json.dumps({"settings": settings}, indent=1) + "\n")
+def read(folder: Path) -> dict[str, Any] | None:
+    """The settings of the run in `folder`, the seed among them; None where it has no identity; `Damaged` if it is none."""
+    path = folder / IDENTITY
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (
+        ValueError,
+        RecursionError,
+        KeyError,
+        TypeError,
+    ) as error:  # not JSON, not UTF-8, not an object with settings
+        raise Damaged(f"{path}: not a run's identity ({type(error).__name__}: {error})") from error
+    if not isinstance(found, dict):
+        raise Damaged(f"{path}: not a run's identity (settings is {json.dumps(found)[:60]})")
+    return found

@@ -19,8 +19,8 @@ import yaml
 
 from ltb.core import files
 from ltb.core.errors import Damaged
-from ltb.records import variants
-from ltb.records.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
+from ltb.records import identity, variants
+from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
@@ -145,8 +145,8 @@ def _each(run: Run) -> Iterable[tuple[Run, pd.DataFrame]]:
 def read(paths: Iterable[str | Path]) -> pd.DataFrame:
     """The rows of all runs at or below `paths`, whatever state the runs are in.
 
-    Columns: the ledger's, with fixed dtypes; then any further val_* / test_* columns (float64); then about each
-    row's run: state, metric and direction (which test_<metric> counts and whether "max" or "min" is better),
+    Columns: the ledger's, with fixed dtypes; then any further val/… and test/… columns (float64); then about each
+    row's run: state, metric and direction (which test/<metric> counts and whether "max" or "min" is better),
     variant (what sets its settings apart from other runs of the same method, "" if nothing does), folder.
     `Damaged` names a file that is truncated or does not fit the schema.
     """
@@ -173,8 +173,8 @@ def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
 
 
 def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    if len(rows) and f"test_{run.metric}" not in rows.columns:
-        raise Damaged(f"{run.folder / LEDGER}: no column test_{run.metric}, the metric that {STATUS} names")
+    if len(rows) and f"test/{run.metric}" not in rows.columns:
+        raise Damaged(f"{run.folder / LEDGER}: no column test/{run.metric}, the metric that {STATUS} names")
     if len(rows) and run.state != "unknown" and set(rows["run_id"]) != {run.run_id}:
         raise Damaged(f"{run.folder / LEDGER}: rows of {rows['run_id'][0]}, but {STATUS} is of {run.run_id}")
     about = {"state": run.state, "metric": run.metric, "direction": run.direction, "variant": ""}
@@ -187,13 +187,12 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
     control = rows.groupby("folder")["control"].last()  # a control's run opens with the dense level, control "none"
     named = rows.drop_duplicates("folder").set_index("folder")
     for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
-        known = {folder: settings(Path(folder)) for folder in group.index}
-        with_settings = {folder: kept for folder, kept in known.items() if kept is not None}
-        found = variants.label(list(with_settings.values()))
-        labels |= dict(zip(with_settings, found, strict=True))
+        known = decisive(group.index)
+        found = variants.label(list(known.values()))
+        labels |= dict(zip(known, found, strict=True))
         hashes = sorted({text for text in found if variants.is_hash(text)})
         if hashes:
-            keys = variants.differing(list(with_settings.values()))
+            keys = variants.differing(list(known.values()))
             one = group.iloc[0]
             warnings.warn(
                 f"{one['task']}: runs of {one['method']} differ in {', '.join(keys[:6])}{' …' * (len(keys) > 6)}; "
@@ -201,6 +200,20 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
                 stacklevel=3,
             )
     return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
+
+
+def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
+    """By folder the settings that decide a run's numbers, the seed apart, dotted; a folder that tells none is left out.
+
+    They are the runs' own identities where every run that tells its settings wrote one, else what matters in their
+    configurations: the names of the one are not those of the other.
+    """
+    there = [folder for folder in folders if any((Path(folder) / name).exists() for name in (IDENTITY, CONFIG))]
+    identities = {folder: found for folder in there if (found := identity.read(Path(folder))) is not None}
+    if len(identities) == len(there):
+        return {folder: {k: v for k, v in found.items() if k != "seed"} for folder, found in identities.items()}
+    known = {folder: settings(Path(folder)) for folder in there}
+    return {folder: variants.decisive(found) for folder, found in known.items() if found is not None}
 
 
 def settings(folder: Path) -> dict[str, Any] | None:
@@ -226,15 +239,20 @@ def table(path: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in header and name not in LATER]
     if missing or len(set(header)) < len(header):
         raise Damaged(f"{path}: its header lacks {', '.join(missing) or 'distinct names'}")
-    for number, line in enumerate(lines, start=2):
-        if len(line) != len(header):
-            raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
+    check_widths(path, header, lines)
     return _typed(path, header, lines)
 
 
+def check_widths(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Damaged unless each line of a CSV file has a field for each name of its header."""
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
+
+
 def _typed(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> pd.DataFrame:
-    columns = {name: _column(path, name, [line[i] for line in lines]) for i, name in enumerate(header)}
-    columns |= {name: _column(path, name, [""] * len(lines)) for name in LATER if name not in header}
+    columns = {name: column(path, name, [line[i] for line in lines], dtype(name)) for i, name in enumerate(header)}
+    columns |= {name: column(path, name, [""] * len(lines), dtype(name)) for name in LATER if name not in header}
     rows = pd.DataFrame(columns)
     if rows.duplicated(["run_id", "control", "level"]).any():
         raise Damaged(f"{path}: holds a level twice")
@@ -265,8 +283,8 @@ MISSING: dict[str, object] = {"str": "", "Int64": pd.NA, "float64": float("nan")
 CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
 
 
-def _column(path: Path, name: str, texts: Sequence[str]) -> Any:
-    kind = dtype(name)
+def column(path: Path, name: str, texts: Sequence[str], kind: str) -> Any:
+    """The fields of a column of a CSV file as an array of the pandas dtype `kind`; `Damaged` names file and line."""
     values = []
     for number, text in enumerate(texts, start=2):
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ltb.core import files
 from ltb.core.loop import Level
-from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, MEASURE_COLUMNS, MEASURES, STATUS
+from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, MEASURE, MEASURES, STATUS
 
 __all__ = [
     "COLUMNS",
@@ -23,8 +23,8 @@ __all__ = [
     "HISTORY",
     "LAYERS",
     "LEDGER",
+    "MEASURE",
     "MEASURES",
-    "MEASURE_COLUMNS",
     "STATUS",
     "Row",
     "history_rows",
@@ -45,7 +45,7 @@ def level_row(
 ) -> Row:
     """The row of one level: the identity of the run (run_id, study, … seed), what was kept, and what was measured.
 
-    A metric ``test/accuracy`` fills the column ``test_accuracy``; metrics without a column of the schema get one behind it.
+    A metric ``test/accuracy`` fills the column of its name; metrics without a column of the schema get one behind it.
     """
     trained = level.trained
     row: Row = dict.fromkeys(COLUMNS)
@@ -70,7 +70,7 @@ def level_row(
     last = trained.history[-1] if trained.history else {}
     metrics = {name: last[name] for name in ("train/loss",) if name in last}
     metrics |= {**level.measured.get("step_flops", {}), **level.metrics}
-    return row | {name.replace("/", "_"): value for name, value in metrics.items()}
+    return row | metrics
 
 
 IN_LEDGER = ("evaluate", "step_flops")  # measures whose numbers are columns of the ledger
@@ -96,10 +96,7 @@ def further(level: Level) -> Row:
 
 def history_rows(level: Level, run_id: str) -> list[Row]:
     """The rows of a level's training curve, one an evaluation."""
-    return [
-        {"run_id": run_id, "level": level.index, **{name.replace("/", "_"): value for name, value in row.items()}}
-        for row in level.trained.history
-    ]
+    return [{"run_id": run_id, "level": level.index, **row} for row in level.trained.history]
 
 
 def layer_rows(level: Level) -> list[Row]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
+IDENTITY = "identity.json"  # what decides the run's numbers; see `records.identity`
 LAYERS = "layers.csv"  # how many weights each layer keeps at each level: columns level, layer, kept, total
-MEASURES = "measures.csv"  # the numbers of further measures, in long form
-MEASURE_COLUMNS = ("run_id", "level", "stage", "measure", "quantity", "value")
+MEASURES = "measures.csv"  # what was measured of finished levels, one number a line: columns MEASURE
 STATES = ("running", "complete", "failed", "interrupted")
 
-# Column → pandas dtype. An empty field is NaN in a float64, <NA> in an Int64 or boolean, "" in a str; int64 has none.
+# Column → pandas dtype; a metric has the name that the module logs it under. An empty field is NaN in a float64, <NA> in
+# an Int64 or boolean, "" in a str; int64 has none.
 COLUMNS = {
     "run_id": "str",
     "study": "str",
@@ -31,14 +32,14 @@ COLUMNS = {
     "parameters": "int64",
     "start_step": "int64",
     "end_step": "int64",
-    "train_loss": "float64",
-    "val_accuracy": "float64",
-    "val_loss": "float64",
-    "test_accuracy": "float64",
-    "test_loss": "float64",
+    "train/loss": "float64",
+    "val/accuracy": "float64",
+    "val/loss": "float64",
+    "test/accuracy": "float64",
+    "test/loss": "float64",
     "early_stop_step": "Int64",
     "early_stop_is_last": "boolean",
-    "test_accuracy_at_early_stop": "float64",
+    "test/accuracy_at_early_stop": "float64",
     "collapsed_layers": "str",
     "search_steps": "Int64",
     "step_flops": "float64",
@@ -46,8 +47,17 @@ COLUMNS = {
     "reused": "boolean",
     "stage": "str",
 }
+# Columns of measures.csv; a measure over several stages has no level.
+MEASURE = {
+    "run_id": "str",
+    "level": "Int64",
+    "stage": "str",
+    "measure": "str",
+    "quantity": "str",
+    "value": "float64",
+}
 LATER = ("search_steps", "step_flops")  # columns that ledgers of version 0.1 lack
-MEASURED = ("train_", "val_", "test_")  # further columns that begin so are numbers (float64), all others text
+MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numbers (float64), all others text
 
 
 def dtype(column: str) -> str:

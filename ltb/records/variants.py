@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-# What may differ between two runs of one experiment and not change what is measured: the seed, which is what we
-# average over, where files are, how a run is shown, and on how many hands it runs.
+# For runs that did not write their identity: what may differ between two runs of one experiment and not change what is
+# measured: the seed, which is what we average over, where files are, how a run is shown, and on how many hands it runs.
 NUISANCES = {
     *("seed", "study", "fresh", "logger", "hydra", "runs", "store", "threads", "progress", "tags", "notes"),
     *("run_id", "metric.tolerance", "trainer.accelerator", "trainer.devices"),
@@ -38,14 +38,22 @@ def matters(key: str) -> bool:
     return not above & NUISANCES and parts[-1] not in NUISANCE_LEAVES
 
 
+def decisive(settings: Mapping[str, object]) -> dict[str, object]:
+    """Of a configuration the settings that matter, dotted.
+
+    >>> decisive({"seed": 1, "data": {"noise": 0.1, "root": "/data"}})
+    {'data.noise': 0.1}
+    """
+    return {key: value for key, value in flatten(settings).items() if matters(key)}
+
+
 def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
-    """The settings that matter and are not the same in all runs, dotted and sorted.
+    """Of settings that matter, dotted, those that are not the same in all runs, sorted.
 
     Settings that copy one another (protocol.rate, schedule.rate …) are named once, by the shortest.
     """
-    flat = [flatten(one) for one in settings]
-    keys = sorted({key for one in flat for key in one if matters(key)}, key=lambda key: (len(key), key))
-    values = {key: tuple(_text(one.get(key, MISSING)) for one in flat) for key in keys}
+    keys = sorted({key for one in settings for key in one}, key=lambda key: (len(key), key))
+    values = {key: tuple(_text(one.get(key, MISSING)) for one in settings) for key in keys}
     first: dict[tuple[str, ...], str] = {}
     for key in keys:
         if len(set(values[key])) > 1:
@@ -54,15 +62,14 @@ def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
-    """One label for each run of a method: equal where the settings that matter are equal, "" if they all are.
+    """One label for each run of a method: equal where its settings that matter, dotted, are equal, "" if they all are.
 
-    >>> label([{"seed": 0, "rate": 0.2}, {"seed": 1, "rate": 0.2}, {"seed": 0, "rate": 0.5}])
+    >>> label([{"rate": 0.2}, {"rate": 0.2}, {"rate": 0.5}])
     ['rate=0.2', 'rate=0.2', 'rate=0.5']
     """
     keys = differing(settings)
-    flat = [flatten(one) for one in settings]
-    named = [", ".join(f"{k}={one[k]}" if k in one else f"no {k}" for k in keys) for one in flat]
-    exact = [_text([one.get(k, MISSING) for k in keys]) for one in flat]
+    named = [", ".join(f"{k}={one[k]}" if k in one else f"no {k}" for k in keys) for one in settings]
+    exact = [_text([one.get(k, MISSING) for k in keys]) for one in settings]
     if max(map(len, named), default=0) > LONGEST or len(set(named)) < len(set(exact)):
         return [hashlib.sha256(text.encode()).hexdigest()[:6] for text in exact]
     return named

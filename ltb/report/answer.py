@@ -105,7 +105,7 @@ def how_surely(row: Mapping[Hashable, Any] | pd.Series) -> str:
 
 def comparison(row: pd.Series) -> str:
     """One row of `paired.headline` as a sentence."""
-    metric = str(row["quantity"]).removeprefix("test_")
+    metric = str(row["quantity"]).removeprefix("test/")
     write = notation.difference(metric)
     at = f"At {notation.densities(row['density_a'], row['density_b'])} of the weights"
     n = f"n = {row['n']} seed{'s' * (row['n'] != 1)}"
@@ -138,6 +138,6 @@ def dense(table: pd.DataFrame, task: str) -> str:
     if its.empty:
         return ""
     one = its.iloc[0]
-    metric = str(one["quantity"]).removeprefix("test_")
+    metric = str(one["quantity"]).removeprefix("test/")
     subject = "The dense network has" if one["n"] == 1 else "The dense networks have"
     return f"{subject} {_with_interval(one, notation.of(metric))}."

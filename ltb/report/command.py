@@ -23,7 +23,7 @@ from ltb.analysis import findings
 from ltb.core import files
 from ltb.core.arguments import Parser
 from ltb.records import ledger
-from ltb.report import tables
+from ltb.report import measured, tables
 from ltb.report.figures import curves
 
 PAGE = "report.html"
@@ -136,6 +136,8 @@ def _print(found: findings.Contents) -> None:
             console.print(tables.headline(task, headline))
         if len(matching):
             console.print(tables.matching(task, matching, tolerance=found.tolerances[task]))
+        for one in measured.tables(found.measures[found.measures["task"] == task]):
+            console.print(tables.measure(task, one))
 
 
 def _counts(runs: Sequence[ledger.Run]) -> str:

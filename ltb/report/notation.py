@@ -57,6 +57,25 @@ def difference(metric: str) -> Notation:
     return Notation(100, ".2f", " points", signed=True) if "accuracy" in metric else Notation(signed=True)
 
 
+def heading(quantity: str) -> str:
+    """A quantity as the head of a column whose cells are bare.
+
+    >>> heading("recovered_accuracy"), heading("iou")
+    ('recovered accuracy (%)', 'iou')
+    """
+    return quantity.replace("_", " ") + of(quantity).unit.replace("%", "(%)")
+
+
+def mean_std(quantity: str, mean: float, std: float) -> str:
+    """Mean ± sample standard deviation without a unit; one seed has no spread and shows none.
+
+    >>> mean_std("test/accuracy", 0.6892, 0.0041), mean_std("iou", 0.25, float("nan"))
+    ('68.92 ± 0.41', '0.25')
+    """
+    write = STEPS if quantity == "early_stop_step" else of(quantity)
+    return write.bare(mean) + ("" if math.isnan(std) else f" ± {write.bare(std)}")
+
+
 def density(value: float) -> str:
     """Three digits are enough for any density.
 

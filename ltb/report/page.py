@@ -64,7 +64,7 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
         notes=found.notes,
         tasks=sections.sections(found, named, order),
         tolerance=answer.listed(list(dict.fromkeys(sections.within(found, task) for task in found.tasks))),
-        made=[(one.commit, one.versions, one.machine, one.runs) for one in provenance.made(told)],
+        made=[(one.commit, one.versions, one.machine, _made_runs(one)) for one in provenance.made(told)],
         commands=commands[:COMMANDS],
         more_commands=len(commands[COMMANDS:]),
         unfinished=[(run.run_id, run.state, _done(run), run.error or "") for run in found.unfinished],
@@ -138,6 +138,10 @@ def _alerts(runs: Sequence[Run]) -> list[str]:
     }
     total = _plural(len(runs), "run")
     return [text.format(f"{states.count(state)} of {total}") for state, text in texts.items() if state in states]
+
+
+def _made_runs(one: provenance.Made) -> str:
+    return str(one.runs) if one.levels is None else f"{one.runs} ({_plural(one.levels, 'level')} of them)"
 
 
 def _done(run: Run) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ltb.analysis import provenance
 from ltb.analysis.findings import Contents
-from ltb.report import answer, notation
+from ltb.report import answer, measured, notation
 from ltb.report.figures.palette import styles
 from ltb.report.figures.panel import Panel
 
@@ -43,6 +43,7 @@ def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str])
                 "panels": [_shown(name, panel) for name, panel in panels.items() if panel.task == task],
                 **_matching(found, task),
                 **_comparisons(compared),
+                "measures": measured.tables(found.measures[found.measures["task"] == task]),
                 "settings": known,
                 "settings_heads": ["setting", *(known.curves if known else [])],
                 "settings_rows": [[key, *values] for key, values in known.differing] if known else [],
@@ -84,7 +85,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
     its = found.matching[found.matching["task"] == task]
     if its.empty:
         return {"matching": [], "matching_heads": [], "matching_caption": ""}
-    metric = str(its["quantity"].iloc[0]).removeprefix("test_")
+    metric = str(its["quantity"].iloc[0]).removeprefix("test/")
     write = notation.of(metric)
     rows = []
     for _, one in its.sort_values("density", kind="stable").iterrows():
@@ -122,7 +123,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
 def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
     rows, quotes = [], []
     for _, one in compared.iterrows():
-        write = notation.difference(str(one["quantity"]).removeprefix("test_"))
+        write = notation.difference(str(one["quantity"]).removeprefix("test/"))
         winner = {"a": f"{one['a']} is better", "b": f"{one['b']} is better"}.get(one["verdict"], one["verdict"])
         p = notation.probability(one["p_holm"])
         at = notation.densities(one["density_a"], one["density_b"])

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ltb.analysis import paired, statistics
 from ltb.report import answer, notation
+from ltb.report.measured import Shown
 from ltb.report.sparkline import sparkline
 
 Row = dict[Hashable, Any]
@@ -31,7 +32,8 @@ def summary(task: str, found: pd.DataFrame) -> Table:
         for _, point in curve.groupby("level"):
             by_quantity = point.set_index("quantity")
             cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]
-            cells += [_mean_std(q, by_quantity.loc[q]) if q in by_quantity.index else "" for q in quantities]
+            spreads = {str(q): notation.mean_std(str(q), one["mean"], one["std"]) for q, one in by_quantity.iterrows()}
+            cells += [spreads.get(q, "") for q in quantities]
             table.add_row(*map(Text, [*called, *cells]))
             called = ["", ""]
         table.add_section()
@@ -121,27 +123,28 @@ def cost(task: str, found: pd.DataFrame) -> Table:
     return table
 
 
+def measure(task: str, found: Shown) -> Table:
+    """A measure of one task, mean ± sample standard deviation over n seeds."""
+    table = _empty(f"{task}: {found.title}", found.heads[:1], found.heads[1:])
+    for row in found.cells:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def _empty(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in left:
-        table.add_column(heading, no_wrap=True)
+        table.add_column(Text(heading), no_wrap=True)
     for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     return table
 
 
 def _heading(quantity: str) -> str:
-    """On two lines, so that a row fits in 80 columns: test_accuracy → "test / accuracy (%)"."""
+    """On two lines, so that a row fits in 80 columns: test/accuracy → "test", "accuracy (%)"."""
     if quantity == "early_stop_step":
         return "early-stop\nstep"
     unit = " (%)" if "accuracy" in quantity else ""
     if quantity.endswith("_at_early_stop"):
         return f"at early\nstop{unit}"
-    return quantity.replace("_", "\n", 1).replace("_", " ") + unit
-
-
-def _mean_std(quantity: str, point: pd.Series) -> str:
-    """As in "68.92 ± 0.41", accuracies in percent; one seed has no spread and shows none."""
-    write = notation.STEPS if quantity == "early_stop_step" else notation.of(quantity)
-    spread = "" if pd.isna(point["std"]) else f" ± {write.bare(point['std'])}"
-    return write.bare(point["mean"]) + spread
+    return quantity.replace("/", "\n", 1).replace("_", " ") + unit

@@ -67,7 +67,7 @@ class Display(Listener):
             return
         note = f", reused from {reused_from}" if reused_from else ""
         note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
-        value = row.get(f"test_{self._metric}")
+        value = row.get(f"test/{self._metric}")
         self._console.print(
             LINE.format(
                 level=row["level"],
@@ -87,7 +87,7 @@ def table(rows: list[dict[str, Any]], metric: str) -> Table:
         column.justify = "right"
     for row in rows:
         last = " (the last)" if row["early_stop_is_last"] else ""
-        value = row.get(f"test_{metric}")
+        value = row.get(f"test/{metric}")
         shown.add_row(
             str(row["level"]),
             f"{row['density']:.2%}",

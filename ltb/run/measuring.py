@@ -149,7 +149,7 @@ def write(folder: Path, new: Rows) -> None:
     path = folder / record.MEASURES
     names = {row["measure"] for row in new}
     old: Rows = [dict(row) for row in record.read_rows(path) if row["measure"] not in names] if path.exists() else []
-    record.write_rows(path, [*old, *new], record.MEASURE_COLUMNS)
+    record.write_rows(path, [*old, *new], record.MEASURE)
 
 
 def across(paths: Sequence[Path], asked: Asked, file: Path) -> None:

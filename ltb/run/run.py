@@ -129,7 +129,7 @@ class Run:
                 measures += record.measured_rows(level, setup.run_id, key)
                 record.write_rows(self.folder / record.HISTORY, history)
                 record.write_rows(self.folder / record.LAYERS, layers)
-                record.write_rows(self.folder / record.MEASURES, measures, record.MEASURE_COLUMNS)
+                record.write_rows(self.folder / record.MEASURES, measures, record.MEASURE)
                 record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
                 self._link(level)
                 self._status("running")
@@ -203,13 +203,13 @@ class Run:
     def _summary(self) -> dict[str, Any]:
         """The dense network's value, and the sparsest level that matches it, with the tolerance in the name's company."""
         metric = self.setup.config["metric"]
-        name, tolerance = f"test_{metric['name']}", metric["tolerance"]
+        name, tolerance = f"test/{metric['name']}", metric["tolerance"]
         values = [(row["sparsity"], row[name]) for row in self._rows if row.get(name) is not None]
         if not values:
             return {}
         dense = values[0][1]
         found = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
-        return {f"dense_{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
+        return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
 
     def _report(self, mirror: Any) -> None:
         if not self._shown:
@@ -217,7 +217,7 @@ class Run:
         metric = self.setup.training.judge[0]
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(table(self._rows, metric))
-        values = [row[name] for row in self._rows if row.get(name := f"test_{metric}") is not None]
+        values = [row[name] for row in self._rows if row.get(name := f"test/{metric}") is not None]
         console.print(f"test {metric} by level  {sparkline(values)}")
         summary = self._summary()
         found = summary.get("sparsest_matching_sparsity")

@@ -26,7 +26,7 @@ class Setup:
     """One recipe, one seed, one task, in one folder, with the store of its stages.
 
     row:     the columns that are the same in every row of its ledger: run_id, study, method, task, model, data, seed.
-    decides: what decides its numbers, as plain data: the settings that keys are made of, and the recipe.
+    decides: what decides its numbers, as people read it: the settings that keys are made of, and the recipe.
     """
 
     config: Config
@@ -99,7 +99,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         optimizer=made.rewind.source_state,
         checkpoint_every=config["store"]["checkpoint_every"],
     )
-    recorded = {**decides, "recipe": canonical({**vars(made), "method": None})}
+    recorded = identity.told({**decides, **canonical({**vars(made), "method": None})})
     return Setup(config, made, training, wanted, asked, kept, folder, row, recorded)
 
 

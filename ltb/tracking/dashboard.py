@@ -24,7 +24,7 @@ LINES = 100  # of the curves that W&B may draw in one panel; its own limit is 10
 # The runs' table: what a run was, how it ended, what came of it. W&B's names: run:, config:<key>.value, summary:.
 COLUMNS = (
     "run:displayName", "run:group", "config:task.value", "run:jobType", "config:method.value",
-    "config:control.value._target_", "config:seed.value", "run:state", "summary:dense_test_{metric}",
+    "config:control.value._target_", "config:seed.value", "run:state", "summary:dense/test/{metric}",
     "summary:sparsest_matching_sparsity", "summary:matching_tolerance",
 )  # fmt: skip
 
@@ -79,7 +79,7 @@ def workspace(
 ) -> ws.Workspace:
     """The workspace, not yet saved. ValueError names the option that W&B could not hold; ImportError without the extra.
 
-    study: only runs of this group; None: all runs, and each study's curves apart. metric: as in test_<metric>.
+    study: only runs of this group; None: all runs, and each study's curves apart. metric: as in test/<metric>.
     """
     _check(entity, project, study, metric)
     with warnings.catch_warnings():
@@ -164,7 +164,7 @@ def _line(title: str, x: str, y: str, **given: Any) -> wr.LinePlot:
 
 
 def _curves(metric: str) -> list[wr.LinePlot]:
-    test, called = f"level/test_{metric}", f"Test {metric.replace('_', ' ')}"
+    test, called = f"level/test/{metric}", f"Test {metric.replace('_', ' ')}"
     sparsity, density = {"title_x": "sparsity"}, {"title_x": "density (log)", "log_x": True}
     return [
         _line(f"{called} against sparsity", "level/sparsity", test, **sparsity),

@@ -130,7 +130,7 @@ class WandbMirror:
         self._level, self._base = level, self._step - start_step
 
     def history(self, row: Mapping[str, Any]) -> None:
-        """One evaluation: `step` on the training clock, and names such as train/loss or val_accuracy."""
+        """One evaluation: `step` on the training clock, and names such as train/loss or val/accuracy."""
         self._step = max(self._step, self._base + int(row["step"]))
         values = {_slashed(key): value for key, value in row.items() if key not in ("step", "level")}
         self._log({**_numbers(values), "train/step": self._step, "train/level": self._level})
@@ -205,10 +205,8 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, int | float]:
 
 
 def _slashed(key: str) -> str:
-    """A column of history.csv as a W&B metric: val_accuracy → val/accuracy, epoch → train/epoch."""
-    if "/" in key:
-        return key
-    return key.replace("_", "/", 1) if key.startswith(("train_", "val_")) else f"train/{key}"
+    """A column of history.csv as a W&B metric, which needs a prefix to have its axis: epoch → train/epoch."""
+    return key if "/" in key else f"train/{key}"
 
 
 def _short(path: Path) -> str:

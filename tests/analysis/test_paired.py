@@ -22,7 +22,7 @@ def curve(values, method="imp", *, levels=None, targets=None, densities=None, se
             seed = seeds[s] if seeds else s
             about = {"run_id": f"{method}-{given.get('task', 'toy')}-s{seed}-abc", "task": "toy", "method": method}
             place = {"control": "none", "seed": seed, "level": level, "target_sparsity": target}
-            measured = {"sparsity": 1 - density, "density": density, "test_accuracy": value}
+            measured = {"sparsity": 1 - density, "density": density, "test/accuracy": value}
             rows.append(about | place | measured | given)
     return pd.DataFrame(rows)
 
@@ -37,7 +37,7 @@ def test_a_table_computed_by_hand():
     (row,) = paired.differences(together(a, b)).to_dict("records")
     # differences 0.02, 0.03, 0.04: mean 0.03, std 0.01; t(0.975, 2) = 4.302653; p from t = 0.03 / (0.01 / √3)
     half = 4.302653 * 0.01 / 3**0.5
-    expected = {"a": "a", "b": "b", "level_a": 1, "level_b": 1, "n": 3, "verdict": "a", "quantity": "test_accuracy"}
+    expected = {"a": "a", "b": "b", "level_a": 1, "level_b": 1, "n": 3, "verdict": "a", "quantity": "test/accuracy"}
     assert {name: row[name] for name in expected} == expected
     numbers = [row[name] for name in ("mean", "std", "low", "high", "density", "target_sparsity", "p")]
     assert numbers == pytest.approx([0.03, 0.01, 0.03 - half, 0.03 + half, 0.8, 0.2, 0.0351], abs=1e-5)
@@ -94,17 +94,17 @@ def test_only_seeds_that_both_have_are_paired():
 
 def test_an_error_is_better_where_it_is_lower():
     about = {"metric": "mse", "direction": "min"}
-    a = curve([[None]] * 3, "a", levels=[1], **about).assign(test_mse=[0.1, 0.2, 0.3])
-    b = curve([[None]] * 3, "b", levels=[1], **about).assign(test_mse=[0.2, 0.31, 0.4])
+    a = curve([[None]] * 3, "a", levels=[1], **about).assign(**{"test/mse": [0.1, 0.2, 0.3]})
+    b = curve([[None]] * 3, "b", levels=[1], **about).assign(**{"test/mse": [0.2, 0.31, 0.4]})
     (row,) = paired.differences(together(a, b)).to_dict("records")
-    assert (row["quantity"], row["direction"], row["verdict"]) == ("test_mse", "min", "a")
+    assert (row["quantity"], row["direction"], row["verdict"]) == ("test/mse", "min", "a")
     assert row["mean"] == pytest.approx(-0.31 / 3)
 
 
 def test_level_0_is_compared_only_where_the_dense_networks_differ():
     a, b = curve([[0.7, 0.6], [0.71, 0.6]], "a"), curve([[0.7, 0.5], [0.71, 0.5]], "b")
     assert paired.differences(together(a, b))["level_a"].to_list() == [1]
-    b.loc[0, "test_accuracy"] = 0.72
+    b.loc[0, "test/accuracy"] = 0.72
     assert paired.differences(together(a, b))["level_a"].to_list() == [0, 1]
 
 
@@ -138,7 +138,7 @@ def test_the_densities_of_very_sparse_levels_are_told_apart():
 def test_a_seed_that_diverged_is_left_out_and_n_says_so(value):
     a, b = curve([[0.7, 0.6]] * 4, "a"), curve([[0.7, 0.5]] * 4, "b")
     for rows in (a, b):
-        rows.loc[1, "test_accuracy"] = value
+        rows.loc[1, "test/accuracy"] = value
     (row,) = paired.differences(together(a, b)).to_dict("records")
     assert (row["n"], row["mean"], row["verdict"]) == (3, pytest.approx(0.1), "a")
 
@@ -209,7 +209,7 @@ def test_the_headline_is_holms_over_the_curves_of_a_task():
     found = found.drop("few")
     assert set(found["comparisons"]) == {4}
     p = {
-        name: scipy.stats.ttest_rel(part["test_accuracy"][1::2], rows[0]["test_accuracy"][1::2]).pvalue
+        name: scipy.stats.ttest_rel(part["test/accuracy"][1::2], rows[0]["test/accuracy"][1::2]).pvalue
         for name, part in zip(names[1:], rows[1:], strict=True)
     }
     for name, value in p.items():  # the definition, without sorting
@@ -256,10 +256,10 @@ def simulated(n, *, repetitions=2000, effects=(0.01, 0.0), seed=0):
         {
             "run_id": [f"m{k}-{i}-s{j}" for i, j, k in zip(task, s, m, strict=True)],
             **{"task": [f"t{i:04}" for i in task], "method": names[m], "control": "none", "seed": s, "level": 1},
-            **{"target_sparsity": 0.8, "sparsity": 0.8, "density": 0.2, "test_accuracy": values.ravel()},
+            **{"target_sparsity": 0.8, "sparsity": 0.8, "density": 0.2, "test/accuracy": values.ravel()},
         }
     )
-    dense = {"level": 0, "target_sparsity": 0.0, "sparsity": 0.0, "density": 1.0, "test_accuracy": 0.7}
+    dense = {"level": 0, "target_sparsity": 0.0, "sparsity": 0.0, "density": 1.0, "test/accuracy": 0.7}
     return together(level1.assign(**dense), level1)
 
 

@@ -71,7 +71,57 @@ def test_code_and_machines_are_counted(tmp_path, write_run):
         (folder / "status.json").write_text(json.dumps(status | told | extra))
     write_run(tmp_path / "old", seed=4)  # its status tells nothing of it
     found = provenance.made(provenance.statuses(ledger.runs([tmp_path])))
-    assert [(one.commit, one.versions, one.machine, one.runs) for one in found] == [
-        ("abc+", "torch 2.9", "cpu x, threads 1", 2),
-        ("def", "torch 2.9", "cpu x, threads 1", 1),
+    assert [(one.commit, one.versions, one.machine, one.runs, one.levels) for one in found] == [
+        ("abc+", "torch 2.9", "cpu x, threads 1", 2, None),
+        ("def", "torch 2.9", "cpu x, threads 1", 1, None),
     ]
+
+
+def part(commit, torch, levels):
+    return {"commit": commit, "versions": {"torch": torch}, "machine": {"cpu": "x"}, "levels": levels}
+
+
+def tell(folder, **told):
+    """Put something into a run's status file."""
+    path = folder / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+
+
+def test_levels_are_counted_where_a_run_was_made_in_parts(tmp_path, write_run):
+    old, new = ("abc", "2.9"), ("def", "2.10")
+    tell(write_run(tmp_path / "0", seed=0), made=[part(*old, [0, 1, 2])])
+    tell(write_run(tmp_path / "1", seed=1), made=[part(*old, [0]), part(*new, [1]), part(*old, [2])])
+    tell(write_run(tmp_path / "2", seed=2), commit="abc", versions={"torch": "2.9"}, machine={"cpu": "x"})
+    tell(write_run(tmp_path / "3", seed=3), made=[part(None, "2.8", [0, 1, 2])])
+    found = provenance.made(provenance.statuses(ledger.runs([tmp_path])))
+    assert [(one.commit, one.versions, one.machine, one.runs, one.levels) for one in found] == [
+        ("abc", "torch 2.9", "cpu x", 3, 3 + 2 + 3),
+        ("def", "torch 2.10", "cpu x", 1, 1),
+        ("–", "torch 2.8", "cpu x", 1, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([("abc", "2.9"), ("abc", "2.9")], []),
+        ([("abc", "2.9"), (None, "2.9")], []),
+        ([("abc", "2.9"), ("def", "2.9")], ["toy: the curves mix levels made with 2 commits (abc, def)"]),
+        ([("abc", "2.9"), ("abc", "2.10")], ["toy: the curves mix levels made with 2 versions of torch (2.9, 2.10)"]),
+        (
+            [("abc", "2.9"), ("def", "2.10"), ("ghi", "2.9")],
+            ["toy: the curves mix levels made with 3 commits (abc, def, ghi) and 2 versions of torch (2.9, 2.10)"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("within", [True, False])
+def test_a_mixture_is_said_of_its_task_alone(tmp_path, write_run, parts, said, within):
+    """Within one run, or between two: in the newer status files and the older ones."""
+    if within:
+        tell(write_run(tmp_path / "a"), made=[part(*one, [level]) for level, one in enumerate(parts)])
+    else:
+        for seed, (commit, torch) in enumerate(parts):
+            tell(write_run(tmp_path / str(seed), seed=seed), commit=commit, versions={"torch": torch})
+    tell(write_run(tmp_path / "other", task="other", method="x"), made=[part("xyz", "2.1", [0, 1, 2])])
+    write_run(tmp_path / "silent", seed=9)
+    assert provenance.mixtures(ledger.read([tmp_path])) == said

@@ -40,12 +40,12 @@ STEPS = {"xAxis": "train/step", "xAxisTitle": "steps trained, all levels"}
 def test_what_is_drawn(study):
     line = GROUPED | {"smoothingType": "none"}
     assert {title: one for title, one in panels(study=study).items() if "Sparsest" not in title} == {
-        "Test accuracy against sparsity": {**SPARSITY, "metrics": ["level/test_accuracy"], **line},
+        "Test accuracy against sparsity": {**SPARSITY, "metrics": ["level/test/accuracy"], **line},
         "Test accuracy against density": {
             "xAxis": "level/density",
             "xAxisTitle": "density (log)",
             "xLogScale": True,
-            "metrics": ["level/test_accuracy"],
+            "metrics": ["level/test/accuracy"],
             **line,
         },
         "Early-stop step against sparsity": {**SPARSITY, "metrics": ["level/early_stop_step"], **line},
@@ -86,7 +86,7 @@ def test_the_table_of_runs():
     (runs,) = section(metric="mse")["runSets"]
     columns = [
         "run:displayName", "run:group", "config:task.value", "run:jobType", "config:method.value", "config:control.value._target_",
-        "config:seed.value", "run:state", "summary:dense_test_mse", "summary:sparsest_matching_sparsity",
+        "config:seed.value", "run:state", "summary:dense/test/mse", "summary:sparsest_matching_sparsity",
         "summary:matching_tolerance",
     ]  # fmt: skip
     assert runs["runFeed"]["columnOrder"] == columns
@@ -96,7 +96,7 @@ def test_the_table_of_runs():
 
 def test_another_metric():
     drawn = [name for one in panels(metric="loss").values() for name in one["metrics"]]
-    assert drawn.count("level/test_loss") == 2
+    assert drawn.count("level/test/loss") == 2
     assert drawn.count("val/loss") == 1
     assert not any("accuracy" in name for name in drawn)
 

@@ -68,15 +68,15 @@ def test_own_lightning_module_and_data_module_reach_the_ledger(elsewhere, monkey
     given = ("--config-dir", str(OWN), "+experiment=imp_rewind", *REGRESSION, *SHORT, "rewind_step=4it")
     folder = elsewhere.done(*given)
     rows = ledger(folder)
-    assert list(rows[0])[len(COLUMNS) :] == ["test_mse", "test_mse_at_early_stop"]
+    assert list(rows[0])[len(COLUMNS) :] == ["test/mse", "test/mse_at_early_stop"]
     for row in rows:
-        assert float(row["test_mse"]) > 0
-        assert float(row["val_loss"]) > 0
-        assert row["test_accuracy"] == ""
+        assert float(row["test/mse"]) > 0
+        assert float(row["val/loss"]) > 0
+        assert row["test/accuracy"] == ""
     assert [row["start_step"] for row in rows] == ["0", "4", "4"]
     assert status(folder)["metric"] == {"name": "mse", "direction": "min"}
     again = elsewhere.done(*given, "fresh=true")
-    assert [row["test_mse"] for row in ledger(again)] == [row["test_mse"] for row in rows]
+    assert [row["test/mse"] for row in ledger(again)] == [row["test/mse"] for row in rows]
 
 
 def test_the_console_script_from_any_directory(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ltb.report import command as report
-from tests.support.ledgers import write_run
+from tests.support.ledgers import write_measures, write_run
 
 ROOT = Path(report.__file__).parents[2]
 
@@ -108,7 +110,7 @@ def test_running_failed_and_incomplete_runs_are_named(run, tmp_path, study):
     assert "not complete: imp-toy-s3-a1b2c3: running, 2 of 5 levels done\n" in done.stdout
     assert "not complete: imp-toy-s4-a1b2c3: failed, 0 of 5 levels done (RuntimeError: boom)\n" in done.stdout
     assert "not complete: imp-toy-s5-a1b2c3: interrupted, 1 of 5 levels done\n" in done.stdout
-    table = pd.read_csv(study / "summary.csv").query("method == 'imp' and quantity == 'test_accuracy'")
+    table = pd.read_csv(study / "summary.csv").query("method == 'imp' and quantity == 'test/accuracy'")
     assert table["n"].to_list() == [5, 4, 3]
 
 
@@ -251,3 +253,56 @@ def test_it_trains_nothing_and_imports_nothing_that_trains(tmp_path, study):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_mixture_of_commits_is_noted_and_listed(run, tmp_path, study):
+    for seed, commit in enumerate(("abc", "def", "def")):
+        path = study / f"imp-{seed}" / "status.json"
+        status = json.loads(path.read_text())
+        made = [{"commit": commit, "versions": {"torch": "2.9"}, "machine": {"cpu": "x"}, "levels": [0, 1]}]
+        made += [{**made[0], "commit": "def", "levels": [2]}]
+        path.write_text(json.dumps(status | {"made": made}))
+    done = run("runs", cwd=tmp_path)
+    assert "note: toy: the curves mix levels made with 2 commits (abc, def)\n" in done.stdout
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", (study / "report.html").read_text())
+    at = cells.index("def")
+    assert cells[at : at + 8] == [
+        "def",
+        "torch 2.9",
+        "cpu x",
+        "3 (7 levels of them)",
+        "abc",
+        "torch 2.9",
+        "cpu x",
+        "1 (2 levels of them)",
+    ]
+
+
+def test_measures_have_a_table_each_and_a_tidy_file(run, tmp_path, study):
+    for seed in range(3):
+        folder = study / f"imp-{seed}"
+        given = [(level, "overlap", "iou", 1 - 0.1 * level * (1 + seed)) for level in range(3)]
+        given += [(0, "overlap", "iou/fc1.weight", 1.0), (None, "overlap", "[b]drift", 0.5)]
+        given += [(0, "retrain", "recovered_accuracy", 0.7), (0, "evaluate", "val/accuracy", 0.7)]
+        write_measures(folder, [*given, (0, "step_flops", "flops", 6e6)])
+    kept = (study / "imp-0" / "measures.csv").read_bytes()
+    done = run("runs", cwd=tmp_path)
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    shown = [line for line in lines[lines.index("toy: overlap") + 1 :] if line.strip("─ ")]
+    assert shown[:5] == [
+        "curve density n iou [b]drift",
+        "imp 100 % 3 1 ± 0", "imp 80 % 3 0.8 ± 0.1", "imp 64 % 3 0.6 ± 0.2", "imp several 3 0.5 ± 0",
+    ]  # fmt: skip
+    assert "imp 100 % 3 70.00 ± 0.00" in lines[lines.index("toy: retrain") :]
+    page = (study / "report.html").read_text()
+    assert (
+        "overlap: mean ± standard deviation over n seeds; all levels, by layer as well, are in measure_means.csv."
+        in page
+    )
+    assert "recovered accuracy (%)" in page
+    for text in ("toy: evaluate", "toy: step_flops", "val/accuracy"):
+        assert text not in done.stdout
+    table = pd.read_csv(study / "measure_means.csv")
+    assert set(table["measure"]) == {"overlap", "retrain", "evaluate", "step_flops"}
+    assert run("runs/imp-0", cwd=tmp_path).returncode == 0
+    assert (study / "imp-0" / "measures.csv").read_bytes() == kept

@@ -47,7 +47,7 @@ def test_on_mnist_1d_at_5_percent_imp_beats_one_shot_reinit_shuffle_and_random(t
             "random": ["schedule=explicit", "schedule.sparsities=[0.95]"],
         }.items():
             run = run_of(tmp_path, f"+experiment={name}", f"seed={seed}", *overrides)
-            accuracies[name] = run()[-1]["test_accuracy"]
+            accuracies[name] = run()[-1]["test/accuracy"]
             if name == "imp":
                 # A control needs its own last level only; the chain is in the store.
                 for control in (Reinit(), Shuffle()):
@@ -71,9 +71,9 @@ def test_on_mnist_1d_at_5_percent_imp_beats_one_shot_reinit_shuffle_and_random(t
 )
 def test_fashion_lenet_learns_the_real_data(tmp_path):
     rows = run_of(tmp_path, "+experiment=imp", "task=fashion_lenet", "schedule.levels=3")()
-    print([(row["density"], row["test_accuracy"]) for row in rows])
-    assert rows[0]["test_accuracy"] >= 0.875
-    assert all(row["test_accuracy"] >= 0.87 for row in rows)
+    print([(row["density"], row["test/accuracy"]) for row in rows])
+    assert rows[0]["test/accuracy"] >= 0.875
+    assert all(row["test/accuracy"] >= 0.87 for row in rows)
     assert [round(100 * row["density"], 2) for row in rows] == [100.0, 80.04, 64.06, 51.28]
 
 

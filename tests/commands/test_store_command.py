@@ -107,7 +107,7 @@ def test_weights_that_were_freed_are_computed_again_to_the_same_ledger(filled, c
     longer = filled.done(*TINY, "method=imp", "schedule.levels=3")  # needs the weights of level 2
     whole = next(rows for name, rows in before.items() if name.startswith("imp-m"))
     assert [row["stage"] for row in ledger(longer)[:3]] == [row["stage"] for row in whole]
-    assert [row["test_loss"] for row in ledger(longer)[:3]] == [row["test_loss"] for row in whole]
+    assert [row["test/loss"] for row in ledger(longer)[:3]] == [row["test/loss"] for row in whole]
 
 
 def test_the_store_command_and_the_plan_of_a_sweep_need_no_run(command):

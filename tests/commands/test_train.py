@@ -86,9 +86,9 @@ def test_the_ledger_says_what_the_tickets_hold(command):
             assert (trained.weights[name][mask] != ticket.origin.weights[name][mask]).any()
         assert outer is None or m.nested(ticket.masks, outer)
         outer = ticket.masks
-        for name in ("train_loss", "val_accuracy", "val_loss", "test_accuracy", "test_loss"):
+        for name in ("train/loss", "val/accuracy", "val/loss", "test/accuracy", "test/loss"):
             assert math.isfinite(float(row[name]))
-        assert 0 <= float(row["test_accuracy"]) <= 1
+        assert 0 <= float(row["test/accuracy"]) <= 1
         assert int(row["start_step"]) < int(row["early_stop_step"]) <= 8
         assert row["early_stop_is_last"] == str(row["early_stop_step"] == "8")
         assert (row["reused"], row["collapsed_layers"]) == ("False", "")
@@ -102,8 +102,8 @@ def test_the_history_has_a_row_an_evaluation_and_its_minimum_is_the_early_stop(c
     assert [(row["level"], row["step"]) for row in history] == [(str(n), s) for n in range(3) for s in ("3", "6", "8")]
     for row in ledger(folder):
         curve = [one for one in history if one["level"] == row["level"]]
-        assert row["early_stop_step"] == min(curve, key=lambda one: float(one["val_loss"]))["step"]
-        assert (row["val_loss"], row["val_accuracy"]) == (curve[-1]["val_loss"], curve[-1]["val_accuracy"])
+        assert row["early_stop_step"] == min(curve, key=lambda one: float(one["val/loss"]))["step"]
+        assert (row["val/loss"], row["val/accuracy"]) == (curve[-1]["val/loss"], curve[-1]["val/accuracy"])
         assert all(one["run_id"] == folder.name for one in curve)
 
 

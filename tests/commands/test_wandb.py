@@ -84,11 +84,11 @@ def test_a_run_is_mirrored(offline):
     assert [one["train/level"] for one in curve] == [0] * 8 + [1] * 5 + [2] * 5
     assert all(math.isfinite(one["val/accuracy"]) and math.isfinite(one["train/loss"]) for one in curve)
     summary = summary_of(found)
-    assert summary["dense_test_accuracy"] == float(rows[0]["test_accuracy"])
+    assert summary["dense/test/accuracy"] == float(rows[0]["test/accuracy"])
     assert summary["matching_tolerance"] == 0.01
     assert summary["state"] == "complete"
-    least = summary["dense_test_accuracy"] - 0.01
-    good = [float(row["sparsity"]) for row in rows if float(row["test_accuracy"]) >= least]
+    least = summary["dense/test/accuracy"] - 0.01
+    good = [float(row["sparsity"]) for row in rows if float(row["test/accuracy"]) >= least]
     assert summary["sparsest_matching_sparsity"] == max(good)
     assert found["exit"][-1].get("exit_code", 0) == 0
     (artifact,) = found["artifact"]
@@ -144,7 +144,7 @@ def sweep(offline):
 
 def curve(found):
     """Accuracy against sparsity, as W&B draws it."""
-    return [(one["level/sparsity"], one["level/test_accuracy"]) for one in rows_of(found, "level/sparsity")]
+    return [(one["level/sparsity"], one["level/test/accuracy"]) for one in rows_of(found, "level/sparsity")]
 
 
 def test_runs_of_a_sweep_overlay_as_curves_without_any_set_up(sweep):
@@ -157,7 +157,7 @@ def test_runs_of_a_sweep_overlay_as_curves_without_any_set_up(sweep):
         axes = {one.get("glob_name"): one["step_metric"] for one in found["metric"] if "step_metric" in one}
         assert axes["level/*"] == "level/sparsity"
         assert "*" not in axes
-        assert curve(found) == [(float(row["sparsity"]), float(row["test_accuracy"])) for row in ledger(folder)]
+        assert curve(found) == [(float(row["sparsity"]), float(row["test/accuracy"])) for row in ledger(folder)]
         assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == [0, 1, 2]
         config = about["config"]["update"]
         told.append((about["job_type"], config["method"], config["control"].get("_target_"), config["seed"]))

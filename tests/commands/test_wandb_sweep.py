@@ -80,4 +80,4 @@ def test_an_agents_run_belongs_to_its_sweep_and_has_the_metric_of_the_file(tmp_p
     assert (about["run_id"], about["sweep_id"]) == ("x7y8z9", "ab12cd34")
     assert about["display_name"] == folder.name
     rows = ledger(folder)
-    assert summary_of(found)[swept()["metric"]["name"]] == float(rows[-1]["val_accuracy"])
+    assert summary_of(found)[swept()["metric"]["name"]] == float(rows[-1]["val/accuracy"])

@@ -23,7 +23,7 @@ def test_the_schema_is_that_of_the_writer():
 def test_what_the_writer_writes_is_read_back(tmp_path, row):
     written = [
         row(0),
-        row(1, val_loss=None, early_stop_step=None, early_stop_is_last=True, collapsed_layers="a;b"),
+        row(1, early_stop_step=None, early_stop_is_last=True, collapsed_layers="a;b", **{"val/loss": None}),
     ]
     record.write_rows(tmp_path / "levels.csv", written, record.COLUMNS)
     read = ledger.read([tmp_path])
@@ -37,7 +37,9 @@ def test_what_the_writer_writes_is_read_back(tmp_path, row):
 
 def test_dtypes_do_not_depend_on_the_contents(tmp_path, write_run):
     full = ledger.read([write_run(tmp_path / "full", 3)])
-    empty_fields = write_run(tmp_path / "sparse", 2, val_loss=None, early_stop_step=None, early_stop_is_last=None)
+    empty_fields = write_run(
+        tmp_path / "sparse", 2, early_stop_step=None, early_stop_is_last=None, **{"val/loss": None}
+    )
     for rows in (
         full,
         ledger.read([empty_fields]),
@@ -106,13 +108,13 @@ def test_a_regression_run_has_its_own_columns(tmp_path, write_run):
         tmp_path / "a",
         method="a",
         metric=metric,
-        extra=lambda level: {"test_mse": 0.1 * level, "test_accuracy": None},
+        extra=lambda level: {"test/mse": 0.1 * level, "test/accuracy": None},
     )
     write_run(tmp_path / "b", method="b")
     rows = ledger.read([tmp_path]).set_index("method")
-    assert str(rows["test_mse"].dtype) == "float64"
-    assert rows.loc["a", "test_mse"].tolist() == [0.0, 0.1, 0.2]
-    assert rows.loc["b", "test_mse"].isna().all()
+    assert str(rows["test/mse"].dtype) == "float64"
+    assert rows.loc["a", "test/mse"].tolist() == [0.0, 0.1, 0.2]
+    assert rows.loc["b", "test/mse"].isna().all()
     assert rows.loc["a", ["metric", "direction"]].drop_duplicates().values.tolist() == [["mse", "min"]]
 
 
@@ -147,7 +149,7 @@ DAMAGE = {
         (lambda text: "", "not a ledger"),
         (lambda text: text[:-20], "truncated"),
         (lambda text: text.rstrip("\n").rpartition("\n")[0] + "\n", "2 rows, but the run completed 3 levels"),
-        (lambda text: text.replace("test_accuracy,", "accuracy,", 1), "its header lacks test_accuracy"),
+        (lambda text: text.replace("test/accuracy,", "accuracy,", 1), "its header lacks test/accuracy"),
         (
             lambda text: text.replace("0.95,800", "0.95,many", 1),
             "line 2, column early_stop_step: 'many' is not a whole",
@@ -178,7 +180,7 @@ DAMAGE = {
         (lambda text: text.replace('"max"', "null"), "metric.direction is null"),
         (lambda text: text.replace("complete", "done"), "state 'done'"),
         (lambda text: text.replace('"max"', '"up"'), "direction 'up'"),
-        (lambda text: text.replace('"accuracy"', '"mse"'), "no column test_mse"),
+        (lambda text: text.replace('"accuracy"', '"mse"'), "no column test/mse"),
     ],
     "config.yaml": [(lambda text: "a: [", "not YAML"), (lambda text: "- 1", "not a mapping")],
 }
@@ -263,7 +265,6 @@ def test_two_hundred_runs_of_twenty_levels_are_read_and_compared_in_seconds(tmp_
     assert len(ledger.runs([tmp_path])) == 200
     statistics.summarise(rows)
     statistics.dense(rows)
-    assert len(statistics.matching(rows, tolerance=0.01)) == 200
     assert len(matching.table(rows, tolerance=0.01)) == 20
     assert len(paired.differences(rows)) == 190 * 19
     assert len(paired.headline(rows)) == 19

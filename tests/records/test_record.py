@@ -25,7 +25,7 @@ def test_a_row_says_what_was_kept_and_measured():
     kept = sum(int(mask.sum()) for mask in level.trained.masks.values())
     assert (row["remaining"], row["prunable"], row["parameters"]) == (kept, 32, 38) == (8, 32, 38)
     assert (row["sparsity"], row["density"], row["target_sparsity"]) == (0.75, 0.25, 0.75)
-    assert (row["start_step"], row["end_step"], row["test_accuracy"]) == (4, 20, 0.5)
+    assert (row["start_step"], row["end_step"], row["test/accuracy"]) == (4, 20, 0.5)
     assert record.level_row(dense, IDENTITY, 38, 0, "key", True)["density"] == 1
     empty = {name: torch.zeros_like(mask) for name, mask in level.trained.masks.items()}
     collapsed = type(level)(1, 0.9, level.stage, type(level.trained)(empty, level.trained.origin, level.trained.point))
@@ -35,13 +35,13 @@ def test_a_row_says_what_was_kept_and_measured():
 def test_rows_of_other_metrics_get_columns_behind_the_schema(tmp_path):
     path = tmp_path / "levels.csv"
     record.write_rows(
-        path, [{"level": 0, "test_mse": 0.5, "train_loss": math.nan}, {"level": 1, "x": "a,b\n"}], ("level", "seed")
+        path, [{"level": 0, "test/mse": 0.5, "train/loss": math.nan}, {"level": 1, "x": "a,b\n"}], ("level", "seed")
     )
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
-    assert list(rows[0]) == ["level", "seed", "test_mse", "train_loss", "x"]
-    assert rows[0]["train_loss"] == "" == rows[1]["seed"]
+    assert list(rows[0]) == ["level", "seed", "test/mse", "train/loss", "x"]
+    assert rows[0]["train/loss"] == "" == rows[1]["seed"]
     assert rows[1]["x"] == "a,b\n"
-    assert float(rows[0]["test_mse"]) == 0.5
+    assert float(rows[0]["test/mse"]) == 0.5
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ltb.records.variants import differing, flatten, is_hash, label
+from ltb.records.variants import decisive, differing, flatten, is_hash, label
 
 BASE = {"seed": 0, "lr": {"value": 0.1, "warmup": "0it"}, "data": {"name": "digits", "root": "a"}}
 
@@ -23,12 +23,12 @@ BASE = {"seed": 0, "lr": {"value": 0.1, "warmup": "0it"}, "data": {"name": "digi
     ],
 )  # fmt: skip
 def test_literal_cases(changes, expected):
-    assert label([BASE | change for change in changes]) == expected
+    assert label([decisive(BASE | change) for change in changes]) == expected
 
 
 def test_many_differences_become_a_short_hash_that_does_not_depend_on_the_seed():
     settings = [{**BASE, "widths": [size] * 30, "seed": seed} for size in (100, 200) for seed in (0, 1)]
-    found = label(settings)
+    found = label([decisive(one) for one in settings])
     assert found[0] == found[1] != found[2] == found[3]
     assert all(is_hash(text) for text in found)
 
@@ -37,8 +37,8 @@ def test_settings_that_copy_one_another_are_named_once():
     settings = [
         {"protocol": {"rate": r}, "schedule": {"rate": r}, "allocation": {"rates": {"a": r / 2}}} for r in (0.2, 0.4)
     ]
-    assert differing(settings) == ["allocation.rates.a", "protocol.rate"]
-    assert label([{"protocol": {"rate": r}, "schedule": {"rate": r}} for r in (0.2, 0.4)]) == [
+    assert differing([flatten(one) for one in settings]) == ["allocation.rates.a", "protocol.rate"]
+    assert label([{"protocol.rate": r, "schedule.rate": r} for r in (0.2, 0.4)]) == [
         "protocol.rate=0.2",
         "protocol.rate=0.4",
     ]

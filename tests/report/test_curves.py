@@ -80,7 +80,7 @@ def test_lines_are_means_and_points_are_seeds(study):
     seeds = next(
         data for layer, data in layers(spec, "point") if layer["encoding"].get("y", {}).get("field") == "value"
     )
-    assert sorted(one["value"] for one in seeds) == pytest.approx(sorted(rows["test_accuracy"]))
+    assert sorted(one["value"] for one in seeds) == pytest.approx(sorted(rows["test/accuracy"]))
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,10 @@ def test_a_curve_keeps_its_colour_when_its_rank_changes(study, tmp_path):
         return scale["domain"], dict(zip(scale["domain"], scale["range"], strict=True))
 
     order, before = colours(rows)
-    worse = rows.assign(test_accuracy=rows["test_accuracy"].where(rows["method"] != "a", rows["test_accuracy"] - 0.3))
-    worse.loc[worse["level"] == 0, "test_accuracy"] = rows.loc[rows["level"] == 0, "test_accuracy"]
+    worse = rows.assign(
+        **{"test/accuracy": rows["test/accuracy"].where(rows["method"] != "a", rows["test/accuracy"] - 0.3)}
+    )
+    worse.loc[worse["level"] == 0, "test/accuracy"] = rows.loc[rows["level"] == 0, "test/accuracy"]
     flipped, after = colours(worse)
     assert order == ["a", "b"]
     assert flipped == ["b", "a"]
@@ -158,8 +160,8 @@ def test_each_task_has_its_row_and_a_run_of_the_dense_network_alone_is_no_curve(
 
 def test_a_regression_metric_is_drawn_in_its_own_units(study):
     metric = {"name": "mse", "direction": "min"}
-    nothing = {"test_accuracy": None, "test_accuracy_at_early_stop": None, "early_stop_step": None}
-    rows = study(["imp"], seeds=2, metric=metric, extra=lambda level: nothing | {"test_mse": 2.0 + level})
+    nothing = {"test/accuracy": None, "test/accuracy_at_early_stop": None, "early_stop_step": None}
+    rows = study(["imp"], seeds=2, metric=metric, extra=lambda level: nothing | {"test/mse": 2.0 + level})
     spec = curves.chart(rows).to_dict()
     (line, means), *others = layers(spec, "line")
     assert not others  # no early stop was recorded: one panel

@@ -66,14 +66,14 @@ def test_relative_is_to_the_dense_network_of_the_same_run(drawn):
 
 def test_above_0_is_better_also_for_an_error(drawn):
     metric = {"name": "mse", "direction": "min"}
-    found, _ = drawn(["imp"], metric=metric, extra=lambda level: {"test_mse": 2.0 + level})
+    found, _ = drawn(["imp"], metric=metric, extra=lambda level: {"test/mse": 2.0 + level})
     assert [one["mean"] for one in rows(found["relative"], "line")] == [0.0, -1.0, -2.0, -3.0]
     assert "sign turned: lower is better" in found["relative"].caption
 
 
 def test_a_value_that_is_infinite_is_left_out_and_said(drawn, tmp_path):
     def run(level):
-        return {"test_mse": math.inf if level == 3 else 1.0 + level}
+        return {"test/mse": math.inf if level == 3 else 1.0 + level}
 
     found, _ = drawn(["imp"], metric={"name": "mse", "direction": "min"}, extra=run)
     assert [one["mean"] for one in rows(found["value"], "line")] == [1.0, 2.0, 3.0]
@@ -83,7 +83,7 @@ def test_a_value_that_is_infinite_is_left_out_and_said(drawn, tmp_path):
 
 
 def test_where_nothing_is_finite_the_rest_is_still_drawn(drawn):
-    found, _ = drawn(["imp"], metric={"name": "mse", "direction": "min"}, extra=lambda level: {"test_mse": math.inf})
+    found, _ = drawn(["imp"], metric={"name": "mse", "direction": "min"}, extra=lambda level: {"test/mse": math.inf})
     assert list(found) == ["early_stop_step", "layers"]
 
 

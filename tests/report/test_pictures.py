@@ -118,7 +118,7 @@ def compared(row):
             run_id=f"{method}-toy-s{seed}-a1b2c3",
             method=method,
             seed=seed,
-            test_accuracy=value if level else 0.75,
+            **{"test/accuracy": value if level else 0.75},
         )
         for method, its in values.items()
         for seed, value in enumerate(its)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -33,14 +33,14 @@ def row(level: int, **given: object) -> dict[str, object]:
         "parameters": PRUNABLE + 20,
         "start_step": 0,
         "end_step": 2000,
-        "train_loss": 0.5,
-        "val_accuracy": 0.7,
-        "val_loss": 0.9,
-        "test_accuracy": 0.7,
-        "test_loss": 0.95,
+        "train/loss": 0.5,
+        "val/accuracy": 0.7,
+        "val/loss": 0.9,
+        "test/accuracy": 0.7,
+        "test/loss": 0.95,
         "early_stop_step": 800,
         "early_stop_is_last": False,
-        "test_accuracy_at_early_stop": 0.69,
+        "test/accuracy_at_early_stop": 0.69,
         "collapsed_layers": "",
         "search_steps": 2000 * level,
         "step_flops": 6.0e6,
@@ -74,7 +74,8 @@ def write_run(
     given = {"run_id": run_id} | given
     control = given.get("control", "none")
     rows = [
-        row(level, test_accuracy=accuracy(level), test_accuracy_at_early_stop=accuracy(level) - 0.005)
+        row(level)
+        | {"test/accuracy": accuracy(level), "test/accuracy_at_early_stop": accuracy(level) - 0.005}
         | given
         | {"control": control if level else "none"}
         | extra(level)
@@ -94,3 +95,13 @@ def write_run(
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": given.get("seed", 0), **(config or {})}))
     return folder
+
+
+def write_measures(folder: Path, measured: Sequence[tuple[int | None, str, str, float]]) -> None:
+    """The measures.csv of a run: (level or None, measure, quantity, value), each of a stage of its own."""
+    run_id = json.loads((folder / "status.json").read_text())["run_id"]
+    with (folder / "measures.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run_id", "level", "stage", "measure", "quantity", "value"])
+        for i, (level, *rest) in enumerate(measured):
+            writer.writerow([run_id, "" if level is None else level, f"stage{i}", *rest])

@@ -52,7 +52,11 @@ def history(folder, prefix):
 
 
 def test_every_row_of_the_ledger_is_there_with_every_number(tmp_path, row):
-    rows = [row(0), row(1, val_loss=None, early_stop_is_last=True), row(2, train_loss=math.nan, control="reinit")]
+    rows = [
+        row(0),
+        row(1, early_stop_is_last=True, **{"val/loss": None}),
+        row(2, control="reinit", **{"train/loss": math.nan}),
+    ]
     mirror = start(tmp_path)
     for one in rows:
         mirror.level(one)
@@ -62,7 +66,7 @@ def test_every_row_of_the_ledger_is_there_with_every_number(tmp_path, row):
     for one, found in zip(rows, logged, strict=True):
         numbers = {k: v for k, v in one.items() if isinstance(v, int | float) and not math.isnan(v)}
         assert found == {f"level/{key}": value for key, value in numbers.items()}  # exact; True is 1
-    assert {"level/sparsity", "level/density", "level/test_accuracy", "level/early_stop_step"} <= set(logged[0])
+    assert {"level/sparsity", "level/density", "level/test/accuracy", "level/early_stop_step"} <= set(logged[0])
 
 
 def test_the_axes_are_defined_before_the_patterns_and_nothing_renames_the_summary(tmp_path):
@@ -80,6 +84,15 @@ def test_the_axes_are_defined_before_the_patterns_and_nothing_renames_the_summar
     ]
 
 
+def test_the_patterns_reach_names_with_a_slash_of_their_own(tmp_path):
+    """W&B itself puts the axis beside a value that a pattern reaches, where it was logged without it."""
+    mirror = start(tmp_path)
+    mirror.level({"sparsity": 0.5})
+    mirror.level({"test/accuracy": 0.7})
+    mirror.finish("complete", {})
+    assert history(tmp_path, "level/test")[0] == {"level/test/accuracy": 0.7, "level/sparsity": 0.5}
+
+
 def test_training_curves_go_on_over_levels_while_the_clock_rewinds(tmp_path):
     mirror = start(tmp_path)
     for level, start_step in enumerate((0, 500, 500)):
@@ -91,7 +104,7 @@ def test_training_curves_go_on_over_levels_while_the_clock_rewinds(tmp_path):
                     "level": level,
                     "step": step,
                     "epoch": step / 40,
-                    "train_loss": 0.5,
+                    "train/loss": 0.5,
                     "val/accuracy": 0.6,
                 }
             )
@@ -130,12 +143,12 @@ def test_who_the_run_is(tmp_path):
 def test_the_end_is_told(tmp_path, state, code):
     mirror = start(tmp_path)
     error = None if state == "complete" else "out of memory"
-    mirror.finish(state, {"dense_test_accuracy": 0.7, "sparsest_matching_sparsity": 0.9, "nothing": None}, error)
+    mirror.finish(state, {"dense/test/accuracy": 0.7, "sparsest_matching_sparsity": 0.9, "nothing": None}, error)
     assert records(tmp_path, "exit")[-1].get("exit_code", 0) == code
     summary = {}
     for one in records(tmp_path, "summary"):
         summary |= one["update"]
-    assert summary["dense_test_accuracy"] == 0.7
+    assert summary["dense/test/accuracy"] == 0.7
     assert summary["sparsest_matching_sparsity"] == 0.9
     assert summary["state"] == state
     assert summary.get("error") == error
@@ -256,7 +269,7 @@ def test_what_fails_after_the_start_is_warned_about_once_and_stops_nothing(tmp_p
     mirror._run.log = broken
     with caplog.at_level(logging.WARNING, logger=wandb_mirror.__name__):
         mirror.level(row(1))
-        mirror.history({"step": 1, "train_loss": 0.1})
+        mirror.history({"step": 1, "train/loss": 0.1})
         mirror.figure(tmp_path / "absent.png")
         mirror.artifact([tmp_path / "absent"])
         mirror.finish("complete", {})

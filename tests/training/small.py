@@ -39,7 +39,9 @@ def network(dropout=0.2):
 
 def training(seed=0, length="25it", *, optimizer="sgd", lr=None, dropout=0.2, of=None, module=None, **given):
     def make():
-        return Classification(network(dropout), without_rate(OPTIMIZERS[optimizer]), lr or Constant(base=0.05), **(module or {}))
+        return Classification(
+            network(dropout), without_rate(OPTIMIZERS[optimizer]), lr or Constant(base=0.05), **(module or {})
+        )
 
     return Training(make, of or source(), length, seed, **given)
 

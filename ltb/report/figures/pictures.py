@@ -195,7 +195,7 @@ def differences(table: pd.DataFrame) -> alt.TopLevelMixin:
 
     table: of one task and metric, from `paired.headline` or one target of `paired.differences`.
     """
-    metric = str(table["quantity"].iloc[0]).removeprefix("test_")
+    metric = str(table["quantity"].iloc[0]).removeprefix("test/")
     told = notation.difference(metric)
     pair = table["a"] + " − " + table["b"] + "  (n = " + table["n"].astype("str") + ")"
     drawn = table.assign(pair=pair, decided=table["verdict"] != paired.UNDECIDED)

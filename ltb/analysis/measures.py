@@ -1,0 +1,44 @@
+"""What was measured of the levels beside the ledger: mean and spread over seeds of every quantity of every measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ltb.analysis import statistics
+from ltb.records import measured
+
+POINT = [*statistics.CURVE, "curve", "level"]
+COLUMNS = [*POINT, "density", "measure", "quantity", *statistics.STATISTICS]
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per curve, level, measure and quantity, for the runs of `rows` (from `ledger.read`) whose folder has measures.
+
+    Columns: task, method, control, variant, curve, level and density (means over the seeds; both missing for a measure
+    over several stages), measure, quantity, and n (seeds), mean, std, low, high (95 % t interval), min, max. Several
+    values that one run has of one quantity at one level, of several stages, count as their mean. A level that the ledger
+    does not hold is left out. `Damaged` names a file that is truncated or is no table of measures.
+    """
+    levels = statistics.named(statistics.distinct(rows))
+    parts = [_of_run(its, str(folder)) for folder, its in levels.groupby("folder", sort=False) if folder]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    found = pd.concat(parts, ignore_index=True)
+    keys = [*POINT, "measure", "quantity"]
+    seeds = found.groupby([*keys, "seed"], sort=False, dropna=False)[["value", "density"]].mean()
+    groups = seeds.groupby(level=keys, sort=False, dropna=False)
+    table = statistics.spread(groups["value"]).join(groups["density"].mean()).reset_index()
+    table = table.astype({"n": "int64", "level": "Int64"})
+    return table.sort_values(["task", "curve", "measure", "level"], kind="stable", ignore_index=True)[COLUMNS]
+
+
+def _of_run(levels: pd.DataFrame, folder: str) -> pd.DataFrame:
+    """The measures of one run, each beside what is known of its level, or of the run where it has none."""
+    found = measured.read(Path(folder))
+    about = levels.iloc[:1][[*statistics.CURVE, "curve", "run_id", "seed"]]
+    density = levels.drop_duplicates("level").set_index("level")["density"]
+    there = found["level"].isna() | found["level"].isin(density.index)
+    return found[there].assign(density=found["level"].map(density).astype("float64")).merge(about, on="run_id")

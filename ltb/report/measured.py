@@ -1,0 +1,59 @@
+"""Tables of measures, for a page and for a terminal: a table a measure, a row a curve and density, a column a quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ltb.report import notation
+
+LEDGER = ("evaluate", "step_flops")  # measures whose quantities are columns of the ledger
+LEVELS = 4  # rows a curve: the dense network, the sparsest level, and two between them
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A measure as a table of text: its title, a remark on it, the names of the columns, and the cells row by row."""
+
+    title: str
+    note: str
+    heads: list[str]
+    cells: list[list[str]]
+
+
+def tables(found: pd.DataFrame) -> list[Shown]:
+    """The measures of one task, from `measures.table`, quantities of the whole network alone (no "/" in their names)."""
+    whole = found[~found["quantity"].str.contains("/", regex=False) & ~found["measure"].isin(LEDGER)]
+    rows = found["measure"].value_counts()
+    return [_table(str(name), its, len(its) < int(rows[name])) for name, its in whole.groupby("measure", sort=True)]
+
+
+def _table(measure: str, found: pd.DataFrame, by_layer: bool) -> Shown:
+    quantities = list(dict.fromkeys(found["quantity"]))
+    cells = []
+    for curve, its in found.groupby("curve", sort=True):
+        levels = spaced(list(its["level"].dropna().sort_values().unique()))
+        for level in [*levels, *([None] if its["level"].isna().any() else [])]:
+            at = its[its["level"].isna() if level is None else its["level"] == level].set_index("quantity")
+            values = [
+                notation.mean_std(name, at.loc[name, "mean"], at.loc[name, "std"]) if name in at.index else ""
+                for name in quantities
+            ]
+            density = "several" if level is None else notation.density(float(at["density"].iloc[0]))
+            cells.append([str(curve), density, str(at["n"].max()), *values])
+    layers = ", by layer as well," * by_layer
+    note = f": mean ± standard deviation over n seeds; all levels{layers} are in measure_means.csv."
+    return Shown(measure, note, ["curve", "density", "n", *map(notation.heading, quantities)], cells)
+
+
+def spaced(levels: Sequence[int]) -> list[int]:
+    """The first and the last of the levels, and two in between that part them evenly; all, if there are no more.
+
+    >>> spaced(range(14)), spaced(range(5)), spaced([0, 2])
+    ([0, 4, 9, 13], [0, 1, 3, 4], [0, 2])
+    """
+    if len(levels) <= LEVELS:
+        return list(levels)
+    return [levels[round(i * (len(levels) - 1) / (LEVELS - 1))] for i in range(LEVELS)]
