@@ -14,8 +14,10 @@ from omegaconf import OmegaConf
 from experiments.fit_cost import fit_cost
 from ltb.core.controls import Reinit, Shuffle
 from ltb.core.loop import Loop
-from ltb.core.stages import stages
+from ltb.core.measure import Evaluate
+from ltb.core.stages import Measured, stages
 from ltb.run.run import Run
+from ltb.run.setup import setup
 from ltb.train import conf
 
 SEEDS = (0, 1, 2)
@@ -31,7 +33,8 @@ def run_of(tmp_path, *overrides):
     choices = composed.hydra.runtime.choices
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
-    return Run(OmegaConf.to_container(composed, resolve=True), {key: choices[key] for key in ("task", "model", "data")})
+    names = {key: choices[key] for key in ("task", "model", "data")}
+    return Run(setup(OmegaConf.to_container(composed, resolve=True), names))
 
 
 @pytest.mark.slow
@@ -51,9 +54,10 @@ def test_on_mnist_1d_at_5_percent_imp_beats_one_shot_reinit_shuffle_and_random(t
             if name == "imp":
                 # A control needs its own last level only; the chain is in the store.
                 for control in (Reinit(), Shuffle()):
-                    last = stages(replace(run.recipe, control=control), run.training.clock)[-1]
-                    trained = Loop(run.training, run.store).result(last)
-                    accuracies[control.name] = trained.metrics["test/accuracy"]
+                    made = run.setup
+                    last = stages(replace(made.recipe, control=control), made.training.clock)[-1]
+                    measured = Loop(made.training, made.store).result(Measured((last,), Evaluate()))
+                    accuracies[control.name] = measured.values["test/accuracy"]
         for name, accuracy in accuracies.items():
             found.setdefault(name, []).append(accuracy)
     mean = {name: statistics.mean(values) for name, values in found.items()}

@@ -46,7 +46,7 @@ def stage_bytes(runs):
         elif path.name == "stage.json":
             about = json.loads(path.read_text())
             del about["seconds"]
-            for row in about["history"]:
+            for row in about["result"].get("history", ()):
                 del row["seconds"]
             found[str(path.relative_to(runs))] = about
     return found
@@ -114,7 +114,12 @@ def test_the_status_and_the_resolved_configuration(command):
     assert found["run_id"] == folder.name
     assert found["metric"] == {"name": "accuracy", "direction": "max"}
     assert found["command"][1:] == list(TINY)
-    assert {"python", "ltb", "torch", "pytorch-lightning", "hydra-core", "numpy"} <= set(found["versions"])
+    assert {"python", "ltb", "torch", "pytorch-lightning", "hydra-core", "numpy"} <= set(found["made"][0]["versions"])
+    (made,) = found["made"]
+    assert made["levels"] == [0, 1, 2]
+    assert {"commit", "versions", "machine", "data"} < set(made)
+    assert {"device", "cpu", "threads"} <= set(made["machine"])
+    assert found["prunable"].startswith("prunable 800 of ")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert "${" not in (folder / "config.yaml").read_text()
     assert config["allocation"]["rates"] == {"output.weight": "half"}

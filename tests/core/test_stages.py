@@ -1,0 +1,138 @@
+"""Stages: parents are found in fields, a new kind is one class, and noise changes the draws alone."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from ltb.core import tensors
+from ltb.core.execution import Execution, Masked
+from ltb.core.loop import Loop, Recent, levels
+from ltb.core.measure import Evaluate, Measure
+from ltb.core.points import Point
+from ltb.core.recipe import Recipe
+from ltb.core.results import Measurement, Trained
+from ltb.core.schedules import Geometric
+from ltb.core.stages import Dense, Known, Measured, Sparse, Stage, Start, missing, stages
+from ltb.core.step import Clock
+from ltb.store import catalogue
+from ltb.store.keys import Keys
+from ltb.store.store import Store
+from tests.core.toy import Toy
+
+CLOCK = Clock(5, 20)
+
+
+@dataclass(frozen=True)
+class Average(Stage):
+    """A new kind of stage: the mean of several networks' weights, under the masks of the first (model soups)."""
+
+    of: tuple[Stage, ...]
+    environment = ()
+
+    def compute(self, loop, checkpoints):
+        results = [loop.result(stage) for stage in self.of]
+        names = results[0].point.weights
+        mean = {name: torch.stack([r.point.weights[name] for r in results]).mean(0) for name in names}
+        point = Point(mean, results[0].stop)
+        return Trained(results[0].masks, point, point)
+
+
+@dataclass(frozen=True)
+class Distance(Measure):
+    """A new measure: how far two networks are from each other."""
+
+    joint = True
+
+    def __call__(self, of, bench):
+        one, other = (result.point.weights for result in of)
+        return Measurement({f"l2/{name}": float((one[name] - other[name]).norm()) for name in one})
+
+
+@dataclass(frozen=True)
+class Doubled(Execution):
+    """A new execution: the masked network, and a note of each that entered."""
+
+    note: str = ""
+
+    def enter(self, module, masks):
+        ENTERED.append(self.note)
+        return Masked().enter(module, masks)
+
+
+ENTERED: list[str] = []
+
+
+def two(loop=None):
+    dense = Dense()
+    return tuple(Dense(Start(4), noise) for noise in (1, 2)), dense
+
+
+def test_a_new_kind_of_stage_and_a_new_measure_are_one_class_each(tmp_path):
+    """In loop, keys, store, plan and catalogue, with no change elsewhere."""
+    children, _ = two()
+    soup = Average(children)
+    assert soup.parents == children
+    assert children[0].parents == (Start(4),)
+    evaluated = Measured((soup,), Evaluate())
+    assert [type(stage) for stage in missing([evaluated], lambda _: False)] == [Start, Dense, Dense, Average, Measured]
+    for _ in range(2):
+        toy = Toy()
+        keys = Keys({"seed": 0})
+        loop = Loop(toy, Store(tmp_path, keys, {"task": "toy", "seed": 0}))
+        mean = loop.result(soup).point.weights["a"]
+        apart = loop.result(Measured(children, Distance())).values
+        assert loop.result(evaluated).values["test/accuracy"] == 0.5
+    assert toy.fits == []  # the second time nothing is trained
+    expected = [loop.result(child).point.weights["a"] for child in children]
+    assert torch.equal(mean, torch.stack(expected).mean(0))
+    assert apart["l2/a"] == pytest.approx(float((expected[0] - expected[1]).norm()))
+    found = {entry.key: entry for entry in catalogue.entries(tmp_path)}
+    assert found[keys(soup)].parents == [keys(child) for child in children]
+    assert found[keys(soup)].metadata["label"] == "average"
+    assert catalogue.verify(tmp_path) == []
+
+
+def test_children_of_one_start_differ_in_their_draws_and_in_nothing_else():
+    loop = Loop(Toy(), Recent())
+    (one, other), _ = two()
+    start = loop.result(Start(4))
+    found = [loop.result(stage) for stage in (one, other, Dense(Start(4)))]
+    for result in found:
+        assert tensors.digest(result.origin.weights) == tensors.digest(start.point.weights)
+        assert (result.start, result.stop) == (4, 20)
+    assert len({tensors.digest(result.point.weights) for result in found}) == 3
+    # Without noise the continued trajectory is the dense network itself.
+    assert tensors.digest(found[2].point.weights) == tensors.digest(loop.result(Dense()).point.weights)
+
+
+def test_an_execution_is_a_choice_of_the_recipe_and_in_the_key():
+    recipe = Recipe(schedule=Geometric(0.2, 1))
+    other = replace(recipe, execution=Doubled("a"))
+    keys = Keys({})
+    (_, one), (_, two_) = stages(recipe, CLOCK), stages(other, CLOCK)
+    assert keys(one) != keys(two_)
+    assert keys(one) == keys(replace(two_, execution=None))
+    fits = Toy()
+    list(levels(other, fits))
+    assert [fit.execution for fit in fits.fits if fit.stop] == [None, Doubled("a")]
+
+
+def test_a_key_alone_is_no_recipe():
+    with pytest.raises(ValueError, match="stage abc is not in the store, and a key alone does not say how it is made"):
+        Loop(Toy(), Recent()).result(Known("abc"))
+    assert Keys({})(Known("abc")) == "abc"
+
+
+def test_what_measures_look_at_is_in_their_key_and_their_machine_where_they_say_so():
+    @dataclass(frozen=True)
+    class Time(Distance):
+        machine = True
+
+    sparse = stages(Recipe(schedule=Geometric(0.2, 1)), CLOCK)[1]
+    assert isinstance(sparse, Sparse)
+    here, there = Keys({"seed": 0}, {"cpu": "a"}), Keys({"seed": 0}, {"cpu": "b"})
+    assert here(Measured((sparse,), Evaluate())) == there(Measured((sparse,), Evaluate()))
+    assert here(Measured((sparse,), Time())) != there(Measured((sparse,), Time()))
+    assert here(Measured((sparse,), Evaluate())) != here(Measured((Dense(),), Evaluate()))
+    assert here(Measured((Known(here(sparse)),), Evaluate())) == here(Measured((sparse,), Evaluate()))

@@ -1,0 +1,103 @@
+"""Executions and noise, on real Trainers: a new execution is one class, and noise changes order and dropout alone."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.execution import Execution, Masked
+from ltb.core.points import Fit, Point
+from tests.training.small import dense, digest, training
+
+
+class Recording:
+    """A body that notes what is asked of it, around another."""
+
+    def __init__(self, body, calls):
+        self._body, self._calls = body, calls
+
+    def __getattr__(self, name):
+        self._calls.append(name)
+        return getattr(self._body, name)
+
+
+@dataclass(frozen=True)
+class Noted(Execution):
+    """Runs the masked network and notes it."""
+
+    def enter(self, module, masks):
+        calls = CALLS.setdefault("calls", [])
+        return Recording(Masked().enter(module, masks), calls)
+
+
+CALLS: dict[str, list[str]] = {}
+
+
+def test_another_execution_is_entered_with_points_and_left_with_points():
+    one = training(optimizer="adamw")
+    masks = {name: torch.rand(w.shape) < 0.4 for name, w in one.initial().items() if name in one.prunable}
+    fit = Fit.of(masks, Point(one.initial(), 0), 25)
+    expected = one.fit(fit)
+    CALLS.clear()
+    found = one.fit(replace(fit, execution=Noted()))
+    assert digest(found) == digest(expected)
+    assert CALLS["calls"][:2] == ["load", "watch"]
+    assert CALLS["calls"][-1] == "point"
+    assert "release" in CALLS["calls"]
+    evaluated = [one.evaluate(found.point, masks, ["test"], execution) for execution in (None, Noted())]
+    assert evaluated[0] == evaluated[1]
+
+
+def test_masks_that_change_under_way_are_held_from_then_on():
+    one = training()
+    weights = one.initial()
+    body = Masked().enter(module := one._build("init"), m.ones(weights, one.prunable))
+    body.load(Point(weights, 0))
+    optimizer = torch.optim.SGD(module.network.parameters(), lr=0.1, momentum=0.9)
+    body.watch([optimizer])
+
+    def step():
+        module.network(torch.randn(8, 6)).square().mean().backward()
+        optimizer.step()
+
+    step()
+    halves = {
+        name: torch.arange(w.numel()).reshape(w.shape) % 2 == 0 for name, w in weights.items() if name in one.prunable
+    }
+    body.change(halves)
+    for _ in range(3):
+        step()
+        point = body.point(1)
+        for name, mask in halves.items():
+            assert not torch.count_nonzero(point.weights[name][~mask])
+            assert not torch.count_nonzero(point.optimizer[f"{name}/momentum_buffer"][~mask])
+            assert torch.count_nonzero(point.weights[name][mask]) == mask.sum()
+    body.release()
+    step()
+    assert torch.count_nonzero(module.network[0].weight) > halves["0.weight"].sum()
+
+
+def test_noise_changes_the_order_and_dropout_and_nothing_else():
+    one = training(dropout=0.0)
+    fit = dense(one)
+    noisy = [replace(fit, noise=noise) for noise in (0, 1)]
+    found = [one.fit(each) for each in (fit, *noisy)]
+    assert len({digest(each) for each in found}) == 3
+    assert len({tensors.digest(each.origin.weights) for each in found}) == 1
+    assert digest(one.fit(noisy[1])) == digest(found[2])
+    # A full batch has no order: without dropout noise has nothing left to change.
+    whole = training(dropout=0.0, of=full_batch())
+    assert digest(whole.fit(dense(whole))) == digest(whole.fit(replace(dense(whole), noise=1)))
+    # With dropout the draws are other ones.
+    dropped = training(dropout=0.5, of=full_batch())
+    assert digest(dropped.fit(dense(dropped))) != digest(dropped.fit(replace(dense(dropped), noise=1)))
+
+
+def full_batch():
+    """One example, 10 times: the order of a minibatch cannot matter, not even for the rounding of its sums."""
+    from ltb.data.source import TensorSource
+
+    x, y = torch.ones(10, 6) * torch.linspace(-1, 1, 6), torch.zeros(10, dtype=torch.long)
+    splits = {"train": (x, y), "val": (x, y), "test": (x, y)}
+    return TensorSource(splits, classes=3, batch_size=10, mean=[0.0], std=[1.0])
