@@ -8,6 +8,7 @@ import pandas as pd
 
 from ltb.analysis import statistics
 from ltb.records import measured
+from ltb.records.schema import MEASURES
 
 POINT = [*statistics.CURVE, "curve", "level"]
 COLUMNS = [*POINT, "density", "measure", "quantity", *statistics.STATISTICS]
@@ -22,7 +23,8 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     does not hold is left out. `Damaged` names a file that is truncated or is no table of measures.
     """
     levels = statistics.named(statistics.distinct(rows))
-    parts = [_of_run(its, str(folder)) for folder, its in levels.groupby("folder", sort=False) if folder]
+    tell = [str(folder) for folder in levels["folder"].unique() if folder and (Path(folder) / MEASURES).exists()]
+    parts = [_of_run(levels[levels["folder"] == folder], folder) for folder in tell]
     parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
