@@ -51,6 +51,9 @@ def job(config: DictConfig) -> float | None:
     names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        from ltb.run.settings import check
+
+        check(resolved)  # type: ignore[arg-type]  # as the run itself will, but before its seconds of imports
         from ltb.run.run import Run
         from ltb.run.setup import setup
 

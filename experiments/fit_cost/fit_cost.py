@@ -19,7 +19,7 @@ from torch.nn import functional
 
 import ltb
 from ltb.core import tensors
-from ltb.core.rewind import Fit, Point
+from ltb.core.points import Fit, Point
 from ltb.data import Noise
 from ltb.models import MLP
 from ltb.training import Constant
@@ -73,9 +73,9 @@ def compare(optimizer, *, repeats: int, steps: int, batch: int, density: float) 
     x, y = (torch.cat(parts) for parts in zip(*source.evaluation("train"), strict=True))
 
     def module():
-        return ltb.Classification(
-            MLP(shape=(1, 28, 28), classes=10, widths=(300, 100)), optimizer, Constant(base=1.2e-3)
-        )
+        rate = optimizer.keywords["lr"]
+        rest = partial(optimizer.func, **{key: value for key, value in optimizer.keywords.items() if key != "lr"})
+        return ltb.Classification(MLP(shape=(1, 28, 28), classes=10, widths=(300, 100)), rest, Constant(base=rate))
 
     training = ltb.Training(module, source, f"{steps}it")
     weights = training.initial()

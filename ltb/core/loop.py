@@ -100,13 +100,15 @@ class Loop:
 class Level:
     """One turn of the loop: its index (0 is the dense network), the target sparsity, what its stage left, and its numbers.
 
-    `measured` maps each measure's name to its quantities.
+    metrics:  what the module logged in an evaluation at the end and at the early-stop step, e.g. ``test/accuracy``.
+    measured: for each further measure by name its quantities.
     """
 
     index: int
     target: float
     stage: Stage
     trained: Result
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -134,11 +136,6 @@ class Level:
         """Layers in which nothing is left: no signal passes them."""
         return tuple(name for name, (kept, _) in self.trained.counts.items() if not kept)
 
-    @property
-    def metrics(self) -> Mapping[str, Any]:
-        """What the module logged in an evaluation, e.g. ``test/accuracy``."""
-        return self.measured.get("evaluate", {})
-
 
 def levels(
     recipe: Recipe,
@@ -155,9 +152,10 @@ def levels(
     chain = stages(recipe, training.clock)
     recipe.allocation.check(training.prunable)
     loop = Loop(training, memory or Recent(), starts(chain), listener)
-    asked = (Evaluate(metric=training.judge[0], direction=training.judge[1]), *measures)
+    evaluate = Evaluate(metric=training.judge[0], direction=training.judge[1])
+    alone = [measure for measure in measures if not measure.joint]
     for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
-        trained = loop.result(stage)
-        each = [(measure, Start(0) if measure.initial else stage) for measure in asked if not measure.joint]
-        measured = {measure.name: loop.result(Measured((of,), measure)).values for measure, of in each}
-        yield Level(index, target, stage, trained, measured)
+        trained, metrics = loop.result(stage), loop.result(Measured((stage,), evaluate)).values
+        asked = [(measure, Start(0) if measure.initial else stage) for measure in alone]
+        measured = {measure.name: loop.result(Measured((of,), measure)).values for measure, of in asked}
+        yield Level(index, target, stage, trained, metrics, measured)

@@ -101,13 +101,4 @@ def _check_type(value: Any, hint: Any, path: str) -> None:
         return
     fits = type(value) in allowed or (float in allowed and type(value) is int)
     if not fits:
-        raise ValueError(f"{path}={value!r}: {' or '.join(PLAIN[kind] for kind in allowed)} is wanted")
-
-
-def number(config: Config, key: str, kind: type, least: float) -> Any:
-    """``config[key]`` checked to be an int or float (`kind`) of at least `least`."""
-    value = config[key]
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)) or value < least:
-        wanted = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{key}={value!r}: {wanted}, {least} or more")
-    return value
+        raise ValueError(f"{path}={value!r}: {' or '.join(dict.fromkeys(PLAIN[kind] for kind in allowed))} is wanted")

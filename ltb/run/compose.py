@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,21 +10,6 @@ from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.measures import StepFlops
 from ltb.run.build import Config, build
-
-
-def check_kinds(config: Config) -> None:
-    """Raise ValueError for a text or a section that is something else."""
-    for key in ("runs", "method"):
-        if not isinstance(config[key], str) or not config[key]:
-            raise ValueError(f"{key}={config[key]!r}: a text")
-    for key in ("store", "metric", "prunable", "training", "trainer", "data", "module"):
-        if not isinstance(config[key], Mapping):
-            raise ValueError(f"{key}={config[key]!r}: a section of settings")
-    for key in ("dir", "keep"):
-        if not isinstance(config["store"][key], str):
-            raise ValueError(f"store.{key}={config['store'][key]!r}: a text")
-    if config["logger"] and not isinstance(config["logger"]["tags"], list):
-        raise ValueError(f"logger.tags={config['logger']['tags']!r}: a list of texts")
 
 
 def recipe(config: Config) -> Recipe:

@@ -16,8 +16,8 @@ from rich.console import Console
 from ltb.analysis.sparsest import sparsest_matching
 from ltb.core import files
 from ltb.core.contracts import Listener
-from ltb.core.loop import Level, levels
-from ltb.core.stages import Stage, search_steps
+from ltb.core.loop import Level, Loop, levels
+from ltb.core.stages import Measured, Stage, search_steps
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
 from ltb.run.display import Display, table
@@ -138,6 +138,17 @@ class Run:
                 display.level(row, reused)
                 if mirror is not None:
                     mirror.level(row | record.further(level))
+        measures += self._joint()
+        record.write_rows(self.folder / record.MEASURES, measures, record.MEASURE)
+
+    def _joint(self) -> list[record.Row]:
+        """The rows of the measures that compare all levels."""
+        loop, stages = Loop(self.setup.training, self.setup.store), self.setup.stages
+        joint = [measure for measure in self.setup.measures if measure.joint and len(stages) > 1]
+        found = [(measure.name, loop.result(Measured(stages, measure)).values) for measure in joint]
+        return [
+            row for name, values in found for row in record.quantity_rows(self.setup.run_id, None, "", name, values)
+        ]
 
     def _mirror(self) -> Any:
         logger, row = self.setup.config["logger"], self.setup.row

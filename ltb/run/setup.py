@@ -14,8 +14,9 @@ from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stages import Stage, missing, stages
 from ltb.run import identity, provenance
-from ltb.run.build import Config, build, number
-from ltb.run.compose import check_kinds, measures, recipe, trainer
+from ltb.run.build import Config, build
+from ltb.run.compose import measures, recipe, trainer
+from ltb.run.settings import check
 from ltb.store.keys import Keys, canonical, digest
 from ltb.store.store import Store
 from ltb.training import Training
@@ -64,21 +65,20 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
 
     Raises ValueError, in one line that names the key, for a configuration that cannot be run.
     """
-    check_kinds(config)
-    seed = number(config, "seed", int, 0)
-    torch.set_num_threads(number(config, "threads", int, 1))
+    plain = check(config)
+    torch.set_num_threads(plain.threads)
     made = recipe(config)
     asked = measures(config)
     arguments, device = trainer(config["trainer"])
-    training = _training(config, arguments, device, seed)
+    training = _training(config, arguments, device, plain.seed)
     wanted = stages(made, training.clock)
     made.allocation.check(training.prunable)
     decides = identity.settings(config, training, arguments)
-    keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": config["threads"]})
+    keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": plain.threads})
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
-    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
+    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{plain.seed}-{settled[:6]}"
     folder, store = _folders(config, run_id)
     row = {
         "run_id": folder.name,
@@ -87,7 +87,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         "task": names["task"],
         "model": names["model"],
         "data": names["data"],
-        "seed": seed,
+        "seed": plain.seed,
     }
     kept = Store(
         store,

@@ -69,13 +69,13 @@ def _forget(sweep: Path) -> None:
 
 def report() -> None:
     """Report on the sweeps that this process began, in their own folders."""
-    from ltb.report import command
-
     while _views:
         _views.pop().stop()
     while _started:
         sweep = _started.pop()
         if (sweep / SWEEP).exists():
+            from ltb.report import command
+
             print(f"sweep   {sweep}")
             command.main([str(sweep)])
         else:

@@ -167,7 +167,9 @@ def test_any_task_takes_other_data_and_another_model(task):
 
 # Every other option, each once or more
 
-TRIED = ("allocation", "control", "criterion", "lr", "optimizer", "rewind", "schedule", "trainer")
+TRIED = (
+    "allocation", "control", "criterion", "execution", "lr", "measure", "optimizer", "rewind", "schedule", "trainer",
+)  # fmt: skip
 ELSEWHERE = {
     "experiment",
     "method",

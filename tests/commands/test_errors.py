@@ -22,13 +22,15 @@ REFUSED = {
     "model=resnet21": ["model=resnet21", "resnet20", "mlp"],
     "control=shuffled": ["control=shuffled", "shuffle", "reinit"],
     "experiment=imp": ["experiment=imp", "+experiment=imp"],
+    "+threds=2": ["threds=2", "there is no such setting", "the nearest is threads"],
+    "+metric.tolerence=0.1": ["metric.tolerence=0.1", "the nearest is tolerance"],
     "foo=1": ["foo=1", "seed", "rewind_step", "schedule"],
     "schedule.foo=1": ["schedule.foo=1", "rate, levels"],
     "optimizer.momentom=0.9": ["optimizer.momentom=0.9", "lr, betas, weight_decay"],
     "+optimizer.momentom=0.9": ["optimizer.momentom", "Adam has no such setting", "betas"],
     "+module.foo=1": ["module.foo", "Classification has no such setting", "gradient_clip"],
     "rewind.length=3it": ["rewind.length=3it", "optimizer_state"],
-    "metric.direction=up": ["metric.direction='up'", "max or min"],
+    "metric.direction=up": ["metric.direction='up'", "one of max, min"],
     "metric.name=f1": ["metric.name='f1'", "test/accuracy", "test/loss"],
     "prune_from=here": ["prune_from='here'", "previous, dense, start"],
     "trainer.precision=16-mixed": ["trainer.precision='16-mixed'", "bf16-mixed"],
@@ -46,13 +48,14 @@ REFUSED = {
     "schedule=explicit schedule.sparsities=0.5": ["schedule.sparsities=0.5", "a list"],
     "fresh=3": ["fresh=3", "true or false"],
     "progress=maybe": ["progress='maybe'", "true or false"],
-    "training.length=ten": ["training.length=ten", "500it", "2ep"],
-    "rewind_step=500": ["rewind_step", "500", "500it"],
+    "training.length=ten": ["training.length='ten'", "500it", "2ep"],
+    "rewind_step=500": ["rewind_step=500", "500it"],
     "metric.tolerance=some": ["metric.tolerance='some'", "a number"],
     "prunable.exclude=output.weight": ["prunable.exclude='output.weight'", "a list"],
     "prunable.include=3": ["prunable.include=3", "a list"],
     "module.gradient_clip=high": ["module.gradient_clip='high'", "a number or null"],
-    "protocol.batch_size=ten": ["data.batch_size='ten'", "a whole number"],
+    "protocol.batch_size=ten": ["protocol.batch_size='ten'", "a whole number"],
+    "data.batch_size=ten": ["data.batch_size='ten'", "a whole number"],
     "optimizer.betas=0.9": ["optimizer.betas=0.9", "a list"],
     "model.widths=16": ["module.network.widths=16", "a list"],
     "lr=3": ["a string", "Got int"],
@@ -65,13 +68,15 @@ REFUSED = {
     "schedule=explicit schedule.sparsities=[0.5,0.4]": ["schedule.sparsities=[0.5, 0.4]", "must rise"],
     "schedule=explicit schedule.sparsities=[0.5,1.0]": ["schedule.sparsities=[0.5, 1.0]", "[0, 1)"],
     "rewind_step=8it": ["rewind_step=8it", "8 iterations"],
-    "training.length=0it": ["training.length=0it", "at least 1"],
+    "training.length=0it": ["training.length='0it'", "at least 1"],
     "training.evaluate_every=9it": ["training.evaluate_every=9it", "8it"],
     "data.val_size=60": ["data.val_size", "60"],
     "data.train_size=41": ["data.train_size", "40", "41"],
-    "protocol.batch_size=0": ["data.batch_size", "at least 1", "0"],
+    "protocol.batch_size=0": ["protocol.batch_size=0", "1 or more"],
+    "data.batch_size=0": ["data.batch_size", "at least 1", "0"],
     "protocol.batch_size=41": ["data.batch_size", "40", "41"],
-    "protocol.learning_rate=-1": ["lr.base=-1"],
+    "protocol.learning_rate=-1": ["protocol.learning_rate=-1", "above 0"],
+    "lr.base=-1": ["lr.base=-1", "above 0"],
     "lr.warmup=3": ["lr.warmup", "3", "500it"],
     "metric.tolerance=-0.1": ["metric.tolerance=-0.1", "0 or more"],
     "metric.tolerance=nan": ["metric.tolerance=nan", "a number"],
@@ -220,7 +225,7 @@ def test_help_and_names_answer_without_torch(tmp_path):
         "except SystemExit as ended: assert (ended.code or 0) == EXPECTED, ended.code\n"
         "assert not {'torch', 'pytorch_lightning', 'wandb', 'pandas'} & set(sys.modules)"
     )
-    for given, expected in (["--help"], 0), (["--cfg", "job"], 0), (["task=nope"], 2), (["foo=1"], 2):
+    for given, expected in (["--help"], 0), (["--cfg", "job"], 0), (["task=nope"], 2), (["foo=1"], 2), (["seed=-1"], 2):
         command = [sys.executable, "-c", code.replace("EXPECTED", str(expected)), *given]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
