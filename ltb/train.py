@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A disk that is full, read-only or broken: the person's to mend, and no trace of ours helps.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+# A sweep's folder that cannot be made.
+FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
 
 class Refused(Exception):
@@ -146,9 +148,11 @@ def _hydra() -> None:
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
-        if not launchers.raised(error):
-            raise
-        raise Failed(*_tell(launchers.lost(_line(error)))) from error
+        if launchers.raised(error):
+            raise Failed(*_tell(launchers.lost(_line(error)))) from error
+        if isinstance(error, OSError) and error.errno in FOLDER:
+            raise Refused(*_tell(f"{error.filename}: {error.strerror}; the sweep's folder cannot be written")) from error
+        raise
 
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:

@@ -5,6 +5,7 @@ Plain data: a reader needs neither torch nor anything that trains.
 
 from __future__ import annotations
 
+JOBS = "jobs.json"  # in a sweep's folder: {"jobs": how many it has in all, or null where that is not known}
 SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
 IDENTITY = "identity.json"  # what decides the run's numbers; see `records.identity`

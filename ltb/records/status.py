@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ltb.core.errors import Damaged
 from ltb.records import ledger
-from ltb.records.schema import SWEEP
+from ltb.records.schema import JOBS, SWEEP
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,12 @@ class Standing:
         return ", ".join(told)
 
 
-def read(sweep: Path, jobs: int | None = None) -> Standing:
-    """How the runs of a sweep's folder stand, of which there are to be `jobs`."""
+def read(sweep: Path) -> Standing:
+    """How the runs of a sweep's folder stand. Raises ValueError where `sweep` is not the folder of a sweep."""
+    try:
+        jobs = json.loads((sweep / JOBS).read_text(encoding="utf-8"))["jobs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{sweep}: not a sweep's folder (they are in runs/sweeps)") from error
     listed = (sweep / SWEEP).read_text(encoding="utf-8").splitlines() if (sweep / SWEEP).exists() else []
     return Standing(tuple(_status(sweep / line) for line in dict.fromkeys(listed)), jobs)
 

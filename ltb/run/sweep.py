@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 
-from ltb.records.schema import SWEEP
+from ltb.core import files
+from ltb.records.schema import JOBS, SWEEP
 from ltb.run import launchers
 
 if TYPE_CHECKING:
@@ -28,13 +31,20 @@ class Noted(Callback):
         """Called by Hydra before the first job."""
         sweep = Path(config.hydra.sweep.dir)
         _started.append(sweep)
-        if config.progress is True and config.plan is False:
-            from ltb.run import view
-
-            _views.append(view.View(sweep, jobs(config.hydra)))
-            _views[-1].start()
+        if config.plan is False:
+            with suppress(OSError):  # Hydra writes in this folder next, and its error is told
+                sweep.mkdir(parents=True, exist_ok=True)
+                files.write(sweep / JOBS, json.dumps({"jobs": jobs(config.hydra)}))
+                self._show(config, sweep)
         if config.plan is True:  # takes seconds, and is to be read here
             config.hydra.launcher = launchers.HERE
+
+    def _show(self, config: Any, sweep: Path) -> None:
+        if config.progress is True:
+            from ltb.run import view
+
+            _views.append(view.View(sweep))
+            _views[-1].start()
 
 
 def add(sweep: Path, run: Path) -> None:
@@ -57,9 +67,12 @@ def jobs(hydra: Mapping[str, Any]) -> int | None:
 
 
 def _forget(sweep: Path) -> None:
-    """Remove the folder of a sweep that ran nothing (a plan, a setting that was refused): Hydra has put its own file there."""
-    (sweep / "multirun.yaml").unlink(missing_ok=True)
-    jobs = [path for path in sweep.iterdir() if path.is_dir()] if sweep.is_dir() else []
+    """Remove the folder of a sweep that ran nothing (a plan, a setting that was refused), with Hydra's own file in it."""
+    if not sweep.is_dir():
+        return
+    for name in ("multirun.yaml", JOBS):
+        (sweep / name).unlink(missing_ok=True)
+    jobs = [path for path in sweep.iterdir() if path.is_dir()]
     for folder in (*jobs, sweep, sweep.parent, sweep.parent.parent):
         try:
             folder.rmdir()

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,9 +20,8 @@ from rich.text import Text
 
 from ltb.core.arguments import Parser
 from ltb.records import ledger, status
-from ltb.records.schema import STATUS
+from ltb.records.schema import JOBS, STATUS
 from ltb.records.status import Standing
-from ltb.run import sweep as sweeps
 from ltb.run.display import duration
 
 SILENT = 600  # seconds without a word from a run that says it is running, after which the view says so
@@ -31,11 +29,11 @@ SHOWN = 12  # running jobs, at most
 
 
 class View(threading.Thread):
-    """Shows how a sweep of so many `jobs` stands until `stop`, on stderr; reads files, and changes nothing."""
+    """Shows how the sweep of a folder stands until `stop`, on stderr; reads files, and changes nothing."""
 
-    def __init__(self, folder: Path, jobs: int | None) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True, name="ltb.watch")
-        self._folder, self._jobs = folder, jobs
+        self._folder = folder
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._stopped = threading.Event()
         self._begun: tuple[float, float] | None = None  # when the first job had begun, and how much was done by then
@@ -60,7 +58,7 @@ class View(threading.Thread):
             self.join()
 
     def _read(self) -> Standing:
-        found = status.read(self._folder, self._jobs)
+        found = status.read(self._folder)
         if found.runs and self._begun is None:
             self._begun = time.monotonic(), found.fraction
         return found
@@ -105,15 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sweep", metavar="DIR", nargs="?", type=Path, help="default: the newest in runs/sweeps")
     folder = parser.parse_args(arguments).sweep or _newest()
     try:
-        hydra = yaml.safe_load((folder / "multirun.yaml").read_text(encoding="utf-8"))["hydra"]
-        jobs = sweeps.jobs(hydra)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        print(f"{parser.prog}: {folder}: not a sweep's folder (they are in runs/sweeps)", file=sys.stderr)
+        status.read(folder)
+    except ValueError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    view = View(folder, jobs)
+    view = View(folder)
     view.start()
     try:
-        while not status.read(folder, jobs).ended:
+        while not status.read(folder).ended:
             time.sleep(1)
     except KeyboardInterrupt:
         pass
@@ -122,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _newest() -> Path:
-    found = sorted(Path("runs/sweeps").glob("*/multirun.yaml"), key=lambda path: path.stat().st_mtime)
+    found = sorted(Path("runs/sweeps").glob(f"*/{JOBS}"), key=lambda path: path.stat().st_mtime)
     return found[-1].parent if found else Path("runs/sweeps")
 
 

@@ -1,6 +1,7 @@
 """Sweeps: the report at their end."""
 
 import csv
+import json
 
 from tests.support.command import TINY
 
@@ -10,6 +11,7 @@ def test_a_sweep_ends_with_a_report_on_its_own_runs(command):
     assert command("-m", *TINY, "method=imp,random", "seed=0,1").code == 0
     (sweep,) = (command.runs / "sweeps").iterdir()
     assert len((sweep / "runs.txt").read_text().splitlines()) == 4
+    assert json.loads((sweep / "jobs.json").read_text()) == {"jobs": 4}
     with (sweep / "summary.csv").open() as file:
         assert {row["method"] for row in csv.DictReader(file)} == {"imp", "random"}
     assert (sweep / "curves.png").exists()
@@ -21,3 +23,17 @@ def test_a_sweep_with_a_job_that_fails_reports_on_the_others(command):
     assert "diverged" in found.err
     (sweep,) = (command.runs / "sweeps").iterdir()
     assert (sweep / "summary.csv").exists()
+
+
+def test_a_sweep_of_which_every_job_is_refused_leaves_nothing(command):
+    found = command("-m", *TINY, "seed=-1,-2")
+    assert found.code == 2
+    assert not command.runs.exists()
+
+
+def test_a_sweep_into_a_folder_that_cannot_be_made_is_refused(command):
+    (command.folder / "file").write_text("not a folder")
+    found = command("-m", *TINY, "seed=0,1", "runs=file/runs")
+    assert (found.code, found.out) == (2, "")
+    assert found.line.startswith("ltb: file/runs/sweeps")
+    assert found.line.endswith(": Not a directory; the sweep's folder cannot be written")

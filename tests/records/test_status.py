@@ -1,17 +1,18 @@
 """How a sweep stands, by the files that its runs left."""
 
+import json
 import os
 
 import pytest
 
 from ltb.records import status
-from ltb.records.schema import SWEEP
+from ltb.records.schema import JOBS, SWEEP
 from tests.support.ledgers import write_run
 
 
 @pytest.fixture
 def sweep(tmp_path):
-    """A sweep's folder, and a function that adds a run of four levels to it."""
+    """A sweep's folder, a function that adds a run of four levels to it, and how it stands of so many jobs."""
     folder = tmp_path / "sweeps" / "one"
     folder.mkdir(parents=True)
 
@@ -21,39 +22,52 @@ def sweep(tmp_path):
             file.write(os.path.relpath(run, folder) + "\n")
         return run
 
-    return folder, add
+    def read(jobs):
+        (folder / JOBS).write_text(json.dumps({"jobs": jobs}))
+        return status.read(folder)
+
+    return folder, add, read
 
 
 def test_states_are_counted_and_levels_make_the_fraction(sweep):
-    folder, add = sweep
-    assert (str(status.read(folder, 8)), status.read(folder, 8).fraction) == ("0 of 8 done, 0 running, 0 failed", 0)
+    _, add, read = sweep
+    assert (str(read(8)), read(8).fraction) == ("0 of 8 done, 0 running, 0 failed", 0)
     add("a", 4, "complete")
     add("b", 1, "running")
     add("c", 2, "failed", error="ValueError: diverged")
-    found = status.read(folder, 8)
+    found = read(8)
     assert str(found) == "1 of 8 done, 1 running, 1 failed"
     # Four levels, one, and four that will not come any more, of 8 jobs of four levels.
     assert found.fraction == pytest.approx((4 + 1 + 4) / 32)
     assert [run.run_id for run in found.running] == ["b"]
     assert not found.ended
-    assert str(status.read(folder)) == "1 done, 1 running, 1 failed"
+    assert str(read(None)) == "1 done, 1 running, 1 failed"
 
 
 def test_a_sweep_has_ended_when_every_job_has(sweep):
-    folder, add = sweep
+    _, add, read = sweep
     add("a", 4, "complete")
-    assert not status.read(folder, 2).ended
+    assert not read(2).ended
     add("b", 3, "interrupted")
-    assert status.read(folder, 2).ended
-    assert str(status.read(folder, 2)) == "1 of 2 done, 0 running, 0 failed, 1 interrupted"
-    assert status.read(folder, 2).fraction == 1
+    assert read(2).ended
+    assert str(read(2)) == "1 of 2 done, 0 running, 0 failed, 1 interrupted"
+    assert read(2).fraction == 1
 
 
 def test_a_run_is_counted_once_and_a_status_that_cannot_be_read_is_unknown(sweep):
-    folder, add = sweep
+    folder, add, read = sweep
     run = add("a", 2, "running")
     with (folder / SWEEP).open("a") as file:
         file.write(os.path.relpath(run, folder) + "\n")
-    assert len(status.read(folder, 1).runs) == 1
+    assert len(read(1).runs) == 1
     (run / "status.json").write_text("{")
-    assert str(status.read(folder, 1)) == "0 of 1 done, 0 running, 0 failed, 1 unknown"
+    assert str(read(1)) == "0 of 1 done, 0 running, 0 failed, 1 unknown"
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
+def test_a_folder_that_is_no_sweep_is_named(tmp_path, content):
+    if content is not None:
+        (tmp_path / JOBS).write_text(content)
+    with pytest.raises(ValueError, match="not a sweep's folder") as told:
+        status.read(tmp_path)
+    assert str(tmp_path) in str(told.value)
