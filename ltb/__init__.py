@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from ltb.core import rewind
     from ltb.core.allocation import Global, Layerwise
     from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
-    from ltb.core.criteria import Magnitude, Random
+    from ltb.core.criteria import Criterion, Magnitude, Random
+    from ltb.core.execution import Execution
     from ltb.core.loop import Level, levels
+    from ltb.core.measure import Evaluate, Measure
     from ltb.core.recipe import Recipe
     from ltb.core.schedules import Explicit, Geometric, Linear
     from ltb.core.step import Step
@@ -21,8 +23,10 @@ _MODULES = {"rewind": "ltb.core.rewind"}
 _WHERE = {
     "ltb.core.allocation": ("Global", "Layerwise"),
     "ltb.core.controls": ("Complement", "Reinit", "Shuffle", "SignReinit"),
-    "ltb.core.criteria": ("Magnitude", "Random"),
+    "ltb.core.criteria": ("Criterion", "Magnitude", "Random"),
+    "ltb.core.execution": ("Execution",),
     "ltb.core.loop": ("Level", "levels"),
+    "ltb.core.measure": ("Evaluate", "Measure"),
     "ltb.core.recipe": ("Recipe",),
     "ltb.core.schedules": ("Explicit", "Geometric", "Linear"),
     "ltb.core.step": ("Step",),
@@ -32,8 +36,9 @@ _WHERE = {
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
-    "Classification", "Complement", "Explicit", "Geometric", "Global", "HoldMasks", "Layerwise", "Level", "Linear",
-    "Magnitude", "Random", "Recipe", "Reinit", "Shuffle", "SignReinit", "Step", "Ticket", "Training", "levels", "rewind",
+    "Classification", "Complement", "Criterion", "Evaluate", "Execution", "Explicit", "Geometric", "Global",
+    "HoldMasks", "Layerwise", "Level", "Linear", "Magnitude", "Measure", "Random", "Recipe", "Reinit", "Shuffle",
+    "SignReinit", "Step", "Ticket", "Training", "levels", "rewind",
 ]  # fmt: skip
 
 

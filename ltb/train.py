@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltb.run import launchers
+from ltb.run.conf import conf
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,12 +32,6 @@ class Refused(Exception):
 
 class Failed(Exception):
     """A run that ended with an error, which has been told, likewise."""
-
-
-def conf() -> str:
-    """The folder of the configuration: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    return str(next(folder for folder in (package / "conf", package.parent / "conf") if folder.is_dir()))
 
 
 def job(config: DictConfig) -> float | None:
@@ -151,7 +146,9 @@ def _hydra() -> None:
         if launchers.raised(error):
             raise Failed(*_tell(launchers.lost(_line(error)))) from error
         if isinstance(error, OSError) and error.errno in FOLDER:
-            raise Refused(*_tell(f"{error.filename}: {error.strerror}; the sweep's folder cannot be written")) from error
+            raise Refused(
+                *_tell(f"{error.filename}: {error.strerror}; the sweep's folder cannot be written")
+            ) from error
         raise
 
 

@@ -25,6 +25,7 @@ from ltb.core.measure import Measure
 from ltb.core.stages import Known, Measured, Start
 from ltb.records import ledger, record
 from ltb.run.build import build
+from ltb.run.conf import conf
 from ltb.run.setup import Setup, setup
 
 Rows = list[record.Row]
@@ -40,8 +41,6 @@ class Asked:
     @classmethod
     def parse(cls, settings: Sequence[str], own: Path | None) -> Asked:
         """Read ``measure=a,b`` and ``measure.a.key=value``; `own` is a folder with measures of a person's own."""
-        from ltb.train import conf
-
         folders = [Path(conf()) / "measure", *([own / "measure"] if own else [])]
         there = {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
         chosen = [text.partition("=")[2] for text in settings if text.startswith("measure=")]

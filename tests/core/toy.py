@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ltb.core import masks as m
-from ltb.core.points import Point
+from ltb.core.points import Fit, Point
 from ltb.core.results import Trained
 from ltb.core.seeds import derive
 from ltb.core.step import Clock
@@ -53,3 +53,13 @@ class Toy:
     def evaluate(self, point, masks, splits, execution=None):
         self.evaluated.append((point.step, tuple(splits)))
         return {f"{split}/accuracy": 0.5 for split in splits}
+
+
+def whole_network(toy, weights, stop):
+    """A fit of the whole network from `weights` at step 0."""
+    return Fit.of(m.ones(weights, toy.prunable), Point(weights, 0), stop)
+
+
+def same(one, other):
+    """Whether two mappings hold the same tensors bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
