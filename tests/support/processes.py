@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +101,32 @@ def _main(
 
 
 def _note(path: Path) -> None:
+    from ltb.run.run import Computed
     from ltb.store.store import Store
 
-    computed: Callable[..., Any] = Store._computed
+    begun: set[str] = set()
+    on_stage, put = Computed.on_stage, Store.put
+    stores: list[Store] = []
 
-    def noting(self: Store, stage: Any, compute: Any) -> Any:
-        _line(path, f"begin {self.keys(stage)}")
-        found = computed(self, stage, compute)
-        _line(path, f"end {self.keys(stage)}")
+    def claim(self: Store, stage: Any) -> Any:
+        stores.append(self)
+        return claimed(self, stage)
+
+    def begins(self: Computed, stage: Any) -> None:
+        begun.add(key := stores[-1].keys(stage))
+        _line(path, f"begin {key}")
+        on_stage(self, stage)
+
+    def ends(self: Store, stage: Any, result: Any) -> Any:
+        key = self.keys(stage)
+        if key not in begun:  # it came up on the way of another
+            _line(path, f"begin {key}")
+        found = put(self, stage, result)
+        _line(path, f"end {key}")
         return found
 
-    Store._computed = noting  # type: ignore[method-assign]
+    claimed = Store.claim
+    Computed.on_stage, Store.put, Store.claim = begins, ends, claim  # type: ignore[method-assign]
 
 
 def _line(path: Path, text: str) -> None:

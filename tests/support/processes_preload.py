@@ -1,13 +1,13 @@
 """What every run imports, imported once before processes are forked; no thread is started here."""
 
 import hydra
-import ltb.sweep
 import mnist1d.data
 import pytorch_lightning
 import torch
 
-import ltb.report
-import ltb.run
+import ltb.report.command
+import ltb.run.run
+import ltb.run.sweep
 import ltb.train
 
 torch.set_num_threads(1)
