@@ -26,7 +26,7 @@ REFUSED = {
     "+metric.tolerence=0.1": ["metric.tolerence=0.1", "the nearest is tolerance"],
     "foo=1": ["foo=1", "seed", "rewind_step", "schedule"],
     "schedule.foo=1": ["schedule.foo=1", "rate, levels"],
-    "optimizer.momentom=0.9": ["optimizer.momentom=0.9", "lr, betas, weight_decay"],
+    "optimizer.momentom=0.9": ["optimizer.momentom=0.9", "betas, weight_decay"],
     "+optimizer.momentom=0.9": ["optimizer.momentom", "Adam has no such setting", "betas"],
     "+module.foo=1": ["module.foo", "Classification has no such setting", "gradient_clip"],
     "rewind.length=3it": ["rewind.length=3it", "optimizer_state"],

@@ -66,7 +66,7 @@ def test_each_level_of_the_loop_is_measured():
     found = list(levels(RECIPE, training(), measures=measures))
     assert len(found) == 3
     for level in found:
-        assert set(level.measured) == {"evaluate", *(measure.name for measure in measures)}
+        assert set(level.measured) == {measure.name for measure in measures}
         assert 0 <= level.measured["calibration"]["ece"] <= level.measured["calibration"]["mce"] <= 1
         assert level.measured["calibration"]["nll"] == pytest.approx(level.metrics["test/loss"], rel=1e-5)
         assert level.measured["generalisation_gap"]["test/accuracy"] == level.metrics["test/accuracy"]

@@ -25,14 +25,17 @@ SAID = {
     "method": "a text",
     "study": "a text or null",
     "seed": "a whole number, 0 or more and below 2**63",
+    "salt": "a text or null",
+    "measure": SECTION,
     "rewind_step": STEP,
     "prune_from": "one of previous, dense, start",
     "training": "a section of settings: length, evaluate_every",
     "training.length": f"{STEP}, at least 1",
     "training.evaluate_every": f"{STEP}, at least 1 or null",
-    "prunable": "a section of settings: include, exclude",
+    "prunable": "a section of settings: include, exclude, embeddings",
     "prunable.include": f"{PATTERNS} or null",
     "prunable.exclude": PATTERNS,
+    "prunable.embeddings": BOOL,
     "metric": "a section of settings: name, direction, tolerance",
     "metric.name": "a text",
     "metric.direction": "one of max, min",
@@ -68,7 +71,8 @@ SAID = {
     "data": SECTION,
     "module": SECTION,
     **dict.fromkeys(
-        ("model", "optimizer", "lr", "schedule", "criterion", "allocation", "rewind", "control"), f"{SECTION} or null"
+        ("model", "optimizer", "lr", "schedule", "criterion", "allocation", "rewind", "control", "execution"),
+        f"{SECTION} or null",
     ),
 }
 
