@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ltb.core import masks as m
@@ -10,7 +10,11 @@ from ltb.core.masks import Masks
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
+    from ltb.core.dynamics import Dynamics
     from ltb.core.execution import Execution
+    from ltb.core.objectives import Objective
+
+HOW = ("noise", "dynamics", "objective", "execution")  # the fields of a fit that say how it runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,8 @@ class Fit:
 
     noise:     a number that reseeds batch order, augmentation and dropout alone, so that fits of one origin with other noise
                are the children of an instability analysis (Frankle et al. 2020); None is the run's own.
+    dynamics:  how the mask changes on the way; None holds it.
+    objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
     """
 
@@ -35,6 +41,8 @@ class Fit:
     origin: Point
     stop: int
     noise: int | None = None
+    dynamics: Dynamics | None = None
+    objective: Objective | None = None
     execution: Execution | None = None
 
     @classmethod
@@ -44,4 +52,4 @@ class Fit:
 
     def begun(self, masks: Masks, origin: Point, stop: int) -> Fit:
         """The same kind of fit with other masks, from another origin, to another end."""
-        return Fit.of(masks, origin, stop, noise=self.noise, execution=self.execution)
+        return replace(Fit.of(masks, origin, stop), **{name: getattr(self, name) for name in HOW})

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from ltb.core.allocation import Allocation, Global
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Magnitude
+from ltb.core.dynamics import Dynamics
 from ltb.core.execution import Execution
+from ltb.core.objectives import Objective
 from ltb.core.rewind import Rewind, Weights
 from ltb.core.schedules import Geometric, Schedule
 from ltb.core.step import Clock, Step
@@ -24,6 +26,7 @@ class Recipe:
     prune_from:  the network whose weights are scored: the ``previous`` level, the ``dense`` network, or the ``start``.
     rewind_step: k, the step of the dense run that `start` is; 0it is the initialisation.
     control:     what is broken on purpose at every level after the dense one; None for the tickets themselves.
+    dynamics, objective: how the mask changes during a fit, and what is minimised beside the module's loss; None for neither.
     execution:   how masked networks are trained; None holds masks on the dense one.
     method:      the name in ledgers and figures; it decides nothing.
     """
@@ -35,6 +38,8 @@ class Recipe:
     rewind: Rewind = field(default_factory=Weights)
     rewind_step: Step = START
     control: Control | None = None
+    dynamics: Dynamics | None = None
+    objective: Objective | None = None
     execution: Execution | None = None
     method: str = "imp"
 
@@ -53,9 +58,11 @@ class Recipe:
             ("allocation", Allocation),
             ("rewind", Rewind),
             ("control", Control),
+            ("dynamics", Dynamics),
+            ("objective", Objective),
             ("execution", Execution),
         ):
-            optional = key in ("control", "execution") and getattr(self, key) is None
+            optional = key in ("control", "dynamics", "objective", "execution") and getattr(self, key) is None
             if not optional and not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
         if self.prune_from == "start" and self.rewind.trained_source:

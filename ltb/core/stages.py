@@ -18,8 +18,10 @@ from ltb.core.allocation import Allocation
 from ltb.core.contracts import Checkpoints
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Evidence
+from ltb.core.dynamics import Dynamics
 from ltb.core.execution import Execution
 from ltb.core.measure import Measure
+from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Trained
@@ -175,6 +177,8 @@ class Sparse(Stage):
     allocation: Allocation
     rewind: Rewind
     control: Control | None = None
+    dynamics: Dynamics | None = None
+    objective: Objective | None = None
     execution: Execution | None = None
 
     @property
@@ -206,7 +210,8 @@ class Sparse(Stage):
         start = started.resumable if self.rewind.start_state else started.point
         end = source.resumable if self.rewind.source_state else source.point
         origin, stop = self.rewind(start, end, training.clock)
-        fit = Fit.of(masks, origin, stop, execution=self.execution)
+        how = {"dynamics": self.dynamics, "objective": self.objective, "execution": self.execution}
+        fit = Fit.of(masks, origin, stop, **how)
         if self.control is None:
             return fit
         return self.control(fit, origin, training.initial, training.clock, training.seed)
@@ -269,9 +274,8 @@ def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
     shown: list[Stage] = [dense]
     for target in recipe.schedule.targets[1:]:
         source = {"previous": chain[-1], "dense": dense, "start": start}[recipe.prune_from]
-        level = Sparse(
-            source, start, target, recipe.criterion, recipe.allocation, recipe.rewind, execution=recipe.execution
-        )
+        how = {"dynamics": recipe.dynamics, "objective": recipe.objective, "execution": recipe.execution}
+        level = Sparse(source, start, target, recipe.criterion, recipe.allocation, recipe.rewind, **how)  # type: ignore[arg-type]
         chain.append(level)
         shown.append(replace(level, control=recipe.control))
     return tuple(shown)

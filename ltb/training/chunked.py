@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import pytorch_lightning as pl
+
+from ltb.core.objectives import Objective
 
 
 class ChunkedModule(pl.LightningModule):
@@ -13,6 +16,32 @@ class ChunkedModule(pl.LightningModule):
     `ltb.Training` hands chunks to these alone; any other LightningModule gets one minibatch a step.
     """
 
+    objective: Objective | None = None  # minimised beside the loss
+
     @abstractmethod
     def mean_training_loss(self) -> float:
         """Return the mean training loss a minibatch since the last call; NaN when nothing was trained."""
+
+
+def add_objective(module: pl.LightningModule, objective: Objective) -> None:
+    """Let `module` minimise `objective` beside its own loss, from now on.
+
+    Raises ValueError for a module that steps its optimizer itself, which hands no loss over.
+    """
+    if isinstance(module, ChunkedModule):
+        module.objective = objective
+        return
+    if not module.automatic_optimization:
+        raise ValueError(
+            f"objective: {type(module).__name__} steps its optimizer itself, so nothing can be added to its loss"
+        )
+    own: Any = module.training_step
+
+    def training_step(batch: Any, *given: Any) -> Any:
+        found = own(batch, *given)
+        if found is None:
+            return None
+        extra = objective(module, batch)
+        return {**found, "loss": found["loss"] + extra} if isinstance(found, dict) else found + extra
+
+    module.training_step = training_step  # type: ignore[method-assign]

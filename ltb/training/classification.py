@@ -89,6 +89,8 @@ class Classification(ChunkedModule):
                 group["lr"] = rate
             optimizer.zero_grad()
             loss = self._backward(self._input(x), y.to(self.device))
+            if self.objective is not None:
+                self.objective(self, (x, y)).backward()
             if self._penalised:
                 self._add_penalty()
             if self._gradient_clip is not None:

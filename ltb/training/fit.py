@@ -25,7 +25,7 @@ from ltb.core.seeds import derive
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
-from ltb.training.chunked import ChunkedModule
+from ltb.training.chunked import ChunkedModule, add_objective
 from ltb.training.lightning import QUIET, check_trainer, interruptible, own_processes, quiet
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps, plain
@@ -213,6 +213,10 @@ class Training:
         """
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
+        if fit.dynamics is not None:
+            raise ValueError(
+                f"dynamics={type(fit.dynamics).__name__}: masks are held during a fit; null is what is allowed"
+            )
         listener.on_fit(fit.origin.step, fit.stop)
         done = checkpoints.load() if checkpoints else None
         begin = done.point if done else fit.origin
@@ -220,6 +224,8 @@ class Training:
             listener.on_step(begin.step - fit.origin.step)
         seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
         module = self._build("init")
+        if fit.objective is not None:
+            add_objective(module, fit.objective)
         body = (fit.execution or MASKED).enter(module, fit.masks)
         body.load(begin)
         counter = Steps(begin.step, listener)

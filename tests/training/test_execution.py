@@ -1,14 +1,19 @@
 """Executions and noise, on real Trainers: a new execution is one class, and noise changes order and dropout alone."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
+import pytest
 import torch
 
 from ltb.core import masks as m
 from ltb.core import tensors
+from ltb.core.dynamics import Dynamics
 from ltb.core.execution import Execution, Masked
+from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
-from tests.training.small import dense, digest, training
+from ltb.training import Classification, Constant, Training
+from tests.training.small import Numbers, Regression, dense, digest, network, source, training
 
 
 class Recording:
@@ -101,3 +106,59 @@ def full_batch():
     x, y = torch.ones(10, 6) * torch.linspace(-1, 1, 6), torch.zeros(10, dtype=torch.long)
     splits = {"train": (x, y), "val": (x, y), "test": (x, y)}
     return TensorSource(splits, classes=3, batch_size=10, mean=[0.0], std=[1.0])
+
+
+@dataclass(frozen=True)
+class Ridge(Objective):
+    """strength / 2 times the sum of squares of all linear weights."""
+
+    strength: float
+
+    def __call__(self, module, batch):
+        return self.strength / 2 * sum(w.square().sum() for w in module.parameters() if w.ndim == 2)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_objective_is_added_to_the_loss_of_the_fit_that_has_it(own):
+    """Plain SGD: the penalty's gradient is that of an equal weight decay of the matrices."""
+
+    def make(decay):
+        class Module(Regression):
+            def configure_optimizers(self):
+                groups = [{"params": [p for p in self.parameters() if p.ndim == 2], "weight_decay": decay}]
+                groups += [{"params": [p for p in self.parameters() if p.ndim != 2]}]
+                return torch.optim.SGD(groups, lr=0.05)
+
+        class Classes(Classification):
+            def configure_optimizers(self):
+                groups = [{"params": [p for p in self.parameters() if p.ndim == 2], "weight_decay": decay}]
+                groups += [{"params": [p for p in self.parameters() if p.ndim != 2]}]
+                return torch.optim.SGD(groups)
+
+        if own:
+            return Training(Module, Numbers(), "20it", metric="mse", direction="min")
+        return Training(lambda: Classes(network(0.0), partial(torch.optim.SGD), Constant(base=0.05)), source(), "20it")
+
+    plain, decayed = make(0.0), make(0.1)
+    expected = decayed.fit(dense(decayed))
+    found = plain.fit(replace(dense(plain), objective=Ridge(0.1)))
+    without = plain.fit(dense(plain))
+    for name, weight in expected.point.weights.items():
+        assert torch.allclose(found.point.weights[name], weight, rtol=1e-4, atol=1e-6), name
+    assert not torch.allclose(
+        found.point.weights[plain.prunable[0]], without.point.weights[plain.prunable[0]], rtol=1e-3
+    )
+
+
+def test_a_fit_with_dynamics_is_refused_for_masks_are_held():
+    @dataclass(frozen=True)
+    class Moving(Dynamics):
+        def steps(self, start, stop, clock):
+            return [3]
+
+        def __call__(self, step, point, masks, seed):
+            return masks
+
+    one = training()
+    with pytest.raises(ValueError, match="dynamics=Moving: masks are held during a fit; null is what is allowed"):
+        one.fit(replace(dense(one), dynamics=Moving()))
