@@ -1,4 +1,4 @@
-"""What a ticket costs: the training spent to find it, and that with its own fit, in steps and in FLOPs.
+"""The cost of a ticket: the training spent to find it, and that with its own fit, in steps and in FLOPs.
 
 A step is one of the dense network in either case: masks save nothing in what is computed.
 """
@@ -14,7 +14,7 @@ MEANS = ["target_sparsity", "sparsity", "density", "search_steps", "search_flops
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The cost of each level's ticket and its value, one row per curve and level; costs are means over the seeds.
+    """Return the cost of each level's ticket and its value, one row per curve and level; costs are means over seeds.
 
     Columns: task, method, control, variant, curve, level, quantity (test/<metric>), direction, target_sparsity,
     sparsity, density,

@@ -1,4 +1,4 @@
-"""How the density of each ticket is shared out among the layers, from the file that a run keeps of it."""
+"""The density of each ticket layer by layer, from the file in which a run keeps it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = [*statistics.CURVE, "curve", "seed", "level", "density", "layer", "kep
 
 
 def read(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, level and layer, for the runs of `rows` (from `ledger.read`) whose folder tells its layers.
+    """Return one row per run, level and layer, for the runs of `rows` (from `ledger.read`) that recorded their layers.
 
     Columns: task, method, control, variant, curve, seed, level, density (of the whole network), layer (the name of its
     weights; in the network's order), kept, total (weights), layer_density (kept / total). A run from before layers were
@@ -38,7 +38,7 @@ def read(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(path: Path) -> pd.DataFrame:
-    """One run's file as it is: level, layer, kept, total. `Damaged` names it and the line."""
+    """Return one run's file as it is: level, layer, kept, total. `Damaged` names it and the line."""
     header, lines = files.rows(path, "table of layers")
     if header != FIELDS:
         raise Damaged(f"{path}: its header is not {','.join(FIELDS)}")
@@ -58,7 +58,7 @@ def table(path: Path) -> pd.DataFrame:
 
 
 def _check(path: Path, levels: pd.DataFrame, layers: pd.DataFrame) -> None:
-    """Damaged unless the layers of each level add up to what the ledger says of it. A run that goes on may lack levels."""
+    """Raise Damaged unless each level's layers add up to what the ledger has. A run that goes on may lack levels."""
     sums = layers.groupby("level")[["kept", "total"]].sum().reindex(levels["level"])
     written = sums["kept"].notna().to_numpy()
     wrong = (sums["kept"].to_numpy() != levels["remaining"]) | (sums["total"].to_numpy() != levels["prunable"])

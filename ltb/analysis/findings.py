@@ -1,4 +1,4 @@
-"""Everything that a report tells, computed once from the ledgers: what is printed, written as CSV, drawn and put on a page."""
+"""The contents of a report, computed once from the ledgers, to be printed, written as CSV, drawn and put on a page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Contents:
 
     @property
     def tasks(self) -> list[str]:
-        """Those that have something to draw, in alphabetical order."""
+        """The tasks that have something to draw, in alphabetical order."""
         return sorted(self.points["task"].unique())
 
     @property
@@ -47,7 +47,7 @@ class Contents:
         return [run for run in self.runs if run.state not in ("complete", "unknown")]
 
     def csv(self) -> dict[str, pd.DataFrame]:
-        """By file name; a table without a row has no file."""
+        """The tables by file name; a table without a row has no file."""
         found = {
             "summary.csv": self.summary,
             "matching.csv": self.matching,
@@ -62,7 +62,7 @@ class Contents:
 
 
 def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: str | None = None) -> Contents:
-    """The contents of a report on all runs at or below `paths`.
+    """Return the contents of a report on all runs at or below `paths`.
 
     `tolerance`: how much worse than dense still matches, in the units of the metric and for every task; by default
     what the runs of each task were configured with. `reference`: the curve that the others are compared with.

@@ -3,7 +3,7 @@
 A level matches where its test value is no worse than that of its own run's dense network by more than a tolerance in
 the units of the metric. As in Frankle & Carbin (2019) the sparsest such level is picked on the test split: it is
 reported, and decides nothing in any training. The sparsest of many noisy levels may match by chance, so that single
-runs flatter; the mean over seeds does so less, and what is demonstrated least.
+runs look too good; the mean over seeds does so less, and what is demonstrated least.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TYPES = {
 
 
 def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
-    """The sparsest matching ticket of each curve, once from single runs and once from the mean over seeds.
+    """Return the sparsest matching ticket of each curve, once from single runs and once from the mean over seeds.
 
     Runs with a dense level and at least one pruned level count; curves without any are left out.
     Columns: task, method, control, variant, curve, quantity (test/<metric>), direction, then from single runs
@@ -64,7 +64,7 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
 
 
 def _per_run(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """The sparsest level of each run that matches (level 0 always does), and whether a pruned or the last one did."""
+    """Return each run's sparsest matching level (level 0 always is), and whether a pruned or the last one matches."""
     good = levels[levels["gap"].map(partial(matches, tolerance=tolerance)).astype("bool")]
     best = good.sort_values("sparsity", kind="stable").drop_duplicates("run_id", keep="last")
     last = best["run_id"].map(levels.groupby("run_id")["sparsity"].max())
@@ -92,7 +92,7 @@ def _over_seeds(runs: pd.DataFrame) -> pd.Series:
 
 
 def _interval(logs: np.ndarray) -> tuple[float, float, str]:
-    """Of the geometric mean, from the logarithms of densities; see `table`."""
+    """Return the interval of the geometric mean, from the logarithms of densities; see `table`."""
     n = len(logs)
     if n == 1:
         return np.nan, np.nan, ""
@@ -103,7 +103,7 @@ def _interval(logs: np.ndarray) -> tuple[float, float, str]:
 
 
 def _mean_curve(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """For each curve the sparsest pruned level that matches in the mean over seeds, and the sparsest demonstrated one."""
+    """Return each curve's sparsest pruned level that matches in the mean over seeds, and the sparsest demonstrated."""
     pruned = levels[levels["level"] > 0].groupby([*KEYS, "level"], sort=True)
     spread = statistics.spread(pruned["gap"]).join(pruned[["sparsity", "density"]].mean()).reset_index()
     full = spread[spread["n"] == spread.groupby(KEYS)["n"].transform("max")]

@@ -1,4 +1,4 @@
-"""What was measured of the levels beside the ledger: mean and spread over seeds of every quantity of every measure."""
+"""Measures of the levels beside the ledger: mean and spread over seeds of every quantity of every measure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ COLUMNS = [*POINT, "density", "measure", "quantity", *statistics.STATISTICS]
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per curve, level, measure and quantity, for the runs of `rows` (from `ledger.read`) whose folder has measures.
+    """Return one row per curve, level, measure and quantity, for the runs of `rows` (from `ledger.read`) with measures.
 
     Columns: task, method, control, variant, curve, level and density (means over the seeds; both missing for a measure
     over several stages), measure, quantity, and n (seeds), mean, std, low, high (95 % t interval), min, max. Several
-    values that one run has of one quantity at one level, of several stages, count as their mean. A level that the ledger
-    does not hold is left out. `Damaged` names a file that is truncated or is no table of measures.
+    values that one run has of one quantity at one level, of several stages, count as their mean. A level that is not in
+    the ledger is left out. `Damaged` names a file that is truncated or is no table of measures.
     """
     levels = statistics.named(statistics.distinct(rows))
     tell = [str(folder) for folder in levels["folder"].unique() if folder and (Path(folder) / MEASURES).exists()]
@@ -38,7 +38,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_run(levels: pd.DataFrame, folder: str) -> pd.DataFrame:
-    """The measures of one run, each beside what is known of its level, or of the run where it has none."""
+    """Return the measures of one run, each beside what is known of its level, or of the run where it has none."""
     found = measured.read(Path(folder))
     about = levels.iloc[:1][[*statistics.CURVE, "curve", "run_id", "seed"]]
     density = levels.drop_duplicates("level").set_index("level")["density"]

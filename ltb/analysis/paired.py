@@ -25,7 +25,7 @@ COLUMNS = [
 
 
 def differences(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataFrame:
-    """Each pair of curves of a task at each target that both have: mean of a − b over the seeds that both have.
+    """Return for each pair of curves of a task, at each target of both, the mean of a − b over the seeds of both.
 
     Pairs are unordered, named a < b; with `reference` (a curve's `statistics.name`) they are every other curve a
     against b = reference. Levels are compared where their target sparsities are equal, else where their densities are
@@ -33,7 +33,7 @@ def differences(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataF
     seed where either value is not finite (n says how many are left).
 
     Columns: task, quantity (test/<metric>), direction, a, b, level_a, level_b, target_sparsity (a's), density (mean of
-    both), density_a, density_b (means over the seeds: equal targets may come to unequal densities, where one of them has
+    both), density_a, density_b (means over seeds: equal targets may come to unequal densities, where one of them has
     rates of its own for some layers), n (seeds), mean, std (sample), low and high (95 % by Student's t of the paired
     differences; NaN for one seed), p (two-sided paired t test), verdict, seeds_needed.
 
@@ -52,7 +52,7 @@ def differences(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataF
 
 
 def headline(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataFrame:
-    """The comparisons to claim something from: every curve against one reference, at one target, corrected for number.
+    """Return the comparisons to base claims on: each curve against one reference, at one target, corrected for number.
 
     The reference of a task is by default the curve with the most seeds, then levels, controls and variants last, then
     by name: never chosen by its results. The target is the sparsest one at which every pair has all the seeds that it
@@ -76,7 +76,7 @@ def headline(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataFram
 
 
 def _references(points: pd.DataFrame) -> pd.Series:
-    """For each task the curve that the others are compared with when none is named."""
+    """Return for each task the curve that the others are compared with when none is named."""
     curves = points.groupby(["task", "curve"], sort=True).agg(
         seeds=("seed", "nunique"),
         levels=("target", "nunique"),
@@ -90,7 +90,7 @@ def _references(points: pd.DataFrame) -> pd.Series:
 
 
 def _points(rows: pd.DataFrame, reference: str | None) -> pd.DataFrame:
-    """One row per task, curve, seed and target, with `target` and `same` (density): equal numbers where they are equal."""
+    """Return a row per task, curve, seed and target, with `target` and `same` (density), equal numbers where equal."""
     points = statistics.named(statistics.distinct(rows))
     points = points[np.isfinite(points["value"])]
     known = set(points["curve"])
@@ -103,7 +103,7 @@ def _points(rows: pd.DataFrame, reference: str | None) -> pd.DataFrame:
 
 
 def _alike(values: pd.Series, tolerance: float) -> np.ndarray:
-    """A whole number for each value, the same for neighbours apart by no more than the tolerance times their size."""
+    """Return a whole number per value, the same for neighbours apart by no more than the tolerance times their size."""
     numbers = values.to_numpy(dtype="float64")
     order = np.argsort(numbers, kind="stable")
     groups = np.empty(len(numbers), dtype="int64")
@@ -113,9 +113,9 @@ def _alike(values: pd.Series, tolerance: float) -> np.ndarray:
 
 
 def _pairs(points: pd.DataFrame, right: pd.DataFrame | None) -> pd.DataFrame:
-    """The points of two curves of one seed side by side (columns with _a and _b): by target, else by density.
+    """Return the points of two curves of one seed side by side (columns with _a and _b): by target, else by density.
 
-    Every two curves, or every curve and those on the `right`.
+    The pairs are every two curves, or every curve and those on the `right`.
     """
     kept = [*WHERE, "seed", "curve", "level", "target_sparsity", "density", "target", "same", "value"]
     found = []
@@ -161,7 +161,7 @@ def _table(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _inference(table: pd.DataFrame) -> pd.DataFrame:
-    """low, high and p of Student's paired t; without spread the interval is a point."""
+    """Return low, high and p of Student's paired t; without spread the interval is a point."""
     n, mean, error = table["n"].to_numpy(), table["mean"].to_numpy(), (table["std"] / np.sqrt(table["n"])).to_numpy()
     half = stdtrit(np.maximum(n - 1, 1), 0.5 + statistics.CONFIDENCE / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -171,14 +171,14 @@ def _inference(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _verdict(table: pd.DataFrame, decided: pd.Series) -> pd.Series:
-    """Which of a and b is better where it is decided and there are seeds enough."""
+    """Return which of a and b is better where it is decided and there are seeds enough."""
     higher = (table["mean"] > 0) == (table["direction"] == "max")
     better = pd.Series(np.where(higher, "a", "b"), index=table.index, dtype="str")
     return better.where(decided & (table["n"] >= LEAST), UNDECIDED)
 
 
 def seeds_needed(mean: pd.Series, std: pd.Series, *, alpha: float | pd.Series = 1 - statistics.CONFIDENCE) -> pd.Series:
-    """Seeds with which a two-sided paired t test at `alpha` finds a difference with a probability of 80 %.
+    """Return how many seeds a two-sided paired t test at `alpha` needs to find a difference with a probability of 80 %.
 
     See `differences` for the formula. NaN without a difference or a spread; infinite above 10 000.
 
@@ -189,7 +189,7 @@ def seeds_needed(mean: pd.Series, std: pd.Series, *, alpha: float | pd.Series = 
     ratio = (std.where(some) / mean.where(some).abs()).to_numpy(dtype="float64")
     tail = np.broadcast_to(1 - np.asarray(alpha, dtype="float64") / 2, ratio.shape)
     need = np.maximum(np.ceil(((ndtri(tail) + ndtri(POWER)) * ratio) ** 2), LEAST)
-    # Normal quantiles give a lower bound: t's are larger, the less so the more seeds. Up from there until it is enough.
+    # Normal quantiles give a lower bound: those of t are larger, by less the more seeds. Count up from there.
     need = np.where(need > MOST, np.inf, need)
     while True:
         degrees = np.where(np.isfinite(need), need - 1, 1.0)
@@ -200,7 +200,7 @@ def seeds_needed(mean: pd.Series, std: pd.Series, *, alpha: float | pd.Series = 
 
 
 def _sparsest(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each task the rows at the sparsest target at which every pair is complete, or each pair's at its own."""
+    """Return each task's rows at the sparsest target at which every pair is complete, or each pair's at its own."""
     pair = ["task", "a", "b"]
     table = table[table["level_b"] > 0]
     complete = table[table["n"] == table.groupby(pair)["n"].transform("max")]
@@ -212,7 +212,7 @@ def _sparsest(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _holm(p: pd.Series) -> np.ndarray:
-    """Holm (1979): the k-th smallest of m p-values times m − k + 1, not below the one before it, at most 1."""
+    """Return Holm's (1979) p-values: the k-th smallest of m times m − k + 1, not below the one before it, at most 1."""
     order = np.argsort(p.to_numpy(), kind="stable")  # NaN last
     m = int(p.notna().sum())
     adjusted = np.full(len(p), np.nan)

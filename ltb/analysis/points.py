@@ -1,4 +1,4 @@
-"""What is drawn of a set of ledgers: one row per seed and point, and the curves from best to worst."""
+"""The points that are drawn of a set of ledgers, one row per seed and point, and the curves from best to worst."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ltb.analysis import statistics
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed and point of what is drawn; the dense network alone is not a curve unless nothing else is.
+    """Return one row per seed and point to draw; the dense network alone is not a curve unless nothing else is.
 
     A value that is not finite (a training that diverged) is not drawn.
     """
@@ -23,7 +23,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranked(points: pd.DataFrame) -> list[str]:
-    """Curves from best to worst at their sparsest common point: the legend reads as the right end of the figure."""
+    """Return the curves from best to worst at their sparsest common point: the order at the right end of the figure."""
     value = points[points["kind"] == "value"]
     sign = value["direction"].map({"max": 1.0, "min": -1.0})
     value = value.assign(value=sign * value["value"])

@@ -1,4 +1,4 @@
-"""How the runs of a report were made: what their settings differ in, by which code, where, and by which command.
+"""The origin of a report's runs: what their settings differ in, by which code they were made, where, by which command.
 
 Read from each run's identity.json, config.yaml and status.json; what a folder does not hold is left out, never guessed.
 """
@@ -25,7 +25,7 @@ TOLERANCE = 0.01  # where no run's configuration says
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of the curves of one task: those that differ (a row a setting, a cell a curve) and those that do not."""
+    """The settings of one task's curves: those that differ (a row a setting, a cell a curve) and those that do not."""
 
     task: str
     curves: list[str]
@@ -34,12 +34,12 @@ class Settings:
 
 
 def settings(rows: pd.DataFrame) -> list[Settings]:
-    """What the curves of each task were made with; a task none of whose runs keeps its configuration is left out."""
+    """Return the settings of each task's curves; a task none of whose runs keeps its configuration is left out."""
     found = []
     rows = statistics.named(statistics.distinct(rows))
     for task, its in rows.groupby("task", sort=True):
         known = ledger.decisive(its["folder"].unique())
-        # Runs of one curve have the same settings, the seed and other nuisances apart: one speaks for all.
+        # Runs of one curve have the same settings, apart from the seed and other nuisances: one is enough.
         speakers = its[its["folder"].isin(list(known))].drop_duplicates("curve").sort_values("curve")
         known = {curve: known[folder] for curve, folder in zip(speakers["curve"], speakers["folder"], strict=True)}
         if known:
@@ -48,7 +48,7 @@ def settings(rows: pd.DataFrame) -> list[Settings]:
 
 
 def tolerances(rows: pd.DataFrame, given: float | None = None) -> dict[str, float]:
-    """For each task how much worse than dense still matches: what is given, else what its first run was configured with."""
+    """Return how much worse than dense still matches in each task: what is given, else the setting of its first run."""
     found = {}
     for task, folders in rows.groupby("task", sort=True)["folder"]:
         metric = (ledger.settings(Path(str(folders.iloc[0]))) or {}).get("metric") or {}
@@ -69,7 +69,7 @@ def _compared(task: str, known: Mapping[str, Mapping[str, object]]) -> Settings:
 
 
 def _text(value: object) -> str:
-    """A value as it is typed on a command line, more or less: [1, 2], true, null; a class of ltb by its own name."""
+    """Return a value much as it is typed on a command line: [1, 2], true, null; a class of ltb by its own name."""
     if isinstance(value, str):
         return value.rpartition(".")[2] if value.startswith("ltb.") else value
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -77,7 +77,7 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """What several levels have in common: commit, versions and machine, each as text; of how many runs they are.
+    """The commit, versions and machine that several levels share, each as text, and the number of runs they are from.
 
     levels: how many they are, where one of the runs has levels that were made otherwise; else None.
     """
@@ -90,7 +90,7 @@ class Made:
 
 
 def statuses(runs: Iterable[ledger.Run]) -> list[dict[str, Any]]:
-    """The status files of the runs that have one, read anew for what `ledger.Run` does not hold."""
+    """Return the status files of the runs that have one, read anew for what `ledger.Run` does not hold."""
     return [told for run in runs if (told := _status(run.folder))]
 
 
@@ -101,7 +101,7 @@ def _status(folder: Path) -> dict[str, Any]:
 
 
 def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
-    """With which code and where the levels of these runs were made when they were trained, the most frequent first."""
+    """Return with which code and where the levels of these runs were trained, the most frequent first."""
     found: dict[tuple[str, str, str], list[tuple[int, bool]]] = {}
     for one in told:
         levels: dict[tuple[str, str, str], int] = {}
@@ -118,7 +118,7 @@ def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
 
 
 def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How parts of a run were made: commit, versions, machine and levels of each; of an older status file one for all."""
+    """Return commit, versions, machine and levels of each part of a run; of an older status file one part for all."""
     listed = told.get("made")
     if not isinstance(listed, list):
         listed = [{**told, "levels": list(range(told.get("levels_done") or 0))}]
@@ -127,7 +127,7 @@ def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def mixtures(rows: pd.DataFrame) -> list[str]:
-    """A sentence for each task whose curves are of more than one commit or version of torch."""
+    """Return a sentence for each task whose curves are of more than one commit or version of torch."""
     said = []
     for task, folders in statistics.distinct(rows).groupby("task", sort=True)["folder"]:
         parts = [part for folder in folders.unique() if folder for part in _parts(_status(Path(folder)))]
@@ -149,7 +149,7 @@ def _pairs(value: object) -> str:
 
 
 def commands(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """The commands that made the runs, each once with the number of runs that it made."""
+    """Return the commands that made the runs, each once with the number of runs that it made."""
     typed = [_command(one["command"]) for one in told if isinstance(one.get("command"), list) and one["command"]]
     return [(command, typed.count(command)) for command in dict.fromkeys(typed)]
 
@@ -162,7 +162,7 @@ def _command(argv: Sequence[object]) -> str:
 
 
 def _quoted(argument: str) -> str:
-    """Quoted where a shell needs it; plain brackets and commas of an override are left as people type them."""
+    """Return a word quoted where a shell needs it; plain brackets and commas of an override are left as typed."""
     return (
         argument
         if not set(argument) & set(" \t\n'\"\\$`!&;|<>(){}*?#~") and "[" not in argument

@@ -1,4 +1,4 @@
-"""The sparsest matching level of one run, in plain Python: a run's summary and every report go by one rule, `matches`."""
+"""The sparsest matching level of one run, in plain Python: a run's summary and every report use one rule, `matches`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROUNDING = 1e-9  # 0.8 - 0.1 > 0.7 in binary: a value exactly at the tolerance s
 def sparsest_matching(
     levels: Iterable[tuple[float, float]], *, dense: float, tolerance: float, direction: str = "max"
 ) -> float | None:
-    """The highest sparsity whose value is no worse than the dense network's by more than `tolerance`.
+    """Return the highest sparsity whose value is no worse than the dense network's by more than `tolerance`.
 
     `levels` are (sparsity, value) pairs in any order, value in the units of `dense` and `tolerance`; with
     direction "min" lower is better (an error). Levels without a value (NaN) do not match; None if no level does.
@@ -28,7 +28,7 @@ def sparsest_matching(
 
 
 def matches(gap: float, tolerance: float) -> bool:
-    """Whether a level that is better than the dense network by `gap` (negative: worse) is within the tolerance; NaN is not.
+    """Return whether a level better than the dense network by `gap` (negative: worse) is within tolerance; NaN is not.
 
     >>> matches(0.7 - 0.8, 0.1), matches(-0.11, 0.1), matches(float("nan"), 0.1)
     (True, False, False)
@@ -37,6 +37,6 @@ def matches(gap: float, tolerance: float) -> bool:
 
 
 def check(tolerance: float) -> None:
-    """ValueError for a tolerance that is negative or no number."""
+    """Raise ValueError for a tolerance that is negative or no number."""
     if not tolerance >= 0:
         raise ValueError(f"tolerance={tolerance}: must be at least 0")

@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 CURVE = ["task", "method", "control", "variant"]
 POINT = [*CURVE, "level", "target_sparsity"]
 CONFIDENCE = 0.95
-# What is summarised: column of `distinct` → name of the quantity, which depends on the metric that counts.
+# The quantities to summarise: column of `distinct` → name of the quantity, which depends on the metric that counts.
 KINDS = {
     "value": "test/{}",
     "value_at_early_stop": "test/{}_at_early_stop",
@@ -29,7 +29,7 @@ STATISTICS = ["n", "mean", "std", "low", "high", "min", "max"]
 
 
 def spread(groups: SeriesGroupBy[Any, Any]) -> pd.DataFrame:
-    """n, mean, std, low, high, min, max of each group of values; std is the sample's (n − 1), NaN for one value.
+    """Return n, mean, std, low, high, min, max of each group; std is the sample's (n − 1), NaN for one value.
 
     low and high are the 95 % interval of the mean by Student's t, mean ± t(0.975, n − 1) · std / √n; NaN for one value.
     """
@@ -40,7 +40,7 @@ def spread(groups: SeriesGroupBy[Any, Any]) -> pd.DataFrame:
 
 
 def distinct(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with each run once, each curve's control and variant filled in, and in `value` the `quantity` that counts.
+    """Return the rows with each run once, control and variant filled in, and in `value` the `quantity` that counts.
 
     - A run found in several folders is taken from the one with the most levels.
     - Runs of the same curve and seed with other results have other settings: they are kept apart by a short label
@@ -59,7 +59,7 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def tidy(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, level and quantity: test/<metric>, test/<metric>_at_early_stop, early_stop_step → `value`."""
+    """Return a `value` per run, level and quantity: test/<metric>, test/<metric>_at_early_stop, early_stop_step."""
     rows = distinct(rows)
     parts = []
     for column, template in KINDS.items():
@@ -71,7 +71,7 @@ def tidy(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds of every point of every curve, one row per point and quantity.
+    """Return mean and spread over seeds of every point of every curve, one row per point and quantity.
 
     Columns: task, method, control, variant, level, target_sparsity, sparsity, density, quantity, n (seeds), mean,
     std (sample, n − 1; NaN for one seed), low and high (95 % t interval of the mean; NaN for one seed), min, max.
@@ -87,7 +87,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def dense(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds of the dense networks (level 0) of each task: task, quantity, direction, n, mean …
+    """Return mean and spread over seeds of each task's dense networks (level 0): task, quantity, direction, n, mean …
 
     All methods of a task grow from one dense network per seed, which counts once. Where one seed has several that
     differ (settings differ between runs), their mean stands for the seed and a warning says so.
@@ -107,7 +107,7 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
-    """`distinct` rows with `dense`, the value of the run's own level 0, and `gap`: how much better than it a level is.
+    """Return `distinct` rows with `dense`, the value of the run's level 0, and `gap`, how much better a level is.
 
     The gap is in the units of the metric, negative where the level is worse, whichever direction is better; NaN where
     the run has no level 0.
@@ -120,7 +120,7 @@ def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def name(method: str, control: str, variant: str) -> str:
-    """What a curve is called in a legend: `imp`, `imp · reinit`, `imp (rate=0.5)`.
+    """Return the name of a curve in a legend: `imp`, `imp · reinit`, `imp (rate=0.5)`.
 
     >>> name("imp", "reinit", "rate=0.5")
     'imp · reinit (rate=0.5)'
@@ -129,20 +129,20 @@ def name(method: str, control: str, variant: str) -> str:
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `curve`: what the curve of each is called."""
+    """Return the rows with `curve`, the name of each one's curve."""
     curves = rows[["method", "control", "variant"]].drop_duplicates()
     called = curves.assign(curve=[name(*map(str, key)) for key in curves.itertuples(index=False)])
     return rows.merge(called.astype({"curve": "str"}), on=["method", "control", "variant"], how="left")
 
 
 def _defaults(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that were not read by `ledger.read` lack what is known about their run: accuracy counts by default."""
+    """Return rows with the defaults of columns that `ledger.read` adds, for rows from elsewhere: accuracy counts."""
     defaults = {"metric": "accuracy", "direction": "max", "variant": "", "folder": ""}
     return rows.assign(**{key: value for key, value in defaults.items() if key not in rows.columns})
 
 
 def _pick(rows: pd.DataFrame, template: str) -> pd.Series:
-    """The column that each row's own metric names."""
+    """Return the values in the column that each row's own metric names."""
     value = pd.Series(np.nan, index=rows.index, dtype="float64")
     for metric in rows["metric"].unique():
         column = template.format(metric)
@@ -152,7 +152,7 @@ def _pick(rows: pd.DataFrame, template: str) -> pd.Series:
 
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each run from one folder only: the one with the most levels, the first of equals."""
+    """Return each run from one folder only: the one with the most levels, the first of equals."""
     sizes = rows.groupby(["run_id", "folder"], sort=False).size().reset_index(name="levels")
     best = sizes.sort_values("levels", ascending=False, kind="stable").drop_duplicates("run_id")
     kept = rows[rows["folder"] == rows["run_id"].map(best.set_index("run_id")["folder"])]
@@ -161,7 +161,7 @@ def _once(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _apart(rows: pd.DataFrame) -> pd.DataFrame:
-    """Runs that meet in one curve and seed: equal ones dropped, different ones labelled by their run_id's hash."""
+    """Return runs that share a curve and seed: equal ones dropped, different ones labelled by their run_id's hash."""
     rows = rows.copy()
     crowded = rows.groupby([*CURVE, "seed"])["run_id"].transform("nunique") > 1
     crowded = crowded.groupby([rows[key] for key in CURVE]).transform("any")
@@ -183,7 +183,7 @@ def _apart(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _copies(runs: pd.DataFrame) -> set[Hashable]:
-    """Among runs of one curve and seed, those whose every level has the same value in a longer (or earlier) one."""
+    """Return those runs of one curve and seed whose every level has the same value in a longer (or earlier) one."""
     values: dict[Hashable, dict[int, float | None]] = {run_id: {} for run_id in runs["run_id"]}
     for run_id, level, value in zip(runs["run_id"], runs["level"], runs["value"], strict=True):
         values[run_id][level] = None if math.isnan(value) else value
@@ -197,5 +197,5 @@ def _copies(runs: pd.DataFrame) -> set[Hashable]:
 
 
 def _hash(run_id: str) -> str:
-    """The last part of a run's id, which is a hash of its settings: imp-mnist1d_mlp-s0-a1b2c3 → a1b2c3."""
+    """Return the last part of a run's id, which is a hash of its settings: imp-mnist1d_mlp-s0-a1b2c3 → a1b2c3."""
     return run_id.rpartition("-")[2]

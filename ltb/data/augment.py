@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def draw_crops(n: int, padding: int, seed: int) -> Tensor:
-    """Where each of n images is cropped and whether it is flipped, drawn on the CPU: (n, 3), int64.
+    """Return where each of n images is cropped and whether it is flipped, drawn on the CPU: (n, 3), int64.
 
     The columns are the row and the column of the crop's corner in the padded image, each uniform on
     0..2*padding, and the flip, 0 or 1 with equal probability.
@@ -20,7 +20,7 @@ def draw_crops(n: int, padding: int, seed: int) -> Tensor:
 
 
 def crop_and_flip(x: Tensor, draws: Tensor, padding: int) -> Tensor:
-    """Crops of the images' own size out of the images padded with zeros, mirrored left to right where drawn.
+    """Return crops of the images' own size out of the images padded with zeros, mirrored left to right where drawn.
 
     ``x`` is (n, channels, height, width) of any dtype, zero being black; ``draws`` is (n, 3) as from
     ``draw_crops``. The result has the shape and dtype of ``x``. Crop and flip are one gather, without a loop

@@ -20,7 +20,7 @@ from ltb.data.source import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class _CIFAR(InMemory):
-    """What both share. ``augment``: random horizontal flips, and random crops of images padded by 4 black pixels.
+    """The base of both. ``augment``: random horizontal flips, and random crops of images padded by 4 black pixels.
 
     Of the 50,000, 5,000 are held out for validation by default, as in Frankle and Carbin (2019).
     """

@@ -1,4 +1,4 @@
-"""What a dataset is before it is loaded: a frozen value whose fields are checked where they are given."""
+"""A dataset before it is loaded: a frozen value whose fields are checked where they are given."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def source(self, device: torch.device | str = "cpu") -> Source:
-        """The dataset loaded, checked, split and on the device; ``Unavailable`` or ``Damaged`` if it cannot be."""
+        """Return the dataset loaded, checked, split and on the device; ``Unavailable`` or ``Damaged`` if that fails."""
 
     def check_count(self, field: str, least: int) -> None:
         """Raise ``ValueError`` unless the field is a whole number of at least ``least``."""
@@ -62,7 +62,7 @@ class Dataset(ABC):
             raise ValueError(f"data.batch_size must be at most {size}, the training split, not {self.batch_size}")
 
     def split(self, examples: int) -> tuple[Tensor, Tensor]:
-        """The indices, within a training set of so many examples, of the training and of the validation split."""
+        """Return the indices, within a training set of so many examples, of the training and the validation split."""
         self.check_sizes(examples)
         generator = torch.Generator().manual_seed(derive(self.split_seed, "split"))
         order = torch.randperm(examples, generator=generator)
@@ -71,7 +71,7 @@ class Dataset(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class InMemory(Dataset):
-    """A dataset that is read whole. Subclasses say what it contains; what is read is held against that.
+    """A dataset that is read whole. Subclasses say what it contains; what is read is checked against that.
 
     ``MEAN`` and ``STD`` are stated for each channel of the training set's values (divided by 255 if uint8);
     where there are none, the mean and standard deviation of all values of the training split are used.
@@ -93,11 +93,11 @@ class InMemory(Dataset):
 
     @abstractmethod
     def read(self) -> tuple[Batch, Batch]:
-        """The training and the test set: x uint8 or float32 of shape (n, *shape), y int64 of shape (n,), on the CPU."""
+        """Return training and test set on the CPU: x uint8 or float32 of shape (n, *shape), y int64 of shape (n,)."""
 
     @property
     def padding(self) -> int:
-        """By how many pixels images are padded before they are cropped at random; 0 is no augmentation."""
+        """The pixels by which images are padded before they are cropped at random; 0 is no augmentation."""
         return 0
 
     def source(self, device: torch.device | str = "cpu") -> TensorSource:

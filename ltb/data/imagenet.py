@@ -121,7 +121,7 @@ class FolderSource(Source):
         yield from self._read(self._splits["train"][0], _Steps(self, seed, range(start, stop)))
 
     def keys(self, seed: int, step: int) -> list[Key]:
-        """What identifies the augmented images of a step."""
+        """Return what identifies the augmented images of a step."""
         epoch = step // self.epoch_length
         places = self._splits["train"][1][self.ids(seed, step)].tolist()
         return [(place, derive(seed, "augmentation", epoch, place)) for place in places]

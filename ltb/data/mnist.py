@@ -32,7 +32,7 @@ FILES = (
 
 @dataclass(frozen=True, kw_only=True)
 class _IDXImages(InMemory):
-    """What the three datasets share: four files in IDX format. ``SHA256`` has the sums of uncompressed files."""
+    """The base of the three datasets: four files in IDX format. ``SHA256`` has the sums of uncompressed files."""
 
     SHAPE: ClassVar = (1, 28, 28)
     CLASSES: ClassVar = 10
@@ -97,7 +97,7 @@ class KMNIST(_IDXImages):
 
 
 def read_idx(path: Path, sha256: str | None = None) -> Tensor:
-    """The bytes in an IDX file, at ``path`` or gzipped at ``path`` + ".gz", as a uint8 tensor of its shape.
+    """Return the bytes in an IDX file, at ``path`` or gzipped at ``path`` + ".gz", as a uint8 tensor of its shape.
 
     ``sha256`` is that of the uncompressed file. Raises ``Damaged``, naming the file, if it is not such a file.
     """

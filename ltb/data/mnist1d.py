@@ -57,7 +57,7 @@ def _made() -> tuple[NDArray[Any], ...]:
 
 @contextmanager
 def _global_generators_kept() -> Iterator[None]:
-    """Undo what the package does on its way: it seeds the generators of Python and NumPy for the whole process."""
+    """Restore the generators of Python and NumPy, which the package seeds for the whole process."""
     import numpy
 
     python, legacy = random.getstate(), numpy.random.get_state()

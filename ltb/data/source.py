@@ -1,4 +1,4 @@
-"""What a run reads its minibatches from: a dataset that is loaded, split and on its device.
+"""The source of a run's minibatches: a dataset that is loaded, split and on its device.
 
 The contract of every source is the clock law: which examples step s sees, and how they are augmented, is a
 function of (seed, s) alone. So a run that starts at step k sees what the dense run saw at k, on any device.
@@ -72,14 +72,14 @@ class Source(ABC):
 
     @abstractmethod
     def evaluation(self, split: Split) -> Batches:
-        """All examples of a split, in a fixed order, normalised, never augmented, in large batches."""
+        """Return all examples of a split, in a fixed order, normalised, never augmented, in large batches."""
 
     @abstractmethod
     def _stream(self, seed: int, start: int, stop: int) -> Iterator[Batch]:
-        """What ``stream`` gives, once its arguments are found to be in range."""
+        """Return what ``stream`` does, once its arguments are found to be in range."""
 
     def stream(self, seed: int, start: int, stop: int) -> Iterator[Batch]:
-        """The minibatches of steps start..stop-1; step s belongs to epoch ``s // epoch_length``.
+        """Return the minibatches of steps start..stop-1; step s belongs to epoch ``s // epoch_length``.
 
         The tensors may be views of a larger one: do not write into them.
         """
@@ -88,7 +88,7 @@ class Source(ABC):
         return self._stream(seed, start, stop)
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """The training split's indices in the order of one epoch: (size,), int64."""
+        """Return the training split's indices in the order of one epoch: (size,), int64."""
         if self._order is None or self._order[:2] != (seed, epoch):
             # Drawn on the CPU, so that the order is the same whatever the device.
             generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
@@ -97,7 +97,7 @@ class Source(ABC):
         return self._order[2]
 
     def ids(self, seed: int, step: int) -> Tensor:
-        """The indices into the training split that a step uses: (batch_size,), int64."""
+        """Return the indices into the training split that a step uses: (batch_size,), int64."""
         return self._ids(seed, step, step + 1)
 
     def _ids(self, seed: int, start: int, stop: int) -> Tensor:
@@ -152,7 +152,7 @@ class TensorSource(Source):
         return _Slices(self, *self._splits[split])
 
     def prepared(self, x: Tensor) -> Tensor:
-        """The stored examples x as a model sees them."""
+        """Return the stored examples x as a model sees them."""
         return x if self._normalised else self._normalise(x)
 
     def _normalise(self, x: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class _Slices:
 
 
 def fingerprint(splits: Mapping[Split, Batch]) -> str:
-    """SHA-256 (hex) over the bytes, dtypes and shapes of the tensors of the three splits, which are on the CPU."""
+    """Return the SHA-256 (hex) of the bytes, dtypes and shapes of the three splits' tensors, which are on the CPU."""
     digest = hashlib.sha256()
     for split in SPLITS:
         for tensor in splits[split]:

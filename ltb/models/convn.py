@@ -16,7 +16,7 @@ INITIALISER = GlorotNormal()  # the paper's
 
 
 class ConvN(nn.Module):
-    """3 x 3 convolutions ``conv1`` …, halved by max-pooling after every second, then ``fc1``, ``fc2`` and ``output``.
+    """Convolutions (3 x 3) ``conv1`` …, halved by max-pooling after every second, then ``fc1``, ``fc2`` and ``output``.
 
     (n, channels, height, width) to logits (n, classes). ``depth`` is the number of convolutions, 2, 4 or 6.
     Every layer but the output is followed by ReLU. At 3 x 32 x 32 and 10 classes there are 4,300,992,

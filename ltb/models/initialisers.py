@@ -1,4 +1,4 @@
-"""How the weights of a model are drawn at the start.
+"""Initialisers: the distributions that a model's first weights are drawn from.
 
 An initialiser is a frozen value that is called on a module: it draws the weight of every linear and
 convolutional layer in it anew, sets their biases to zero, and resets every normalisation layer. It draws from
@@ -21,7 +21,7 @@ NORM_WEIGHTS = ("ones", "uniform")
 
 @dataclass(frozen=True, kw_only=True)
 class Initialiser(ABC):
-    """Draws weights; ``norm_weight`` is what the scale of batch normalisation starts from: 1, or U[0, 1)."""
+    """A distribution of weights; ``norm_weight`` is the initial scale of batch normalisation: 1, or U[0, 1)."""
 
     norm_weight: Literal["ones", "uniform"] = "ones"
 
@@ -36,7 +36,7 @@ class Initialiser(ABC):
             if isinstance(layer, nn.Linear | _ConvNd):
                 self.reset(layer)
             elif isinstance(layer, _BatchNorm):
-                layer.reset_parameters()  # scale 1, shift 0 and the running statistics of nothing seen
+                layer.reset_parameters()  # scale 1, shift 0 and running statistics as before any batch
                 if self.norm_weight == "uniform" and layer.affine:
                     init.uniform_(layer.weight)
 
@@ -80,7 +80,7 @@ class KaimingUniform(Initialiser):
 
 
 class TorchDefault(Initialiser):
-    """What torch's layers do by themselves: weight *and bias* are uniform on ±1/sqrt(fan_in)."""
+    """The default of torch's own layers: weight *and bias* are uniform on ±1/sqrt(fan_in)."""
 
     def reset(self, layer: nn.Linear | _ConvNd) -> None:
         layer.reset_parameters()

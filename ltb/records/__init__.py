@@ -1,1 +1,1 @@
-"""What a run leaves in its folder: the files, their columns and types, written whole and read or named as damaged."""
+"""The files in a run's folder, their columns and types: written whole, and read or named as damaged."""

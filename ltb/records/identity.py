@@ -1,7 +1,7 @@
 """A run's identity: every setting that decides its numbers, resolved, under dotted keys, as the run itself wrote them.
 
-Two runs with equal identities measure the same; those that differ in the seed alone are averaged. Written into the run's
-folder as `schema.IDENTITY`; a study's committed rows and older runs have none.
+Two runs with equal identities measure the same; those that differ in the seed alone are averaged. It is written into
+the run's folder as `schema.IDENTITY`; a study's committed rows and older runs have none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write(folder: Path, settings: Mapping[str, Any]) -> str:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The settings of the run in `folder`, the seed among them; None where it has no identity; `Damaged` if it is none."""
+    """Return the settings of a run's `folder`, with the seed; None if it has no identity; `Damaged` if it is none."""
     path = folder / IDENTITY
     if not path.exists():
         return None

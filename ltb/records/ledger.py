@@ -1,4 +1,4 @@
-"""Reading what runs left behind: find run folders, read their ledgers into one table, say how each run stands.
+"""Reading the folders of runs: find them, read their ledgers into one table, return the status of each run.
 
 Nothing here writes. A file that does not hold what it must is named (`Damaged`), never skipped or guessed at.
 """
@@ -25,7 +25,7 @@ from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES,
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
 SKIPPED = re.compile(r"^\.|^wandb$")  # what ltb and W&B leave beside runs
-# What a status file says → the types that it may have there.
+# The fields of a status file → the types that they may have.
 TOLD: dict[str, tuple[type, ...]] = {
     "state": (str,),
     "run_id": (str, type(None)),
@@ -38,7 +38,7 @@ TOLD: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """How a run stands: its folder, its state (one of `schema.STATES`, or "unknown" without a status file)."""
+    """The status of a run: its folder, its state (one of `schema.STATES`, or "unknown" without a status file)."""
 
     folder: Path
     run_id: str
@@ -55,7 +55,7 @@ class Run:
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
-    """Run folders at or below `paths`, each once, sorted; hidden folders and W&B's own are skipped.
+    """Return run folders at or below `paths`, each once, sorted; hidden folders and W&B's own are skipped.
 
     ValueError, one line, for a path that does not exist or holds no run.
     """
@@ -78,13 +78,13 @@ def _walk(top: Path) -> Iterable[Path]:
                 path for path in dict.fromkeys(Path(folder) / line for line in listed) if (path / LEDGER).exists()
             )
         if LEDGER in names or (STATUS in names and CONFIG in names):
-            subfolders.clear()  # what a run keeps inside its own folder is its own affair
+            subfolders.clear()  # folders inside a run's own folder are not searched
             yield Path(folder)
         subfolders[:] = sorted(name for name in subfolders if not SKIPPED.search(name))
 
 
 def status(folder: Path) -> Run:
-    """How the run in `folder` stands, by its status file; `Damaged` if that file does not hold what it must."""
+    """Return the status of the run in `folder`, from its status file; `Damaged` if that does not hold what it must."""
     path = folder / STATUS
     if not path.exists():
         return Run(folder, folder.name, "unknown", None, None, None, "accuracy", "max")
@@ -106,7 +106,7 @@ def status(folder: Path) -> Run:
 
 
 def _told(path: Path) -> dict[str, Any]:
-    """What a status file says, a field that it lacks as None; `Damaged` unless each is of its type."""
+    """Return the fields of a status file, one that it lacks as None; `Damaged` unless each is of its type."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8
@@ -124,7 +124,7 @@ def _told(path: Path) -> dict[str, Any]:
 
 
 def runs(paths: Iterable[str | Path]) -> list[Run]:
-    """How every run at or below `paths` stands, finished or not."""
+    """Return the status of every run at or below `paths`, finished or not."""
     found: list[Run] = []
     for folder in find(paths):
         run = status(folder)
@@ -133,7 +133,7 @@ def runs(paths: Iterable[str | Path]) -> list[Run]:
 
 
 def _each(run: Run) -> Iterable[tuple[Run, pd.DataFrame]]:
-    """The run and its rows. A ledger without a status file may be a study's, with the rows of many runs."""
+    """Return the run and its rows. A ledger without a status file may be a study's, with the rows of many runs."""
     rows = table(run.folder / LEDGER)
     if run.state != "unknown":
         yield run, rows
@@ -143,7 +143,7 @@ def _each(run: Run) -> Iterable[tuple[Run, pd.DataFrame]]:
 
 
 def read(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """The rows of all runs at or below `paths`, whatever state the runs are in.
+    """Return the rows of all runs at or below `paths`, whatever state the runs are in.
 
     Columns: the ledger's, with fixed dtypes; then any further val/… and test/… columns (float64); then about each
     row's run: state, metric and direction (which test/<metric> counts and whether "max" or "min" is better),
@@ -154,7 +154,7 @@ def read(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
-    """`runs` and `read` in one reading, so that they tell of one moment."""
+    """Return `runs` and `read` in one reading, so that both are of one moment."""
     # Status first: levels that a running process finishes meanwhile are then extra rows, not missing ones.
     found = [one for folder in find(paths) for one in _each(status(folder))]
     if not found:
@@ -182,7 +182,7 @@ def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _variants(rows: pd.DataFrame) -> pd.Series:
-    """The variant of each row: runs are compared with those of the same task, method and control."""
+    """Return the variant of each row: runs are compared with those of the same task, method and control."""
     labels: dict[str, str] = {}
     control = rows.groupby("folder")["control"].last()  # a control's run opens with the dense level, control "none"
     named = rows.drop_duplicates("folder").set_index("folder")
@@ -203,9 +203,9 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
 
 
 def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
-    """By folder the settings that decide a run's numbers, the seed apart, dotted; a folder that tells none is left out.
+    """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if none are kept.
 
-    They are the runs' own identities where every run that tells its settings wrote one, else what matters in their
+    They are the runs' own identities where every run that keeps its settings wrote one, else what matters in their
     configurations: the names of the one are not those of the other.
     """
     there = [folder for folder in folders if any((Path(folder) / name).exists() for name in (IDENTITY, CONFIG))]
@@ -217,7 +217,7 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
 
 
 def settings(folder: Path) -> dict[str, Any] | None:
-    """The resolved configuration of the run in `folder`; None where it is not kept; `Damaged` if it is not YAML."""
+    """Return the resolved configuration of the run in `folder`; None if it is not kept; `Damaged` if it is not YAML."""
     path = folder / CONFIG
     if not path.exists():
         return None
@@ -232,7 +232,7 @@ def settings(folder: Path) -> dict[str, Any] | None:
 
 
 def table(path: Path) -> pd.DataFrame:
-    """One ledger file as a table with fixed dtypes; no rows if it is not there yet; `Damaged` names file and line."""
+    """Return a ledger file as a table of fixed dtypes, without rows if it is missing; `Damaged` names file and line."""
     if not path.exists():
         return _typed(path, list(COLUMNS), [])
     header, lines = files.rows(path, "ledger")
@@ -244,7 +244,7 @@ def table(path: Path) -> pd.DataFrame:
 
 
 def check_widths(path: Path, header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Damaged unless each line of a CSV file has a field for each name of its header."""
+    """Raise Damaged unless each line of a CSV file has a field for each name of its header."""
     for number, line in enumerate(lines, start=2):
         if len(line) != len(header):
             raise Damaged(f"{path}: line {number} has {len(line)} fields instead of {len(header)}")
@@ -284,7 +284,7 @@ CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number",
 
 
 def column(path: Path, name: str, texts: Sequence[str], kind: str) -> Any:
-    """The fields of a column of a CSV file as an array of the pandas dtype `kind`; `Damaged` names file and line."""
+    """Return a column of a CSV file as an array of the pandas dtype `kind`; `Damaged` names file and line."""
     values = []
     for number, text in enumerate(texts, start=2):
         try:

@@ -1,4 +1,4 @@
-"""Reading what was measured of a run's finished levels beside the ledger, in long form: one number a line."""
+"""Reading the measures of a run's finished levels beside the ledger, in long form: one number a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ltb.records.schema import MEASURE, MEASURES
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The measures of the run in `folder`, columns and types of `schema.MEASURE`; no rows where it has none.
+    """Return the measures of the run in `folder`, columns and types of `schema.MEASURE`; no rows where it has none.
 
     `Damaged` names the file, and the line of what is not a level or a number.
     """

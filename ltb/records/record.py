@@ -43,9 +43,9 @@ Row = dict[str, Any]
 def level_row(
     level: Level, identity: Mapping[str, Any], parameters: int, search_steps: int, stage: str, reused: bool
 ) -> Row:
-    """The row of one level: the identity of the run (run_id, study, … seed), what was kept, and what was measured.
+    """Return the row of one level: the identity of the run (run_id, study, … seed), what was kept, what was measured.
 
-    A metric ``test/accuracy`` fills the column of its name; metrics without a column of the schema get one behind it.
+    A metric ``test/accuracy`` fills the column of its name; metrics without a column of the schema get one after those.
     """
     trained = level.trained
     row: Row = dict.fromkeys(COLUMNS)
@@ -77,30 +77,30 @@ IN_LEDGER = ("step_flops",)  # measures whose numbers are columns of the ledger
 
 
 def measured_rows(level: Level, run_id: str, stage: str) -> list[Row]:
-    """The rows of a level's measures, those in the ledger apart."""
+    """Return the rows of a level's measures, without those in the ledger."""
     further = {name: values for name, values in level.measured.items() if name not in IN_LEDGER}
     return [row for name, values in further.items() for row in quantity_rows(run_id, level.index, stage, name, values)]
 
 
 def quantity_rows(run_id: str, level: int | None, stage: str, measure: str, values: Mapping[str, Any]) -> list[Row]:
-    """The rows of one measure in long form, one a quantity; `level` is None for a measure over several stages."""
+    """Return the rows of a measure in long form, one a quantity; `level` is None for a measure over several stages."""
     place = {"run_id": run_id, "level": level, "stage": stage, "measure": measure}
     return [{**place, "quantity": quantity, "value": value} for quantity, value in values.items()]
 
 
 def further(level: Level) -> Row:
-    """The numbers of a level's measures, those in the ledger apart, as ``measure/quantity``."""
+    """Return the numbers of a level's measures, without those in the ledger, as ``measure/quantity``."""
     found = {name: values for name, values in level.measured.items() if name not in IN_LEDGER}
     return {f"{name}/{quantity}": value for name, values in found.items() for quantity, value in values.items()}
 
 
 def history_rows(level: Level, run_id: str) -> list[Row]:
-    """The rows of a level's training curve, one an evaluation."""
+    """Return the rows of a level's training curve, one an evaluation."""
     return [{"run_id": run_id, "level": level.index, **row} for row in level.trained.history]
 
 
 def layer_rows(level: Level) -> list[Row]:
-    """The rows of a level's layers, in the network's order: how many of each one's prunable weights are kept."""
+    """Return the rows of a level's layers, in the network's order: how many of each one's prunable weights are kept."""
     return [
         {"level": level.index, "layer": name, "kept": kept, "total": total}
         for name, (kept, total) in level.trained.counts.items()

@@ -1,19 +1,19 @@
-"""The files of a run folder and the columns of its ledger with their types, for who writes and who reads them.
+"""The files of a run folder and the columns of its ledger with their types, for writers and readers.
 
 Plain data: a reader needs neither torch nor anything that trains.
 """
 
 from __future__ import annotations
 
-JOBS = "jobs.json"  # in a sweep's folder: {"jobs": how many it has in all, or null where that is not known}
+JOBS = "jobs.json"  # in a sweep's folder: {"jobs": how many it has in all, or null where that is unknown}
 SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
-IDENTITY = "identity.json"  # what decides the run's numbers; see `records.identity`
-LAYERS = "layers.csv"  # how many weights each layer keeps at each level: columns level, layer, kept, total
-MEASURES = "measures.csv"  # what was measured of finished levels, one number a line: columns MEASURE
+IDENTITY = "identity.json"  # the settings that decide the run's numbers; see `records.identity`
+LAYERS = "layers.csv"  # the weights that each layer keeps at each level: columns level, layer, kept, total
+MEASURES = "measures.csv"  # the measures of finished levels, one number a line: columns MEASURE
 STATES = ("running", "complete", "failed", "interrupted")
 
-# Column → pandas dtype; a metric has the name that the module logs it under. An empty field is NaN in a float64, <NA> in
+# Column → pandas dtype; a metric has the name that the module logs. An empty field is NaN in a float64, <NA> in
 # an Int64 or boolean, "" in a str; int64 has none.
 COLUMNS = {
     "run_id": "str",
@@ -62,5 +62,5 @@ MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numb
 
 
 def dtype(column: str) -> str:
-    """The pandas dtype of a column of a ledger, of the schema or beyond it."""
+    """Return the pandas dtype of a column of a ledger, of the schema or beyond it."""
     return COLUMNS.get(column, "float64" if column.startswith(MEASURED) else "str")

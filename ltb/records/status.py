@@ -1,4 +1,4 @@
-"""How a sweep stands: which of its jobs are done, running or failed, read from what they left on disk. Nothing here writes."""
+"""The status of a sweep: which of its jobs are done, running or failed, read from their files. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ltb.records.schema import JOBS, SWEEP
 
 @dataclass(frozen=True)
 class Standing:
-    """The runs that have begun, as they stand, and how many `jobs` there are in all (None: not known)."""
+    """The status of each run that has begun, and the number of `jobs` in all (None: unknown)."""
 
     runs: tuple[ledger.Run, ...]
     jobs: int | None = None
 
     @property
     def states(self) -> Mapping[str, int]:
-        """How many runs are in each state."""
+        """The number of runs in each state."""
         return collections.Counter(run.state for run in self.runs)
 
     @property
@@ -31,12 +31,12 @@ class Standing:
 
     @property
     def ended(self) -> bool:
-        """Whether every job has begun and none is running; of an unknown number of jobs it is not known."""
+        """True when every job has begun and none is running; False while the number of jobs is unknown."""
         return self.jobs is not None and len(self.runs) >= self.jobs and not self.running
 
     @property
     def fraction(self) -> float:
-        """Finished levels of all, in [0, 1]; what has ended counts whole, what has not begun like the mean of what has."""
+        """The finished fraction of levels, in [0, 1]; ended runs count whole, jobs not begun as the mean begun one."""
         levels = [run.levels or 0 for run in self.runs]
         done = [(run.levels_done if run.state == "running" else run.levels) or 0 for run in self.runs]
         total = sum(levels) * max(1.0, (self.jobs or 0) / max(1, len(self.runs)))
@@ -51,7 +51,7 @@ class Standing:
 
 
 def read(sweep: Path) -> Standing:
-    """How the runs of a sweep's folder stand. Raises ValueError where `sweep` is not the folder of a sweep."""
+    """Return the status of a sweep from its folder. Raises ValueError where `sweep` is not the folder of a sweep."""
     try:
         jobs = json.loads((sweep / JOBS).read_text(encoding="utf-8"))["jobs"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 # For runs that did not write their identity: what may differ between two runs of one experiment and not change what is
-# measured: the seed, which is what we average over, where files are, how a run is shown, and on how many hands it runs.
+# measured: the seed, which we average over, where files are, how a run is shown, and on how many threads it runs.
 NUISANCES = {
     *("seed", "study", "fresh", "logger", "hydra", "runs", "store", "threads", "progress", "tags", "notes"),
     *("run_id", "metric.tolerance", "trainer.accelerator", "trainer.devices"),
@@ -23,7 +23,7 @@ LONGEST = 40  # characters of a label that still reads well in a legend
 
 
 def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested settings as dotted keys, e.g. {"lr": {"value": 0.1}} -> {"lr.value": 0.1}; lists stay values."""
+    """Return nested settings as dotted keys, e.g. {"lr": {"value": 0.1}} -> {"lr.value": 0.1}; lists stay values."""
     flat: dict[str, object] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"
@@ -32,14 +32,14 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
 
 
 def matters(key: str) -> bool:
-    """Whether a dotted setting can change what a run measures."""
+    """Return whether a dotted setting can change what a run measures."""
     parts = key.split(".")
     above = {".".join(parts[: i + 1]) for i in range(len(parts))}
     return not above & NUISANCES and parts[-1] not in NUISANCE_LEAVES
 
 
 def decisive(settings: Mapping[str, object]) -> dict[str, object]:
-    """Of a configuration the settings that matter, dotted.
+    """Return the settings of a configuration that matter, dotted.
 
     >>> decisive({"seed": 1, "data": {"noise": 0.1, "root": "/data"}})
     {'data.noise': 0.1}
@@ -48,7 +48,7 @@ def decisive(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
-    """Of settings that matter, dotted, those that are not the same in all runs, sorted.
+    """Return those dotted settings that are not the same in all runs, sorted.
 
     Settings that copy one another (protocol.rate, schedule.rate …) are named once, by the shortest.
     """
@@ -62,7 +62,7 @@ def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
-    """One label for each run of a method: equal where its settings that matter, dotted, are equal, "" if they all are.
+    """Return one label for each run of a method: equal where its dotted settings are equal, "" if they all are.
 
     >>> label([{"rate": 0.2}, {"rate": 0.2}, {"rate": 0.5}])
     ['rate=0.2', 'rate=0.2', 'rate=0.5']
@@ -76,7 +76,7 @@ def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def is_hash(text: str) -> bool:
-    """Whether a label is a hash, which does not say what it stands for."""
+    """Return whether a label is a hash, which does not say what it stands for."""
     return re.fullmatch("[0-9a-f]{6}", text) is not None
 
 

@@ -1,4 +1,4 @@
-"""What a report answers, in sentences that can be quoted: who is best, whether it is decided, how far each can be pruned.
+"""The answers of a report in sentences that can be quoted: which is best, whether that is decided, how far each prunes.
 
 Made from `paired.headline` and `matching.table` alone; every number comes with its interval and its n.
 """
@@ -19,7 +19,7 @@ NAMED = 6  # curves in a sentence; more are counted
 
 
 def sentences(task: str, points: pd.DataFrame, headline: pd.DataFrame, matching: pd.DataFrame) -> list[str]:
-    """The answer for one task, a few sentences; the tables may hold other tasks as well."""
+    """Return the answer for one task, a few sentences; the tables may hold other tasks as well."""
     its = points[(points["task"] == task) & (points["kind"] == "value")]
     if its.empty:
         return []
@@ -64,7 +64,7 @@ def _with_interval(one: pd.Series, write: Notation) -> str:
 
 
 def _decided(compared: pd.DataFrame) -> str:
-    """Which curves are decidedly better or worse than the reference, and which cannot be told from it."""
+    """Return which curves are decidedly better or worse than the reference, and which cannot be told from it."""
     reference = str(compared["b"].iloc[0])
     groups = (
         ("is decidedly better", "are decidedly better", "a"),
@@ -97,14 +97,14 @@ def _matching(table: pd.DataFrame) -> list[str]:
 
 
 def how_surely(row: Mapping[Hashable, Any] | pd.Series) -> str:
-    """How surely the mean curve of a row of `matching.table` matches, in a word or two; "" where it does not."""
+    """Return how surely the mean curve of a row of `matching.table` matches, in a word or two; "" where it does not."""
     if pd.isna(row["mean_density"]):
         return ""
     return "demonstrably" if row["demonstrated"] else "on average" if row["mean_n"] > 1 else "one seed"
 
 
 def comparison(row: pd.Series) -> str:
-    """One row of `paired.headline` as a sentence."""
+    """Return one row of `paired.headline` as a sentence."""
     metric = str(row["quantity"]).removeprefix("test/")
     write = notation.difference(metric)
     at = f"At {notation.densities(row['density_a'], row['density_b'])} of the weights"
@@ -124,7 +124,7 @@ def comparison(row: pd.Series) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence lists them.
+    """Return names as a sentence lists them.
 
     >>> listed(["a", "b", "c"])
     'a, b and c'
@@ -133,7 +133,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def dense(table: pd.DataFrame, task: str) -> str:
-    """The dense networks of a task in a sentence, from `statistics.dense`; "" if there are none."""
+    """Return a sentence on the dense networks of a task, from `statistics.dense`; "" if there are none."""
     its = marks.two_as_range(table[table["task"] == task])
     if its.empty:
         return ""

@@ -1,4 +1,4 @@
-"""`python -m ltb.report PATH...`: ledgers → report.html, figures as PNG and SVG, tidy tables as CSV, tables on the terminal.
+"""`python -m ltb.report PATH...`: ledgers → report.html, figures (PNG, SVG), tidy tables (CSV), tables on the terminal.
 
 Trains nothing and needs no network. Running, failed and incomplete runs are read as far as they came, and named.
 """
@@ -30,7 +30,7 @@ PAGE = "report.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: 0 if the report is written, 2 and one line on stderr if there is nothing sound to report on."""
+    """Run the command: 0 if the report is written, 2 and one line on stderr if there is nothing sound to report on."""
     parser = Parser(prog="python -m ltb.report", description="Ledgers to one page, figures and tables, offline.")
     parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs")
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several")
@@ -76,7 +76,7 @@ def report(
     reference: str | None = None,
     title: str | None = None,
 ) -> list[Path]:
-    """Write the report on all runs at or below `paths` into `out`, print its tables; the files written, the page first.
+    """Write the report on all runs at or below `paths` into `out`, print its tables; return the files, the page first.
 
     `out` is by default the path, if it is one folder, and ./report otherwise; with `text` nothing is written.
     ValueError if no level is finished.
@@ -97,12 +97,12 @@ def report(
     )
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(Text(line))  # as Text: what a person typed is never read as markup
+        console.print(Text(line))  # as Text: what the user typed is never read as markup
     return written
 
 
 def _write(folder: Path, found: findings.Contents, title: str, sources: Sequence[str]) -> list[Path]:
-    """The page, the figures and the tables, in `folder`; the page first."""
+    """Write the page, the figures and the tables into `folder`; return their paths, the page first."""
     from ltb.report import page
     from ltb.report.figures import panel, panels
 

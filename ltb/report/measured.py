@@ -1,4 +1,4 @@
-"""Tables of measures, for a page and for a terminal: a table a measure, a row a curve and density, a column a quantity."""
+"""Tables of measures, for page and terminal: a table a measure, a row a curve and density, a column a quantity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Shown:
 
 
 def tables(found: pd.DataFrame) -> list[Shown]:
-    """The measures of one task, from `measures.table`, quantities of the whole network alone (no "/" in their names)."""
+    """Return one task's measures from `measures.table`, of the whole network only (no "/" in quantities' names)."""
     whole = found[~found["quantity"].str.contains("/", regex=False) & ~found["measure"].isin(LEDGER)]
     rows = found["measure"].value_counts()
     return [_table(str(name), its, len(its) < int(rows[name])) for name, its in whole.groupby("measure", sort=True)]
@@ -49,7 +49,7 @@ def _table(measure: str, found: pd.DataFrame, by_layer: bool) -> Shown:
 
 
 def spaced(levels: Sequence[int]) -> list[int]:
-    """The first and the last of the levels, and two in between that part them evenly; all, if there are no more.
+    """Return the first and the last level, and two in between that part them evenly; all, if there are no more.
 
     >>> spaced(range(14)), spaced(range(5)), spaced([0, 2])
     ([0, 4, 9, 13], [0, 1, 3, 4], [0, 2])

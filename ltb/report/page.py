@@ -1,6 +1,6 @@
 """The report as one HTML file that needs nothing else: it opens without a network, follows light and dark, and prints.
 
-Everything that a person may have typed (names, errors, settings, paths) is escaped by Jinja; the figures' data are JSON
+Everything that the user may have typed (names, errors, settings, paths) is escaped by Jinja; the figures' data are JSON
 in which `<` is written so that no tag can end the script. A Content-Security-Policy lets run only the two scripts that
 are put in here, by their hashes, and lets nothing be fetched. Charts are evaluated by Vega's interpreter, without eval.
 """
@@ -34,7 +34,7 @@ COMMANDS = 12  # a study with more is listed in its runs' own folders
 
 @dataclass(frozen=True)
 class About:
-    """Of the page itself: its title, when it was made, from which paths as they were typed, and the files beside it."""
+    """The page's title, when it was made, from which paths as they were typed, and the files beside it."""
 
     title: str
     when: datetime
@@ -43,7 +43,7 @@ class About:
 
 
 def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: About) -> str:
-    """The whole page; `order`: the curves from best to worst."""
+    """Return the whole page; `order`: the curves from best to worst."""
     import vl_convert
 
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its types miss the default
@@ -82,7 +82,7 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
 
 
 def _bound(text: str) -> str:
-    """Prose in which no line ends between a number and its unit."""
+    """Return prose in which no line ends between a number and its unit."""
     return re.sub(r" (?=%|points\b)|(?<=\bn) (?==)|(?<==) (?=\d)", "\u00a0", text)
 
 
@@ -96,7 +96,7 @@ def _figure(panel: Panel) -> dict[str, Any]:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    """JSON that can stand in a script element: what could end it, or a line, is written as an escape."""
+    """Return JSON that can stand in a script element: what could end it, or a line, is written as an escape."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -104,12 +104,12 @@ def _json(value: Mapping[str, Any]) -> str:
 
 
 def _hash(script: str) -> str:
-    """A script's name in a Content-Security-Policy."""
+    """Return a script's name in a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _css() -> str:
-    """The colours by name, for light and print, and for a dark screen."""
+    """Return the colours by name, for light and print, and for a dark screen."""
 
     def block(colours: Mapping[str, str]) -> str:
         return "".join(f"--{name}:{value};" for name, value in colours.items())
@@ -129,7 +129,7 @@ def _plural(n: int, noun: str) -> str:
 
 
 def _alerts(runs: Sequence[Run]) -> list[str]:
-    """What a reader must know before the first figure: the report is not the last word yet."""
+    """Return what a reader must know before the first figure: why the report is not final yet."""
     states = [run.state for run in runs]
     texts = {
         "running": "Still running: {}. This report is on what they have finished so far.",

@@ -1,4 +1,4 @@
-"""What a page tells of each task: the answer in words, the legend, its figures, its tables, what the settings differ in."""
+"""The section of each task on a page: the answer in words, the legend, figures, tables, what the settings differ in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MARKS = {  # in a box of 34 × 12, around its middle
 
 
 def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str]) -> list[dict[str, Any]]:
-    """For each task what its section shows, as the template names it; `panels` by the name that the page gives each."""
+    """Return each task's section by the names in the template; `panels` by the name that the page gives each."""
     settings = {one.task: one for one in provenance.settings(found.rows)}
     looks = styles(order)
     made = []
@@ -60,7 +60,7 @@ def _sentences(found: Contents, task: str) -> list[str]:
 
 
 def _swatch(look: tuple[str, list[int], str]) -> Markup:
-    """A curve's line and mark, as its figures draw them."""
+    """Return a curve's line and mark, as its figures draw them."""
     colour, dash, shape = look
     dashes = " ".join(map(str, dash)) if dash != [1, 0] else "none"
     return Markup(
@@ -76,7 +76,7 @@ def _shown(name: str, panel: Panel) -> dict[str, Any]:
 
 
 def within(found: Contents, task: str) -> str:
-    """A task's tolerance with its unit."""
+    """Return a task's tolerance with its unit."""
     metric = found.points.loc[found.points["task"] == task, "metric"].iloc[0]
     return notation.difference(str(metric))(found.tolerances[task]).lstrip("+")
 

@@ -9,7 +9,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Iterable[float | None]) -> str:
-    """One bar for each value, from the lowest (▁) to the highest (█) of them; a dot for None, NaN and infinite ones.
+    """Return one bar for each value, from the lowest (▁) to the highest (█); a dot for None, NaN and infinite ones.
 
     Heights compare the values with each other only: equal values are all of middle height.
 

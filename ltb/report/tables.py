@@ -1,6 +1,6 @@
-"""The report's tables as text for a terminal: each function makes a rich table from what a function of statistics gives.
+"""The report's tables as text for a terminal: each function makes a rich table from a table of `ltb.analysis`.
 
-What a person typed goes in as `Text`: it is never read as markup.
+What the user typed goes in as `Text`: it is never read as markup.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Row = dict[Hashable, Any]
 
 
 def summary(task: str, found: pd.DataFrame) -> Table:
-    """`statistics.summarise` of one task: a row per point of each curve, mean ± sample standard deviation over n seeds."""
+    """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds."""
     quantities = list(found["quantity"].unique())
     table = _empty(task, ["method", "control"], ["density", "n", *map(_heading, quantities)])
     for key, curve in found.groupby(statistics.CURVE, sort=False):
@@ -41,7 +41,7 @@ def summary(task: str, found: pd.DataFrame) -> Table:
 
 
 def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
-    """`matching.table` of one task: the sparsest ticket of each curve within `tolerance` of its own dense network.
+    """Return `matching.table` of one task: each curve's sparsest ticket within `tolerance` of its own dense network.
 
     "≤" where some seed still matched at the sparsest level that it tried: the true density may be lower.
     """
@@ -63,7 +63,7 @@ def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
 
 
 def headline(task: str, found: pd.DataFrame) -> Table:
-    """`paired.headline` of one task: each curve against the reference, and what that decides."""
+    """Return `paired.headline` of one task: each curve against the reference, and what that decides."""
     against = "" if found.empty else f" compared with {found['b'].iloc[0]}, seed by seed"
     heads = ["density", "n", "difference", "95% interval", "p (Holm)"]
     table = _empty(f"{task}{against}", ["curve"], heads)
@@ -83,7 +83,7 @@ def headline(task: str, found: pd.DataFrame) -> Table:
 
 
 def verdict(row: Row) -> str:
-    """The verdict on curve a in one word or two, and how many seeds would bring one where there is none.
+    """Return the verdict on curve a in one word or two, and how many seeds would bring one where there is none.
 
     >>> verdict({"verdict": "a", "n": 5, "seeds_needed": float("nan")})
     'better'
@@ -103,7 +103,7 @@ def verdict(row: Row) -> str:
 
 
 def cost(task: str, found: pd.DataFrame) -> Table:
-    """`cost.table` of one task at the sparsest level of each curve: what its ticket costs, and its curve in a line."""
+    """Return `cost.table` of one task at each curve's sparsest level: its ticket's cost, and its curve in a line."""
     heads = ["density", "n", "search steps", "with its own fit", "FLOPs", "mean"]
     table = _empty(f"{task}: cost of the sparsest ticket", ["curve"], heads)
     table.add_column("from dense to sparse", no_wrap=True)
@@ -124,7 +124,7 @@ def cost(task: str, found: pd.DataFrame) -> Table:
 
 
 def measure(task: str, found: Shown) -> Table:
-    """A measure of one task, mean ± sample standard deviation over n seeds."""
+    """Return a measure of one task, mean ± sample standard deviation over n seeds."""
     table = _empty(f"{task}: {found.title}", found.heads[:1], found.heads[1:])
     for row in found.cells:
         table.add_row(*map(Text, row))
@@ -141,7 +141,7 @@ def _empty(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 
 def _heading(quantity: str) -> str:
-    """On two lines, so that a row fits in 80 columns: test/accuracy → "test", "accuracy (%)"."""
+    """Return a heading on two lines, so that a row fits in 80 columns: test/accuracy → "test", "accuracy (%)"."""
     if quantity == "early_stop_step":
         return "early-stop\nstep"
     unit = " (%)" if "accuracy" in quantity else ""

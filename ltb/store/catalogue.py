@@ -1,4 +1,4 @@
-"""What a store holds: its stages by their metadata, who grew from whom, what is damaged, and what can be freed. Needs no torch."""
+"""The contents of a store: stages by metadata, their parents, what is damaged, what can be freed. Needs no torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def values(self) -> dict[str, Any] | None:
-        """What a measure said; None for a network."""
+        """The values of a measure; None for a network."""
         return self.metadata["result"].get("values")
 
     @property
@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """What its files take, whether a run's folder links to them or not."""
+        """The size of its files, whether a run's folder links to them or not."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
     @property
@@ -56,7 +56,7 @@ class Entry:
 
 
 def entries(store: Path) -> list[Entry]:
-    """Return all finished stages, oldest first. Raises Damaged for metadata that cannot be read, ValueError without a store."""
+    """Return all finished stages, oldest first. Raises Damaged for unreadable metadata, ValueError without a store."""
     return sorted((Entry(folder, read_metadata(folder)) for folder in folders(store)), key=lambda entry: -entry.age)
 
 
@@ -72,14 +72,14 @@ def measured(found: Iterable[Entry]) -> dict[str, str]:
 
 
 def folders(store: Path) -> list[Path]:
-    """The folders of stages. Raises ValueError where there is no store."""
+    """Return the folders of stages. Raises ValueError where there is no store."""
     if not store.is_dir():
         raise ValueError(f"{store}: no such folder; a store is where store.dir says, runs/store by default")
     return sorted(path for path in store.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def verify(store: Path) -> list[str]:
-    """Hash everything again; one line for each file that is not what was written."""
+    """Hash everything again; yield one line for each file that is not what was written."""
     wrong = []
     for folder in folders(store):
         try:
@@ -96,7 +96,7 @@ def verify(store: Path) -> list[str]:
 
 
 def referred(found: Iterable[Entry], runs: Path) -> set[str]:
-    """Return the keys that a run below `runs` refers to in its ledger, those that they grew from, and what was measured on them."""
+    """Return the keys in the ledgers of runs below `runs`, those that they grew from, and those of measures on them."""
     by_key = {entry.key: entry for entry in found}
     wanted = set()
     for ledger in runs.rglob(LEDGER):
@@ -112,7 +112,7 @@ def referred(found: Iterable[Entry], runs: Path) -> set[str]:
 
 
 def leftovers(store: Path, hours: float = 24) -> list[Path]:
-    """Temporary folders and progress that nobody has touched for so many hours: what a kill left."""
+    """Return temporary folders and progress untouched for so many hours: what killed processes left."""
     found = [path for path in store.glob(".*") if path.name not in (".locks", ".progress")]
     found += list((store / ".progress").glob("*"))
     return [path for path in found if time.time() - path.stat().st_mtime > 3600 * hours]
@@ -134,5 +134,5 @@ def forget_weights(entry: Entry) -> None:
 
 
 def freed(paths: Iterable[Path]) -> int:
-    """The bytes that come free with these files: those that no run's folder links to as well."""
+    """Return the bytes that removing these files frees: those that no run's folder links to as well."""
     return sum(path.stat().st_size for path in paths if path.is_file() and path.stat().st_nlink == 1)

@@ -1,4 +1,4 @@
-"""The progress of a stage that is being trained, in one file of the store that is replaced now and then and removed at the end."""
+"""The progress of a stage in training, in one file of the store that is replaced at times and removed at the end."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KIND = "ltb.progress"
 
 
 class CheckpointFile:
-    """Keeps the progress of one fit at `path`, at most once every `seconds`. Its user holds the stage's lock."""
+    """A file at `path` for one fit's progress, written at most every `seconds`, by the holder of the stage's lock."""
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path, self._seconds, self._last = path, seconds, time.monotonic()
 
     def load(self) -> Progress | None:
-        """The progress that was kept. Raises Damaged naming the file when it is not what was written."""
+        """Return the progress that was kept. Raises Damaged naming the file when it is not what was written."""
         if not self._path.exists():
             return None
         contents, about = read_tensors(self._path, KIND)
@@ -37,7 +37,7 @@ class CheckpointFile:
             raise Damaged(f"{self._path} is damaged: {error} is missing") from None
 
     def offer(self, progress: Callable[[], Progress]) -> None:
-        """Write the progress if the last time is long enough ago."""
+        """Write the progress if the last write is long enough ago."""
         if time.monotonic() - self._last < self._seconds:
             return
         self._write(progress())
@@ -61,7 +61,7 @@ class CheckpointFile:
         os.replace(temporary, self._path)
 
     def remove(self) -> None:
-        """Forget the progress: the stage is finished."""
+        """Remove the progress: the stage is finished."""
         for path in (self._path, self._path.with_suffix(".writing")):
             path.unlink(missing_ok=True)
 

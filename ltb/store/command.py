@@ -74,7 +74,7 @@ def _table(found: list[Entry]) -> Table:
 
 
 def _tree(found: list[Entry]) -> Tree:
-    """Networks below their sources, with the names of what was measured; the others below the task and seed that they belong to."""
+    """Return networks below their sources, with the names of their measures; the others below their task and seed."""
     networks = [entry for entry in found if entry.values is None]
     root = Tree(f"{len(found)} stages")
     nodes: dict[str, Tree] = {}

@@ -1,9 +1,9 @@
-"""Stage keys: what a stage is, as a hash, known before any compute.
+"""Stage keys: the identity of a stage as a hash, known before any compute.
 
-A key covers the kind of stage, its fields (stages replaced by their keys, None left out), and of what is not in its fields that
-which decides its numbers: for a training all settings of the task, the seed, the data as served, the initialisation, the
-numerics; for a time the machine. Choices are covered by their class and fields, a class of a person's own by its source as
-well. Nuisances such as paths, loggers and progress never reach a key.
+A key covers the kind of stage, its fields (stages replaced by their keys, None left out), and whatever else decides its
+numbers: for a training all settings of the task, the seed, the data as served, the initialisation, the numerics; for a
+time the machine. Choices are covered by their class and fields, a class of the user's own by its source as well.
+Nuisances such as paths, loggers and progress never reach a key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LENGTH = 20  # hex digits of a key: 80 bits
 
 
 def canonical(value: Any) -> Any:
-    """Return a choice as plain data for hashing: a dataclass becomes its class and its fields, those that are None left out.
+    """Return a choice as plain data for hashing: a dataclass becomes its class and those fields that are not None.
 
     Raises ValueError for a value without such a form, e.g. a criterion that is not a frozen dataclass.
     """
@@ -31,7 +31,7 @@ def canonical(value: Any) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        # A class of ltb's own that came to give other numbers has a version.
+        # A class of ltb's own whose numbers have changed has a version.
         version = {"version": found} if (found := getattr(value, "version", 1)) != 1 else {}
         given = {name: entry for name, entry in fields.items() if entry is not None}
         return {"class": identity(type(value)), **version, **given}
@@ -53,7 +53,7 @@ def digest(value: Any) -> str:
 
 
 class Keys:
-    """The keys of the stages of one training. `training` and `machine` are plain data: what stages' `environment` names."""
+    """The keys of one training's stages. `training` and `machine`, plain data, are what stages' `environment` names."""
 
     def __init__(self, training: Mapping[str, Any], machine: Mapping[str, Any] | None = None) -> None:
         self.training = digest({"version": VERSION, "settings": training})

@@ -1,8 +1,8 @@
 """Identities of classes and functions: the code behind a name, as plain data from which stage keys are made.
 
 A stage key must cover code that the configuration does not show. ltb's own code is named; a package's is named with its
-version; a person's own is read, with every file of theirs that it imports. Comments, docstrings and layout do not count,
-nor does the folder that the code lies in.
+version; the user's own is read, with every file of theirs that it imports. Comments, docstrings and layout do not
+count, nor does the folder that the code lies in.
 
 What is not seen: modules imported otherwise than by an import statement (`importlib.import_module(name)`), data files,
 remote services, the values in a closure or a partial. Files are read as they are on disk: one that was edited after its
@@ -55,14 +55,14 @@ _UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 def identity(thing: Any) -> dict[str, str]:
-    """Return what a class or a function is; a partial function is what it calls.
+    """Return the identity of a class or a function; that of a partial function is that of what it calls.
 
     - ltb's own: `{"name": "MLP"}`, so that moving a file of ltb's changes nothing.
     - an installed package's: `{"name": "torch.nn.modules.activation.ReLU", "package": "torch 2.9.0"}`.
-    - anything else, and whatever derives from it or wraps it, is a person's own: `{"name": "Net", "source": SHA-256}`.
+    - anything else, and whatever derives from it or wraps it, is the user's own: `{"name": "Net", "source": SHA-256}`.
 
-    What was typed in a notebook or a prompt, and what comes from a file that can no longer be read or parsed, is known by
-    its source where Python still has it, otherwise by its bytecode (which differs between versions of Python), and by the
+    Code typed in a notebook or a prompt, or from a file that can no longer be read or parsed, is identified by its
+    source where Python still has it, otherwise by its bytecode (which differs between versions of Python), and by the
     functions, classes, modules and plain values that it takes from around it. Raises TypeError for an instance.
     """
     return _identity(thing)
@@ -148,7 +148,7 @@ def _closure(piece: Any) -> Iterator[Any]:
 
 
 def _namespace(piece: Any) -> Namespace:
-    """Return the names of the module that a class, a function or a module belongs to; of what it really is, for wrappers."""
+    """Return the names of the module that a class, function or module belongs to; for a wrapper, of what it wraps."""
     if isinstance(piece, ModuleType):
         return vars(piece)
     piece = getattr(piece, "__func__", piece)
@@ -165,7 +165,7 @@ def _file(names: Namespace) -> str | None:
     """Return the file of a module, or of the nearest package around it where it has none (part of a C extension)."""
     path, module = names.get("__file__"), str(names.get("__name__"))
     if isinstance(path, str):
-        # What stands in __main__ is a person's own, even where the program is a kernel's or a test runner's.
+        # Code in __main__ is the user's own, even where the program is a kernel's or a test runner's.
         return None if module in _MAIN and _folder_owner(path) == "library" else os.path.abspath(path)
     while "." in module:
         module = module.rpartition(".")[0]
@@ -221,12 +221,12 @@ def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()  # half a second
 
 
-# --- what a person's own code says
+# --- the user's own code
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file's content, hashed; where it could be parsed, its imports (level, module, names) and the names in `__all__`."""
+    """The hash of a file; if it could be parsed, its imports (level, module, names) and the names in `__all__`."""
 
     digest: str
     parsed: bool = False
@@ -235,7 +235,7 @@ class _File:
 
 
 def _digest(pieces: Iterable[Any]) -> str:
-    """Return the hash of a person's own classes, functions and modules, and of all of theirs that these import."""
+    """Return the hash of the user's own classes, functions and modules, and of all of theirs that these import."""
     roots: list[Namespace] = []
     typed: list[str] = []
     names: set[str] = set()
@@ -261,13 +261,13 @@ def _digest(pieces: Iterable[Any]) -> str:
 
 
 def _imported(roots: Iterable[Namespace], names: Iterable[str]) -> dict[str, str]:
-    """Return a person's own files among modules and what these import, each with its module's name ("" for the first)."""
+    """Return the user's own files among modules and their imports, each with its module's name ("" for the first)."""
     known: dict[str, _Place] = {}
     found: dict[str, str] = {}
     todo: list[tuple[str, str, str]] = []  # path, name, the package that its relative imports start from
 
     def add(name: str) -> _Place:
-        """Take up a module and the packages around it; return where it lies, nowhere if it is not a person's own."""
+        """Take up a module and the packages around it; return where it lies, nowhere if it is not the user's own."""
         if name not in known:
             package = name.rpartition(".")[0]
             place = _find(name, add(package).folders if package else None)
@@ -307,7 +307,7 @@ def _imported(roots: Iterable[Namespace], names: Iterable[str]) -> dict[str, str
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a module lies: its file if it has one, and the folders of its submodules if it is a package."""
+    """The place of a module: its file if it has one, and the folders of its submodules if it is a package."""
 
     path: str | None = None
     folders: tuple[str, ...] | None = None
@@ -377,7 +377,7 @@ def _parse(path: str, mtime_ns: int, size: int) -> _File:
 
 
 def _shape(node: object) -> str:
-    """Return what a syntax tree says, the same in every version of Python, without strings that stand alone."""
+    """Return a syntax tree as text, the same in every version of Python, without strings that stand alone."""
     if isinstance(node, ast.AST):
         parts = ((name, getattr(node, name, None)) for name in node._fields if name not in _NOT_CODE)
         # An absent part is not written: later versions of Python add parts of their own.
@@ -389,11 +389,11 @@ def _shape(node: object) -> str:
 
 
 def _is_text(node: object) -> bool:
-    """Whether a statement is a docstring, of a definition or of an attribute."""
+    """Return whether a statement is a docstring, of a definition or of an attribute."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-# --- what was typed, and has no file
+# --- code that was typed, and has no file
 
 
 def _parts(piece: Any) -> dict[str, Any]:
@@ -454,6 +454,6 @@ def _bytecode(value: Any) -> Any:
 
 
 def _names(code: CodeType, *operations: str) -> set[str]:
-    """Return the names that a function's instructions of some kinds have, those of functions inside it too."""
+    """Return the names in a function's instructions of some kinds, and in those of functions inside it."""
     found = {str(step.argval) for step in dis.get_instructions(code) if step.opname in operations}
     return found.union(*(_names(each, *operations) for each in code.co_consts if isinstance(each, CodeType)))

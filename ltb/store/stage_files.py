@@ -1,4 +1,4 @@
-"""The files of a finished stage and what its metadata says, for who writes and who reads them. Needs no torch."""
+"""The files of a finished stage and the fields of its metadata, for writers and readers. Needs no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ltb.core.errors import Damaged
 
-VERSION = 2  # of stage keys and metadata; raise it when the same settings come to give other results
+VERSION = 2  # of stage keys and metadata; raise it when the same settings give other results than before
 STAGE = "stage.json"
 TICKET, TRAINED = "ticket.safetensors", "trained.safetensors"
 OPTIMIZER, EARLY_STOP, MEASURED = "optimizer.safetensors", "early_stop.safetensors", "measured.safetensors"
@@ -17,7 +17,7 @@ FIELDS = (
     "key", "kind", "label", "parents", "training", "target", "control", "provenance", "made", "run_id", "kept", "sha256",
     "seconds", "result",
 )  # fmt: skip
-# What the result says beside: that of a fit, or that of a measure.
+# The further fields: of a fit's result, or of a measure's.
 TRAINED_FIELDS, MEASURED_FIELDS = ("start", "stop", "counts", "early_stop_step", "history"), ("values",)
 
 

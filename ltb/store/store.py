@@ -5,13 +5,13 @@
                         early_stop.safetensors the point at the early-stop step, where that is another one
                         optimizer.safetensors  the optimizer's state at the end, for stages that others go on from
                         measured.safetensors   the tensors of a measure
-                        stage.json             who it is, what it grew from, history or values, hashes; written last
+                        stage.json             what it is, what it grew from, history or values, hashes; written last
     <store>/.locks/     one lock a key, so that two processes that want one stage compute it once
-    <store>/.progress/  how far a stage has come that is being trained
+    <store>/.progress/  the progress of stages that are being trained
 
-A stage is written into a temporary folder, flushed to the disk and renamed. What does not match its hash is named, never used
-and never deleted. `keep` says what is written: ``all``, ``tickets`` (no trained weights) or ``ledger`` (no tensors at all);
-what is not there and is asked for is computed again, and must come out with the hash that was recorded.
+A stage is written into a temporary folder, flushed to the disk and renamed. What does not match its hash is named,
+never used and never deleted. `keep` says what is written: ``all``, ``tickets`` (no trained weights) or ``ledger`` (no
+tensors at all); what is not there and is asked for is computed again, and must have the hash that was recorded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ RECENT = 3  # pruned networks held in memory: a level, its source, and one to sp
 class Store:
     """A memory on disk. `keys` names the stages of one training; many runs share one folder.
 
-    provenance: what a stage is a stage of (task, model, data, seed), and `run_id` the run that computed it.
+    provenance: what a stage belongs to (task, model, data, seed), and `run_id`, the run that computed it.
     made:       how it is computed: commit, versions, machine, data.
     optimizer:  whether the optimizer's state at the end of each stage is kept, for a rewind that goes on with it.
     Progress inside a stage is written at the first evaluation after `checkpoint_every` seconds.
@@ -84,15 +84,15 @@ class Store:
         self._latest: dict[str, Any] = {}
 
     def path(self, stage: Stage) -> Path:
-        """The folder of a stage, whether it is there or not."""
+        """Return the folder of a stage, whether it exists or not."""
         return self.folder / self.keys(stage)
 
     def has(self, stage: Stage) -> bool:
-        """Whether the stage is finished: its metadata, which is written last, is there."""
+        """Return whether the stage is finished: its metadata, which is written last, is there."""
         return (self.path(stage) / STAGE).exists()
 
     def metadata(self, stage: Stage) -> dict[str, Any]:
-        """The metadata of a finished stage."""
+        """Return the metadata of a finished stage."""
         return read_metadata(self.path(stage))
 
     def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
@@ -107,7 +107,7 @@ class Store:
     def _remember(self, stage: Stage, result: Any) -> None:
         # The loop asks for a level's source and start; to read and check them again for each level would be waste.
         if not stage.parents:
-            self._roots[self.keys(stage)] = result  # what grows from it asks again and again
+            self._roots[self.keys(stage)] = result  # stages that grow from it ask for it again and again
         elif not isinstance(result, Measurement):
             self._latest[self.keys(stage)] = result
             for old in list(self._latest)[:-RECENT]:
@@ -115,7 +115,7 @@ class Store:
 
     @contextmanager
     def claim(self, stage: Stage) -> Iterator[CheckpointFile]:
-        """Hold the stage's lock, so that one process at a time computes it; gives the file for its progress."""
+        """Hold the stage's lock, so that one process at a time computes it; yield the file for its progress."""
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -124,14 +124,14 @@ class Store:
             yield self._progress(stage)
 
     def put(self, stage: Stage, result: Any) -> Any:
-        """Write a result, whole or not at all; its computer has the claim."""
+        """Write a result, whole or not at all; the caller holds the claim."""
         self._commit(stage, result)
         self._progress(stage).remove()
         self._remember(stage, result)
         return result
 
     def nearest(self, stage: Stage, step: int) -> Any | None:
-        """Return the result of the finished stage of `stage`'s kind that stopped last before `step`, on the same trajectory."""
+        """Return the finished result of `stage`'s kind and trajectory that stopped last before `step`."""
         best: dict[str, Any] = {}
         for path in self.folder.glob(f"*/{STAGE}"):
             try:
@@ -151,7 +151,7 @@ class Store:
         return stored.read(best["folder"], best["metadata"], _never)
 
     def _checked(self, stage: Stage, result: Any) -> Any:
-        """A result that was computed once more, because what was asked for was not kept; the same bytes, or an error."""
+        """Return a result computed once more, because what was asked for was not kept; the same bytes, or an error."""
         recorded = self.metadata(stage)["sha256"]
         with tempfile.TemporaryDirectory(prefix=".again-", dir=self.folder) as folder:
             stored.write(result, self.keys(stage), Path(folder), optimizer=OPTIMIZER in recorded)

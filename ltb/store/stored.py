@@ -28,7 +28,7 @@ def write(result: Trained | Measurement, key: str, folder: Path, *, optimizer: b
         if result.tensors:
             write_tensors(folder / MEASURED, TENSORS, result.tensors, {})
         return
-    # No names in them: which of two runs is first, and what it calls its settings, must not show in the bytes.
+    # No names in them: which of two runs is first, and how it names its settings, must not show in the bytes.
     Ticket(result.masks, result.origin, {"stage": key}).save(folder / TICKET)
     save_point(result.point, folder / TRAINED)
     if result.best is not None:
@@ -38,7 +38,7 @@ def write(result: Trained | Measurement, key: str, folder: Path, *, optimizer: b
 
 
 def described(result: Trained | Measurement) -> dict[str, Any]:
-    """Return what the metadata says of a result."""
+    """Return the metadata of a result."""
     if isinstance(result, Measurement):
         return {"values": dict(result.values)}
     return {
@@ -104,7 +104,7 @@ class Stored:
         return Point(self.point.weights, self.stop, read_tensors(path, STATE)[0])
 
     def at(self, step: int) -> Point:
-        """The point at the end or at the early-stop step."""
+        """Return the point at the end or at the early-stop step."""
         if step == self.stop:
             return self.point
         path = self._file(EARLY_STOP) if step == self._result["early_stop_step"] else None

@@ -1,4 +1,4 @@
-"""Tickets as files: masks and the point that training begins from, with where they came from. Safetensors, never pickles."""
+"""Tickets as files: masks and the point that training begins from, and their provenance. Safetensors, never pickles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMAT = "1"
 
 @dataclass(frozen=True, eq=False)
 class Ticket:
-    """A sparse network to be trained: masks, the origin point (already masked), and its provenance (strings and numbers).
+    """A sparse network to be trained: masks, the origin point (already masked), and provenance (strings and numbers).
 
     `ltb.HoldMasks(ticket)` holds the masks in anyone's Trainer; `ticket.apply(model)` puts the origin's weights in.
     """
@@ -47,7 +47,7 @@ class Ticket:
         return m.density(self.masks)
 
     def apply(self, model: nn.Module) -> None:
-        """Copy the origin's masked weights and buffers into `model`, or into its `network` where that is what masks name.
+        """Copy the origin's masked weights and buffers into `model`, or into its `network` if that is what masks name.
 
         Raises ValueError that names what differs when the model's names, shapes or dtypes are not the ticket's.
         """
@@ -64,7 +64,7 @@ class Ticket:
 
     @classmethod
     def load(cls, path: str | Path) -> Ticket:
-        """Read a ticket. Raises Damaged (a ValueError) that names the file when it is no whole ticket of this format."""
+        """Read a ticket. Raises Damaged (a ValueError) naming the file when it is no whole ticket of this format."""
         contents, about = read_tensors(path, "ltb.ticket")
         try:
             masks = {name: m.unpack(contents[f"mask/{name}"], shape) for name, shape in about["shapes"].items()}
@@ -99,12 +99,12 @@ def write_tensors(path: str | Path, kind: str, contents: Weights, about: Mapping
         found = re.search(r"\(os error (\d+)\)", str(error))
         if found is None:
             raise
-        number = int(found[1])  # a full or read-only disk: as Python says it, with the file's name
+        number = int(found[1])  # a full or read-only disk: as an OSError, with the file's name
         raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A file's tensors and what is said about them. Raises Damaged, or FileNotFoundError, naming the file."""
+    """Return a file's tensors and metadata. Raises Damaged, or FileNotFoundError, naming the file."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             about = json.loads((file.metadata() or {}).get("ltb", "{}"))
@@ -121,5 +121,5 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
 
 
 def under(prefix: str, contents: Weights) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
+    """Return the tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in contents.items() if name.startswith(prefix)}

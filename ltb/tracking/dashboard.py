@@ -1,6 +1,6 @@
 """`python -m ltb.dashboard --entity E`: a W&B workspace in which ltb's runs are curves, as code.
 
-Lines are groups of runs: one for each method and control of a task in a study, mean and standard deviation over its runs,
+Lines are groups of runs, one for each method and control of a task in a study: mean and standard deviation over runs,
 which should differ in nothing but the seed. Needs `pip install 'ltb[dashboard]'`; trains nothing and reads no ledger.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import wandb_workspaces.workspaces as ws
 
 LINES = 100  # of the curves that W&B may draw in one panel; its own limit is 10
-# The runs' table: what a run was, how it ended, what came of it. W&B's names: run:, config:<key>.value, summary:.
+# The runs' table: what a run was, how it ended, its results. W&B's names: run:, config:<key>.value, summary:.
 COLUMNS = (
     "run:displayName", "run:group", "config:task.value", "run:jobType", "config:method.value",
     "config:control.value._target_", "config:seed.value", "run:state", "summary:dense/test/{metric}",
@@ -30,7 +30,7 @@ COLUMNS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: 0 if the workspace is there, 2 and one line on stderr for what cannot be made, 1 for what W&B refuses."""
+    """Run the command: 0 if the workspace exists, 2 and a line on stderr if it cannot be made, 1 if W&B refuses it."""
     parser = Parser(prog="python -m ltb.dashboard", description="A W&B workspace for ltb's runs; a new one each time.")
     parser.add_argument("--entity", required=True, help="the user or team that owns the project")
     parser.add_argument("--project", default="ltb", help="default: ltb, as in logger.project")
@@ -77,13 +77,13 @@ def _check_logged_in() -> None:
 def workspace(
     entity: str, project: str, *, name: str = "Lottery tickets", study: str | None = None, metric: str = "accuracy"
 ) -> ws.Workspace:
-    """The workspace, not yet saved. ValueError names the option that W&B could not hold; ImportError without the extra.
+    """Return the workspace, not yet saved. ValueError names an option W&B cannot hold; ImportError without the extra.
 
     study: only runs of this group; None: all runs, and each study's curves apart. metric: as in test/<metric>.
     """
     _check(entity, project, study, metric)
     with warnings.catch_warnings():
-        # Its import calls what pydantic 2 has deprecated; a person who makes a workspace can do nothing about that.
+        # Its import calls what pydantic 2 has deprecated; the user can do nothing about that.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         import wandb_workspaces.workspaces as ws
         from wandb_workspaces import expr
@@ -118,7 +118,7 @@ def workspace(
 
 
 def sent(workspace: ws.Workspace) -> dict[str, Any]:
-    """What W&B is sent when `workspace` is saved: owner, project, name, and the specification of what is shown."""
+    """Return what W&B is sent when `workspace` is saved: owner, project, name, and the specification of the view."""
     view = workspace._to_model()
     spec = json.loads(view.spec.model_dump_json(by_alias=True, exclude_none=True))
     return {"entity": view.entity, "project": view.project, "name": view.display_name, "spec": spec}
@@ -135,7 +135,7 @@ def _check(entity: str, project: str, study: str | None, metric: str) -> None:
 
 
 def _of(study: str) -> str:
-    """The filter for a study's runs. Escaped: wandb-workspaces rewrites = < > even inside quotes, and escapes no quote."""
+    """Return a filter for a study's runs, escaped: wandb-workspaces rewrites = < > in quotes and escapes no quote."""
     quoted = "".join(letter if letter.isalnum() else f"\\U{ord(letter):08x}" for letter in study)
     return f'Metric("Group") == "{quoted}"'
 
@@ -148,7 +148,7 @@ def _section(name: str, panels: Sequence[Any]) -> ws.Section:
 
 
 def _line(title: str, x: str, y: str, **given: Any) -> wr.LinePlot:
-    """A panel with one line for each group of the table."""
+    """Return a panel with one line for each group of the table."""
     import wandb_workspaces.reports.v2 as wr
 
     return wr.LinePlot(
@@ -186,7 +186,7 @@ def _sparsest() -> wr.BarPlot:
 
 
 def _training(metric: str) -> list[wr.LinePlot]:
-    """Level after level: train/step counts the steps trained in all."""
+    """Return the training panels, level after level: train/step counts the steps trained in all."""
     names = {"Training loss": "train/loss", "Validation loss": "val/loss"}
     names |= {f"Validation {metric.replace('_', ' ')}": f"val/{metric}"} if metric != "loss" else {}
     return [_line(title, "train/step", y, title_x="steps trained, all levels") for title, y in names.items()]

@@ -11,9 +11,9 @@ from ltb.tracking.wandb_mirror import WandbMirror
 
 
 class Live(Listener):
-    """Sends each row of a fit as it is measured, and the rest once its level is at hand. `shown`: the stage of each level.
+    """A listener that sends each row of a fit as it is measured, and the rest once its level is finished.
 
-    A stage that is no level of this run, such as a control's chain, is not shown.
+    `shown`: the stage of each level. A stage that is no level of this run, such as a control's chain, is not shown.
     """
 
     def __init__(self, mirror: WandbMirror, shown: Sequence[Stage]) -> None:
@@ -33,7 +33,7 @@ class Live(Listener):
             self._send(self._start, [row])
 
     def finished(self, level: Level) -> None:
-        """The level is finished: the rows of it that were not sent follow."""
+        """Send the rows of a finished level that were not sent yet."""
         self._send(level.trained.start, level.trained.history[self._sent :])
         self._level, self._sent = level.index + 1, 0
 

@@ -27,7 +27,7 @@ AXES = {"level/*": "level/sparsity", "train/*": "train/step", "val/*": "train/st
 
 
 def resolve_mode(mode: str) -> str:
-    """What `mode` comes to: "online", "offline" or "disabled"; asks no server.
+    """Return "online", "offline" or "disabled" for `mode`, without asking a server.
 
     "auto" is WANDB_MODE (or what `wandb offline` has set) if that says anything, else online if an API key is
     configured (WANDB_API_KEY, netrc, W&B's settings), else offline.
@@ -48,7 +48,7 @@ def _check(mode: str) -> None:
 
 
 def _setup() -> Any:
-    """W&B in this process. Its first set-up decides what it prints ever after: nothing."""
+    """Set up W&B in this process. The first set-up decides what it prints from then on: nothing."""
     import wandb
 
     return wandb.setup(settings=wandb.Settings(silent=True))
@@ -123,24 +123,24 @@ class WandbMirror:
         return run
 
     def begin_level(self, level: int, start_step: int = 0) -> None:
-        """From here on `history` is of `level`, whose fit begins at `start_step` of the training clock.
+        """Begin `level`, of which `history` is from here on; its fit begins at `start_step` of the training clock.
 
         train/step goes on from where it was: it counts the steps trained in all, while the clock rewinds.
         """
         self._level, self._base = level, self._step - start_step
 
     def history(self, row: Mapping[str, Any]) -> None:
-        """One evaluation: `step` on the training clock, and names such as train/loss or val/accuracy."""
+        """Log one evaluation: `step` on the training clock, and names such as train/loss or val/accuracy."""
         self._step = max(self._step, self._base + int(row["step"]))
         values = {_slashed(key): value for key, value in row.items() if key not in ("step", "level")}
         self._log({**_numbers(values), "train/step": self._step, "train/level": self._level})
 
     def level(self, row: Mapping[str, Any]) -> None:
-        """One finished level: every number of its row of the ledger as level/<column>, against level/sparsity."""
+        """Log one finished level: every number of its row of the ledger as level/<column>, against level/sparsity."""
         self._log({f"level/{key}": value for key, value in _numbers(row).items()})
 
     def figure(self, path: str | Path) -> None:
-        """The curve so far as an image."""
+        """Log the curve so far as an image."""
 
         def image() -> None:
             import wandb
@@ -150,7 +150,7 @@ class WandbMirror:
         self._safely("figure", image)
 
     def artifact(self, paths: Sequence[str | Path]) -> None:
-        """Files and folders (tickets, the ledger) as one artifact, with the places they have in their common folder."""
+        """Log files and folders (tickets, the ledger) as one artifact, at their places in their common folder."""
 
         def upload() -> None:
             import wandb
@@ -165,13 +165,13 @@ class WandbMirror:
         self._safely("artifact", upload)
 
     def finish(self, state: str, summary: Mapping[str, Any], error: str | None = None) -> None:
-        """End the W&B run with its summary; any state but "complete" shows as failed. Belongs into a `finally`."""
+        """End the W&B run with its summary; any state but "complete" shows as failed. Call it in a `finally`."""
         told = {**summary, "state": state} | ({"error": error} if error else {})
         self._safely("summary", lambda: self._run.summary.update(told))
         self._safely("finish", lambda: self._run.finish(exit_code=0 if state == "complete" else 1))
 
     def hint(self) -> str:
-        """One line: how to see this run."""
+        """Return one line: how to see this run."""
         return self._hint
 
     def _how_to_see(self) -> str:
@@ -196,7 +196,7 @@ class WandbMirror:
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, int | float]:
-    """The numeric entries: truth values as 0 and 1; text, None and NaN left out."""
+    """Return the numeric entries: truth values as 0 and 1; text, None and NaN left out."""
     return {
         key: int(value) if isinstance(value, bool) else value
         for key, value in row.items()
@@ -205,11 +205,11 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, int | float]:
 
 
 def _slashed(key: str) -> str:
-    """A column of history.csv as a W&B metric, which needs a prefix to have its axis: epoch → train/epoch."""
+    """Return a column of history.csv as a W&B metric, which needs a prefix to have its axis: epoch → train/epoch."""
     return key if "/" in key else f"train/{key}"
 
 
 def _short(path: Path) -> str:
-    """A path as a person would type it from here."""
+    """Return a path as the user would type it from here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -1,4 +1,4 @@
-"""Callbacks that may change the result: they hold the masks and set the clock. Without one of them a fit is another fit."""
+"""Callbacks that may change the result: they hold the masks and set the clock. Without one a fit is another fit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ltb.training.random_state import seed_generators
 
 
 class HoldMasks(pl.Callback):
-    """Trains a ticket in anyone's Trainer: what the masks prune stays exactly 0, in weight, gradient and optimizer state.
+    """A callback to train a ticket in any Trainer: pruned entries are exactly 0 in weight, gradient, optimizer state.
 
-    Takes an `ltb.Ticket` or its masks; it holds the masks and does not touch the weights that they keep (`ticket.apply` puts
-    those in). With gradient clipping, accumulation, mixed precision and any optimizer.
+    It takes an `ltb.Ticket` or its masks, and does not touch the weights that they keep (`ticket.apply` puts those in).
+    It works with gradient clipping, accumulation, mixed precision and any optimizer.
     """
 
     def __init__(self, ticket: Any) -> None:
@@ -46,7 +46,7 @@ class HoldMasks(pl.Callback):
 
 
 class Executed(pl.Callback):
-    """Keeps a fit's `body` in step with its Trainer: it watches the optimizers from the start, and is released at the end."""
+    """A callback that has a fit's `body` watch the Trainer's optimizers from the start, and releases it at the end."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -64,7 +64,7 @@ class Executed(pl.Callback):
 
 
 class StartClock(pl.Callback):
-    """Starts a fit at iteration `start`: learning-rate schedules, epochs and random draws are those of that moment.
+    """A callback that starts a fit at iteration `start`, with the learning rate, epoch and random draws of that moment.
 
     Modules that step their own schedulers find them advanced; the generators that dropout draws from are a function
     of (seed, step).
@@ -102,7 +102,7 @@ class StartClock(pl.Callback):
 
 def _advance(scheduler: Any, times: int) -> None:
     with warnings.catch_warnings():
-        # That the optimizer has not stepped yet is the point.
+        # The optimizer has not stepped yet, on purpose.
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         for _ in range(times):
             scheduler.step()

@@ -19,10 +19,11 @@ TOP_5_FROM = 100  # classes; from here on accuracy among the five likeliest clas
 
 
 class Classification(ChunkedModule):
-    """Trains `network` (x of (batch, *shape) -> logits of (batch, classes)) to classify.
+    """A module that trains `network` (x of (batch, *shape) -> logits of (batch, classes)) to classify.
 
-    Lightning costs about as much a batch as a small network's whole step, so one Lightning batch is here a chunk of minibatches:
-    `training_step` gets an iterator of (step, (x, y)) and steps the optimizer itself. The numbers are those of a plain loop.
+    Lightning costs about as much a batch as a small network's whole step, so one Lightning batch is here a chunk of
+    minibatches: `training_step` gets an iterator of (step, (x, y)) and steps the optimizer itself. The numbers are
+    those of a plain loop.
 
     network:       the nn.Module; masks and tickets name its parameters, without a prefix.
     optimizer:     parameters -> torch optimizer (a partial function); its learning rate is set at each step.
@@ -31,7 +32,8 @@ class Classification(ChunkedModule):
     gradient_clip: largest total gradient norm, over what the masks keep; None for no clipping.
     accumulate:    each minibatch goes through the network in this many equal parts, to save memory.
 
-    Logs val/ and test/ loss (mean cross-entropy, no penalty) and accuracy (a fraction; top5_accuracy from 100 classes on).
+    Logs val/ and test/ loss (mean cross-entropy, no penalty) and accuracy (a fraction; from 100 classes top5_accuracy
+    too).
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Classification(ChunkedModule):
                 nn.utils.clip_grad_norm_(self.network.parameters(), self._gradient_clip)
             optimizer.step()
             if autocast:
-                # Within one autocast context the low-precision copies of the weights are cached; here they have just changed.
+                # Within one autocast context low-precision copies of weights are cached; the weights just changed.
                 torch.clear_autocast_cache()
             total, count = loss if total is None else total + loss, count + 1
         if total is not None:

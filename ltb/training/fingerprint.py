@@ -1,4 +1,4 @@
-"""The digest of what a dataloader serves: its size, and the contents of some of its examples."""
+"""The digest of a dataloader: its size, and the contents of some of the examples that it serves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MINIBATCHES = 2  # of any other
 def of_loader(loader: Any, *name: int | str) -> str:
     """Return the SHA-256 (hex) of a loader's size and of samples of what it serves, their draws a function of `name`.
 
-    Samples are at most `SAMPLES` examples at even distances, first and last included. Of loaders that are not
+    Samples are at most `SAMPLES` examples at even distances, with the first and the last. Of loaders that are not
     `by_index` they are the first `MINIBATCHES` minibatches, and the number of workers counts, since it changes what
     these serve.
     Raises ValueError as `of_value` does.
@@ -55,7 +55,7 @@ def of_value(value: Any) -> str:
     """Return the SHA-256 (hex) of nested collections of tensors, arrays, images, numbers, texts and bytes.
 
     It covers types, shapes and contents. Objects of other types count by their ``repr``; sets have no order.
-    Raises ValueError that names the type of an object that says no more than its address.
+    Raises ValueError that names the type of an object whose ``repr`` is no more than its address.
 
     >>> of_value({"x": [1, 2.5]}) == of_value({"x": [1, 2.5]}), of_value([1]) == of_value([1.0])
     (True, False)
@@ -70,7 +70,7 @@ def of_value(value: Any) -> str:
 
 
 def _described(value: Any) -> tuple[str, bytes | list[Any]]:
-    """Return what a value is, and its bytes or the values that it is made of."""
+    """Return a value's type, and its bytes or the values that it is made of."""
     name = type(value).__qualname__
     match value:
         case None | bool() | int() | float() | complex():

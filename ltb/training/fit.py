@@ -33,11 +33,11 @@ from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, Source
 
 DIRECTIONS = ("max", "min")
-CHUNK = 40  # minibatches; from here on Lightning's cost a step is lost in the noise, and a progress bar still moves
+CHUNK = 40  # minibatches; from here on Lightning's cost per step is negligible, and a progress bar still moves
 
 
 class Training:
-    """Trains one network on one dataset with one seed, from any point of its clock under any masks.
+    """The training of one network on one dataset with one seed, from any point of its clock under any masks.
 
     module:         makes the LightningModule; it is called under a seed, once for each fit. Parameters are named by its
                     ``network`` where it has one. What it logs under val/ and test/ is recorded.
@@ -45,8 +45,8 @@ class Training:
     length:         T, e.g. ``2000it`` or ``30ep``.
     evaluate_every: how often validation is measured; by default every 50th part of the run (2 %).
     include, exclude, embeddings: what is prunable, see `ltb.core.prunable`. `coverage` says what that is.
-    metric, direction: the logged metric that counts, without its prefix, and whether ``max`` or ``min`` is better. The early-stop
-                    step is the first minimum of val/loss, or the best of this metric where no val/loss is logged.
+    metric, direction: the logged metric that counts, without its prefix, and whether ``max`` or ``min`` is better. The
+                    early-stop step is the first minimum of val/loss, or the best of this metric without a val/loss.
                     `judge` is the two. `initialisation` is the digest of the network's weights before any training.
     trainer:        further arguments of the Trainer (accelerator, devices, precision …).
     """
@@ -108,16 +108,16 @@ class Training:
         return tensors.weights_of(network_of(self._build(purpose)))
 
     def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
-        """Return what `probe` gathers from the network with these weights under these masks, in the seed's own batches."""
+        """Return what `probe` gathers from the network with these weights and masks, in the seed's own batches."""
         module = self.module(Point(weights, 0), masks)
         with seeded(derive(self.seed, "probe")):
             found: Mapping[str, Weights] = probe(module, lambda: self.source.stream(self.seed, 0, self.clock.length))
         return {name: tensors.copy(weights) for name, weights in found.items()}
 
     def check_one_step(self) -> None:
-        """Take a step of training and a minibatch of validation and of test, thrown away: what cannot work fails before it costs.
+        """Take a step of training and a minibatch of validation and of test, thrown away, so that errors show at once.
 
-        Raises ValueError when the module does not log the metric that counts; an error in the module comes out as it is.
+        Raises ValueError when the module does not log the metric that counts; the module's own errors pass through.
         """
         with quiet():
             trainer, module = self._one_step(self.source.evaluation("val"))
@@ -153,7 +153,7 @@ class Training:
         return trainer, module
 
     def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:
-        """Return what `measure` says of finished stages. Trains nothing.
+        """Return the values of `measure` for finished stages. Trains nothing.
 
         Raises ValueError, from `evaluate`, when the module does not log the metric that counts.
         """
@@ -163,13 +163,13 @@ class Training:
         return replace(found, seconds=time.perf_counter() - since)
 
     def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> pl.LightningModule:
-        """Return the module with a point's masked weights, in evaluation mode, on the device that its batches come on."""
+        """Return the module with a point's masked weights, in evaluation mode, on the device of its batches."""
         module = self._build("init")
         (execution or MASKED).enter(module, masks).load(point)
         return module.to(self.device).eval()
 
     def batches(self, split: str) -> Iterable[Any]:
-        """Return the minibatches of ``train``, ``val`` or ``test``: each example once, in a fixed order, not augmented."""
+        """Return the minibatches of ``train``, ``val`` or ``test``: each example once, in fixed order, unaugmented."""
         return (move_data_to_device(batch, self.device) for batch in self.source.evaluation(split))
 
     def evaluate(
@@ -177,7 +177,8 @@ class Training:
     ) -> dict[str, float]:
         """Return what the module logs in an evaluation on each split, by names such as ``test/accuracy``.
 
-        The training split goes through the module's test step. Raises ValueError when that does not log the metric that counts.
+        The training split goes through the module's test step. Raises ValueError when that does not log the metric that
+        counts.
         """
         module = self._build("init")
         (execution or MASKED).enter(module, masks).load(point)
@@ -208,8 +209,8 @@ class Training:
     ) -> Trained:
         """Train `fit.origin` under `fit.masks` to `fit.stop`. Points passed at the iterations `snapshots` are kept.
 
-        Without `evaluate` nothing is validated on the way. With `checkpoints` the fit goes on from the progress that was kept:
-        a training in two parts is the same training, for the clock says so.
+        Without `evaluate` nothing is validated on the way. With `checkpoints` the fit goes on from the progress kept
+        there: a training in two parts is the same training, since all depends on the clock.
         """
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
@@ -258,7 +259,7 @@ class Training:
         evaluate: bool,
         counter: Steps,
     ) -> tuple[Chunks | Minibatches, dict[str, Any]]:
-        """What the Trainer iterates over, and the arguments that say how far and how often it looks."""
+        """Return what the Trainer iterates over, and its arguments for how far it goes and how often it validates."""
         every = self.evaluate_every if evaluate else stop
         if isinstance(module, ChunkedModule):
             sizes, between = cut(start, stop, every, CHUNK, marks)

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step, so that a rewound clock finds the rate that the dense run had there."""
+"""The learning rate as a pure function of the step, so that a rewound clock has the rate of the dense run there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NO_STEPS = Step(0)
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRateSchedule(ABC):
-    """(step, clock) -> learning rate, for any step >= 0.
+    """A function (step, clock) -> learning rate, for any step >= 0.
 
     `base` > 0 is the rate after the warm-up, which rises linearly over `warmup`: base · (step + 1) / warmup.
-    From T on (fine-tuning) the rate stays what it was at T − 1, or is `after` where that is given: Han et al. 2015 retrain
-    at a tenth of the rate.
+    From T on (fine-tuning) the rate stays what it was at T − 1, or is `after` where that is given: Han et al. 2015
+    retrain at a tenth of the rate.
     """
 
     base: float
@@ -35,7 +35,7 @@ class LearningRateSchedule(ABC):
 
     @abstractmethod
     def shape(self, step: int, clock: Clock) -> float:
-        """The rate at a step in [warmup, T), without warm-up."""
+        """Return the rate at a step in [warmup, T), without warm-up."""
 
     def __call__(self, step: int, clock: Clock) -> float:
         if step >= clock.length:
@@ -48,7 +48,7 @@ class LearningRateSchedule(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(LearningRateSchedule):
-    """`base` throughout."""
+    """The rate `base` throughout."""
 
     def shape(self, step: int, clock: Clock) -> float:
         return self.base
@@ -56,7 +56,7 @@ class Constant(LearningRateSchedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Milestones(LearningRateSchedule):
-    """`base`, multiplied by `factor` at each of the rising `milestones` (steps): the usual step decay."""
+    """The rate `base`, multiplied by `factor` at each of the rising `milestones` (steps): the usual step decay."""
 
     milestones: Sequence[Step]
     factor: float = 0.1
@@ -76,7 +76,7 @@ class Milestones(LearningRateSchedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(LearningRateSchedule):
-    """From `base` to `final` along half a cosine between the end of the warm-up and T (Loshchilov & Hutter 2017, no restart)."""
+    """Half a cosine from `base` to `final` between the end of warm-up and T (Loshchilov & Hutter 2017, no restart)."""
 
     final: float = 0.0
 

@@ -1,4 +1,4 @@
-"""What ltb asks of Lightning's Trainer: which arguments are a person's to give, no notes, and Ctrl-C as Python has it."""
+"""Settings of Lightning's Trainer: which arguments the user may give, no notes, and Ctrl-C as Python has it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUIET: Mapping[str, Any] = {
 
 
 def own_processes() -> dict[str, Any]:
-    """Arguments for one process on one device, which is ltb's to start.
+    """Return arguments for one process on one device, which is ltb's to start.
 
     Under Slurm Lightning would take the allocation's tasks for its own, and refuse or warn.
     """
@@ -33,7 +33,7 @@ def own_processes() -> dict[str, Any]:
 
 
 def check_trainer(given: Mapping[str, Any]) -> None:
-    """Raise ValueError for arguments of the Trainer that fit sets itself, that break the clock, or that do not exist."""
+    """Raise ValueError for Trainer arguments that fit sets itself, that break the clock, or that do not exist."""
     owned = {
         "callbacks",
         "max_epochs",
@@ -67,7 +67,7 @@ def check_trainer(given: Mapping[str, Any]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C comes out as KeyboardInterrupt and works again: Lightning exits with 1 and leaves SIGINT ignored."""
+    """Let Ctrl-C raise KeyboardInterrupt and work again: Lightning exits with 1 and leaves SIGINT ignored."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -80,7 +80,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's notes on hardware and tips, and without its advice that does not apply here."""
+    """Silence Lightning's notes on hardware and tips, and its advice that does not apply here."""
     logger = logging.getLogger("pytorch_lightning")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What a Trainer iterates over: minibatches of steps start..stop−1, one by one or in chunks that end where a fit must look."""
+"""Iterables for a Trainer: minibatches of steps start..stop−1, one by one or in chunks cut where a fit must pause."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ltb.training.source import Source
 
 
 def cut(start: int, stop: int, every: int, largest: int, marks: Sequence[int] = ()) -> tuple[list[int], int]:
-    """Sizes of the chunks between start and stop, and how many of them lie between two evaluations.
+    """Return the sizes of the chunks between start and stop, and how many of them lie between two evaluations.
 
-    Evaluations fall on multiples of `every` and on `stop`; no chunk is larger than `largest` or straddles an evaluation or a
-    mark. Each interval gets the same number of chunks, empty ones first where it needs fewer, since a Trainer evaluates every
-    so many of them.
+    Evaluations fall on multiples of `every` and on `stop`; no chunk is larger than `largest` or straddles an evaluation
+    or a mark. Each interval gets the same number of chunks, empty ones first where it needs fewer, since a Trainer
+    evaluates every so many of them.
 
     >>> cut(2, 10, every=4, largest=3)
     ([0, 2, 3, 1, 0, 2], 2)
@@ -68,9 +68,9 @@ class Chunks:
 
 
 class Minibatches:
-    """Minibatches one by one: a pass over it goes from where the fit stands to the end of that epoch, or to `stop`.
+    """Minibatches one by one: a pass goes from the fit's present iteration to the end of that epoch, or to `stop`.
 
-    `position` tells the iteration that the fit is at: a Trainer may ask for an iterator and drop it, so passes are no measure.
+    `position` returns that iteration: a Trainer may ask for an iterator and drop it, so counting passes would not do.
     """
 
     def __init__(self, source: Source, seed: int, stop: int, position: Callable[[], int]) -> None:

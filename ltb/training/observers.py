@@ -17,7 +17,7 @@ from ltb.training.chunked import ChunkedModule
 
 
 class Steps(pl.Callback):
-    """Counts the iterations done and tells the listener after each Lightning batch: the source of progress bars."""
+    """A count of iterations done, passed to the listener after each Lightning batch: the source of progress bars."""
 
     def __init__(self, start: int, listener: Listener) -> None:
         self.step, self._listener = start, listener
@@ -32,7 +32,7 @@ class Steps(pl.Callback):
 
 
 class Snapshots(pl.Callback):
-    """Copies the point at each of `steps`, when the fit passes it; a chunk never straddles one of them."""
+    """Copies of the point at each of `steps`, made when the fit passes it; a chunk never straddles one of them."""
 
     def __init__(self, steps: Sequence[int], counter: Steps, body: Body, passed: Mapping[int, Point]) -> None:
         self._wanted, self._counter, self._body = set(steps), counter, body
@@ -49,7 +49,7 @@ class Snapshots(pl.Callback):
 class History(pl.Callback):
     """A row an evaluation: step, epoch, training loss, all that was logged under val/; and the point of the best one.
 
-    The best row is the first minimum of val/loss; where no val/loss is logged, `judge` = (metric, ``min`` or ``max``) decides.
+    The best row is the first minimum of val/loss; where none is logged, `judge` = (metric, ``min`` or ``max``) decides.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class History(pl.Callback):
         self._best_row = next((row for row in self.rows if done and row["step"] == done.best.step), None)
 
     def seconds(self) -> float:
-        """How long the fit has taken, all its parts together."""
+        """Return how long the fit has taken, all its parts together."""
         return time.perf_counter() - self._since
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,7 +91,7 @@ class History(pl.Callback):
 
 
 class Checkpoint(pl.Callback):
-    """Offers the progress of a fit after each evaluation but the last; goes behind `History`."""
+    """A callback that offers the progress of a fit after each evaluation but the last; it must come after `History`."""
 
     def __init__(
         self, checkpoints: Checkpoints, counter: Steps, body: Body, snapshots: Snapshots, history: History

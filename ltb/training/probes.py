@@ -1,4 +1,4 @@
-"""Probes: what a criterion needs to know of a network beside its weights, gathered where models and data are at hand."""
+"""Probes: what a criterion needs of a network beside its weights, gathered where models and data are available."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ltb.core.criteria import batches_of
 class Gradient:
     """The gradient of the module's loss over the first `batches` minibatches, their mean, as ``gathered["gradient"]``.
 
-    At the masked weights, in evaluation mode; it is dense: pruned weights have their gradient too.
+    It is taken at the masked weights, in evaluation mode, and is dense: pruned weights have their gradient too.
     """
 
     batches: int = 1

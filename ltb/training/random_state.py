@@ -31,7 +31,7 @@ def seed_all(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within it the generators of Python, numpy and torch (CPU) start from `seed`; after it they are what they were before."""
+    """Start the generators of Python, numpy and torch (CPU) from `seed` within the block, and restore them after it."""
     python, legacy, state = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     numpy.random.seed(seed % 2**32)

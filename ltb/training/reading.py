@@ -1,4 +1,4 @@
-"""Reads anyone's dataloader so that what it serves is a function of a seed and a place, whatever its number of workers.
+"""Reading any dataloader so that what it serves is a function of a seed and a place, whatever its number of workers.
 
 torch fetches the minibatches of a map-style dataset in worker processes whose generators know nothing of the step.
 Here the order of indices is taken from the loader in the main process, and each minibatch is fetched under a seed of
@@ -25,7 +25,7 @@ _END = object()
 
 
 def by_index(loader: Any) -> bool:
-    """Return whether a loader is torch's own over a map-style dataset: an order of indices says all that it serves."""
+    """Return whether a loader is torch's own over a map-style dataset: an order of indices decides what it serves."""
     return (
         isinstance(loader, DataLoader)
         and not isinstance(loader.dataset, IterableDataset)
@@ -82,7 +82,7 @@ def examples(loader: DataLoader[Any]) -> Sequence[Any]:
 
 
 def in_order(loader: DataLoader[Any], indices: Sequence[Any], size: int | None = None) -> list[Any]:
-    """Return keys, as of an `order`, that fetch these indices in turn, `size` (the loader's by default) at a time."""
+    """Return keys, as `order` does, that fetch these indices in turn, `size` (default: the loader's) at a time."""
     own, _head = _group(loader)
     if own is None:
         return list(indices)
@@ -163,7 +163,7 @@ class _Minibatches(Dataset[Any]):
 
 
 class _StartWorker:
-    """Calls a loader's own ``worker_init_fn`` with the worker's dataset being the loader's own."""
+    """A ``worker_init_fn`` that calls the loader's own with the worker's dataset being the loader's own."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._dataset, self._start = loader.dataset, loader.worker_init_fn
@@ -176,7 +176,7 @@ class _StartWorker:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute as in a worker: the number of threads decides the order of sums, and so the bytes of an image's mean."""
+    """Compute with one thread as in a worker: their number decides the order of sums, and so the bytes of a mean."""
     threads = torch.get_num_threads()
     if threads == 1:
         yield
@@ -189,7 +189,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def unchanged(batch: Any) -> Any:
-    """Return what is given: a ``collate_fn`` that leaves a list of examples as it is."""
+    """Return the argument: a ``collate_fn`` that leaves a list of examples as it is."""
     return batch
 
 
@@ -199,7 +199,7 @@ def _samplers(loader: Any) -> list[Any]:
 
 
 def _reseed(loader: Any, seed: int, epoch: int) -> None:
-    """Start the generators of a loader and its samplers, and their count of epochs where they keep one."""
+    """Seed the generators of a loader and its samplers, and set their count of epochs where they keep one."""
     for owner in (loader, *_samplers(loader)):
         generator = getattr(owner, "generator", None)
         if isinstance(generator, torch.Generator):

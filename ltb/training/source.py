@@ -1,4 +1,4 @@
-"""Where minibatches come from, as training sees it; and a person's own LightningDataModule as such a source."""
+"""The source of minibatches as training sees it, and the user's own LightningDataModule as such a source."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class DataModuleSource:
     def evaluation(self, split: str) -> Any:
         """Return minibatches of a split, the same each time they are read: an iterable, or a list or dict of several.
 
-        Of "train" they are the training dataloader's examples in the order of its dataset, none of them dropped; of a
+        For "train" they are the training dataloader's examples in the order of its dataset, none of them dropped; for a
         loader that has an order of its own, its first epoch.
         """
         if split not in SPLITS:
@@ -122,7 +122,7 @@ class DataModuleSource:
 
 
 def _several(loader: Any) -> bool:
-    """Return whether Lightning takes it for a collection of dataloaders."""
+    """Return whether Lightning treats it as a collection of dataloaders."""
     return isinstance(loader, list | tuple | Mapping)
 
 

@@ -1,6 +1,6 @@
 """The figure of a set of ledgers: accuracy and early-stop step against density, one row of panels per task.
 
-The reader sees every seed (small points), the mean over seeds (line), what the band is and over how many seeds,
+It shows every seed (small points), the mean over seeds (line), what the band is and over how many seeds,
 and the dense networks as a horizontal band: mean ± one sample standard deviation.
 """
 
@@ -28,14 +28,14 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 def save(rows: pd.DataFrame, folder: str | Path) -> list[Path]:
     """Write curves.png (twice the screen's resolution) and curves.svg into `folder`, which is made if need be.
 
-    No browser and no network. A file is replaced as a whole: who looks at it during a run never sees half of it.
+    No browser and no network. A file is replaced as a whole: a reader during a run never sees half of it.
     """
     return draw(spec(rows), Path(folder), "curves")
 
 
 def draw(figure: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
     """Write a specification as `name`.png and `name`.svg into `folder`, in light colours."""
-    import vl_convert  # here: what only reads or prints numbers need not wait for a JavaScript engine
+    import vl_convert  # here: code that only reads or prints numbers need not wait for a JavaScript engine
 
     svg = vl_convert.vegalite_to_svg(paint(figure))
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def draw(figure: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
 
 
 def chart(rows: pd.DataFrame) -> alt.VConcatChart:
-    """The figure as an Altair chart, which a notebook shows as it is; ValueError if no row has a value to draw."""
+    """Return the figure as an Altair chart, which a notebook shows as is; ValueError if no row has a value to draw."""
     import json
 
     import altair as alt
@@ -53,7 +53,7 @@ def chart(rows: pd.DataFrame) -> alt.VConcatChart:
 
 
 def spec(rows: pd.DataFrame) -> Spec:
-    """The figure as a Vega-Lite specification; ValueError if no row has a value to draw."""
+    """Return the figure as a Vega-Lite specification; ValueError if no row has a value to draw."""
     drawn = points.table(rows)
     if drawn.empty:
         raise ValueError("no finished level to draw")
@@ -68,13 +68,13 @@ def spec(rows: pd.DataFrame) -> Spec:
 
 
 def paper(panels: Sequence[Spec], tables: Tables) -> Spec:
-    """Panels one above the other, on white, as a file shows them."""
+    """Return panels one above the other, on white, as a file shows them."""
     sheet = {"background": "white", "padding": 16, "config": theme()}
     return {"$schema": SCHEMA, "vconcat": list(panels), "spacing": 40, "datasets": tables, **sheet}
 
 
 def legend(order: Sequence[str], looks: Mapping[str, Spec], tables: Tables, dense: pd.DataFrame | None = None) -> Spec:
-    """Drawn by hand: Vega's own legend cannot show a line with its dash and its marker in one symbol."""
+    """Return a legend drawn by hand: Vega's own cannot show a line with its dash and its marker in one symbol."""
     network = pd.DataFrame({"curve": ["dense network"] * (dense is not None and not dense.empty)})
     band = network if dense is not None and dense["std"].notna().any() else network.iloc[:0]
     curves = pd.DataFrame({"curve": list(order)})
@@ -125,7 +125,7 @@ def _task(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], 
 def layers(
     points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], kind: str, tables: Tables, **page: Any
 ) -> list[Spec]:
-    """The layers of the panel of one `kind` of value against density, with the dense band where it is the metric.
+    """Return the layers of the panel of one `kind` against density, with the dense band where it is the metric.
 
     `page`: what `marks.marks` takes for a page, and `drawn`, the means with their texts.
     """
@@ -151,7 +151,7 @@ def layers(
 
 
 def caption(points: pd.DataFrame) -> str:
-    """What the line and the band are, and over how many seeds."""
+    """Return a caption: what the line and the band are, and over how many seeds."""
     least, most = int(points["n"].min()), int(points["n"].max())
     if most == 1:
         return "One seed per curve (n = 1): the spread is not known."
@@ -160,13 +160,13 @@ def caption(points: pd.DataFrame) -> str:
 
 
 def band(n: pd.Series) -> str:
-    """What a band or a bar is, where the numbers of seeds are these."""
+    """Return what a band or a bar is, where the numbers of seeds are these."""
     exception = " (minimum to maximum where n = 2)" if (n == 2).any() else ""
     return "minimum to maximum" if n.max() == 2 else f"95 % t interval of the mean{exception}"
 
 
 def dense_caption(dense: pd.DataFrame) -> list[str]:
-    """What the grey line and band are: mean ± sample standard deviation of the dense networks."""
+    """Return what the grey line and band are: mean ± sample standard deviation of the dense networks."""
     if dense.empty or not np.isfinite(dense["mean"].iloc[0]):
         return []
     one = dense.iloc[0]

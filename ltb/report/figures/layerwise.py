@@ -1,4 +1,4 @@
-"""The figure of how a ticket's density is shared out among the layers, at one density of the whole at a time."""
+"""The figure of a ticket's density layer by layer, at one density of the whole at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ltb.report.figures.marks import Spec, Tables, marks, round_densities
 from ltb.report.figures.palette import GREY
 from ltb.report.figures.panel import Panel
 
-NEAR = 1.15  # densities within this factor stand at one stop of the slider: 4.4 % beside 5 %, never a level beside the next
+NEAR = 1.15  # densities within this factor share a stop of the slider: 4.4 % and 5 %, never a level and the next
 
 COLUMNS = ["curve", "stop", "place", "short", "mean", "low", "high", "said", "span", "at", "n"]
 
 
 def panel(parts: pd.DataFrame, looks: Mapping[str, Spec], order: Sequence[str]) -> Panel | None:
-    """The figure of one task from `densities.read`; None where no run of a curve that is drawn tells its layers."""
+    """Return the figure of one task from `densities.read`; None where no run of a drawn curve recorded its layers."""
     parts = parts[parts["curve"].isin(order) & (parts["level"] > 0) & (parts["density"] > 0)]
     if parts.empty:
         return None
@@ -79,7 +79,7 @@ def panel(parts: pd.DataFrame, looks: Mapping[str, Spec], order: Sequence[str]) 
 
 
 def _drawn(parts: pd.DataFrame) -> pd.DataFrame:
-    """One row per curve, stop and layer: mean, low and high (minimum and maximum over seeds), and their texts."""
+    """Return one row per curve, stop and layer: mean, low and high (minimum, maximum over seeds), and their texts."""
     places = {name: i for i, name in enumerate(dict.fromkeys(parts["layer"]))}
     groups = parts.groupby(["curve", "level", "layer"], sort=False)
     table = groups["layer_density"].agg(n="count", mean="mean", low="min", high="max")
@@ -96,7 +96,7 @@ def _drawn(parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stops(table: pd.DataFrame) -> list[int | None]:
-    """For each row the place of its level on the slider, whose stops are the densities of the curve that has the most."""
+    """Return the place of each row's level on the slider, whose stops are the densities of the curve with the most."""
     levels = table.drop_duplicates(["curve", "level"])
     densities = {
         str(curve): dict(zip(its["level"], its["whole"], strict=True)) for curve, its in levels.groupby("curve")

@@ -1,8 +1,8 @@
 """One panel of a figure as Vega-Lite: every seed, the mean over seeds and its band, against whatever is on the x axis.
 
 A panel is drawn in two ways: `live` on a page, where its signal `picked` (a list of curves; [] is all) fades the others
-and what is under the pointer is told, or still, in a file. Specifications are plain data: they are drawn without
-Altair and its checks, which cost a run's last figure half a second; a test holds them against Vega-Lite's schema.
+and a tooltip describes what is under the pointer, or still, in a file. Specifications are plain data, drawn without
+Altair and its checks, which cost a run's last figure half a second; a test checks them against Vega-Lite's schema.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ CROWDED = 4  # from this many curves on, marks and bands are lighter
 
 
 class Tables(dict[str, list[dict[str, Any]]]):
-    """The rows that layers draw, by name at the top of a specification: each table once, however many layers draw it."""
+    """The rows that layers draw, by name at the top of a specification: each table once for all layers that draw it."""
 
     def add(self, table: pd.DataFrame) -> Spec:
-        """Name a table and refer to it; what is not finite becomes null, numbers keep six digits, which no screen resolves."""
+        """Name a table and return a reference to it; what is not finite becomes null, numbers keep six digits,
+        more than a screen resolves.
+        """
         columns = {str(column): [_cell(value) for value in table[column]] for column in table.columns}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         name = next((known for known, others in self.items() if others == rows), f"table{len(self)}")
@@ -41,7 +43,7 @@ def _cell(value: Any) -> Any:
 
 
 def means(points: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds and band of each point of each curve, with the mean density.
+    """Return mean over seeds and band of each point of each curve, with the mean density.
 
     The band is the 95 % t interval, minimum to maximum for two seeds, nothing (NaN) for one.
     """
@@ -50,7 +52,7 @@ def means(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def two_as_range(table: pd.DataFrame) -> pd.DataFrame:
-    """`statistics.spread` with minimum and maximum in place of the t interval of two seeds, 12.7 standard errors wide."""
+    """Return `statistics.spread`, with minimum and maximum for two seeds, whose t interval is ±12.7 standard errors."""
     two = table["n"] == 2
     return table.assign(low=table["low"].mask(two, table["min"]), high=table["high"].mask(two, table["max"]))
 
@@ -68,7 +70,7 @@ def marks(
     area: bool = True,
     along: str = "level",
 ) -> list[Spec]:
-    """The layers of a panel, back to front: bands, seeds, lines, means and, where it is live, what the pointer finds.
+    """Return the layers of a panel, back to front: bands, seeds, lines, means and, if live, what the pointer finds.
 
     `drawn`: one row a mean (curve, mean, low, high, x's field, and the number `along` which a line goes); `seeds`: one
     row a seed (curve, value and x's field). A band is an `area` where x grows along the curve, else a bar at each mean.
@@ -101,7 +103,7 @@ def marks(
 
 def _layer(data: Spec, mark: Spec, encoding: Spec, opacity: float, live: bool, hovered: float | None = None) -> Spec:
     if not live:
-        # Of the fill or the stroke: to draw files, each mark with an opacity of the whole costs a canvas of its own.
+        # Opacity of the fill or the stroke: in files, each mark with an opacity of the whole costs a canvas of its own.
         part = "strokeOpacity" if mark["type"] in ("line", "rule") else "fillOpacity"
         return {"data": data, "mark": {**mark, "opacity": 1, part: opacity}, "encoding": encoding}
     conditions: list[Spec] = [{"test": FADED, "value": 0.1 * opacity}]
@@ -114,7 +116,7 @@ def _layer(data: Spec, mark: Spec, encoding: Spec, opacity: float, live: bool, h
 
 
 def _finder(data: Spec, x: Spec, y: Spec, tooltip: Mapping[str, str]) -> Spec:
-    """An invisible mark at each mean that is not faded; the nearest to the pointer tells what it stands for."""
+    """Return an invisible mark at each mean that is not faded; the nearest to the pointer shows its tooltip."""
     hover = {"type": "point", "fields": ["curve"], "on": "pointerover", "clear": "pointerout", "nearest": True}
     return {
         "data": data,
@@ -126,13 +128,13 @@ def _finder(data: Spec, x: Spec, y: Spec, tooltip: Mapping[str, str]) -> Spec:
 
 
 def _told(tooltip: Mapping[str, str]) -> Spec:
-    """A row by titles: of a mark, or of the cell around it that the pointer is in, whose datum is the mark."""
+    """Return a tooltip's row by titles: a mark's, or that of the cell around the pointer, whose datum is the mark."""
     pairs = ", ".join(f"{title!r}: (datum.datum || datum).{field}" for field, title in tooltip.items())
     return {"value": {"expr": f"{{{pairs}}}"}}
 
 
 def level_lines(table: pd.DataFrame, tables: Tables, y: Spec) -> list[Spec]:
-    """A grey line across the panel at each `mean`, in a band from `low` to `high` where both are known."""
+    """Return a grey line across the panel at each `mean`, in a band from `low` to `high` where both are known."""
     if table.empty:
         return []
     band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
@@ -146,7 +148,7 @@ def level_lines(table: pd.DataFrame, tables: Tables, y: Spec) -> list[Spec]:
 
 
 def extent(values: Iterable[float], points: pd.Series, *, floor: float = -math.inf, ceiling: float = math.inf) -> Spec:
-    """The scale of a y axis: what is drawn and a margin, within [floor, ceiling]; a t band that is far wider than the
+    """Return the scale of a y axis: what is drawn and a margin, within [floor, ceiling]; a t band far wider than the
     seeds' own range (3 seeds: 2.5 standard deviations each way) is cut rather than flattening all curves."""
     known = [value for value in values if math.isfinite(value)]
     least, most = float(points.min()), float(points.max())
@@ -157,7 +159,7 @@ def extent(values: Iterable[float], points: pd.Series, *, floor: float = -math.i
 
 
 def round_densities(least: float) -> list[float]:
-    """Where a log axis from `least` to 1 has its ticks: the further it reaches, the fewer in a decade."""
+    """Return the ticks of a log axis from `least` to 1: the further it reaches, the fewer in a decade."""
     decades = range(math.floor(math.log10(least)), 1)
     steps = (1,) if least < 1e-3 else (1, 2, 5) if least < 0.1 else (1, 2, 3, 5, 7)
     ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
@@ -165,7 +167,7 @@ def round_densities(least: float) -> list[float]:
 
 
 def density_axis(density: pd.Series) -> Spec:
-    """A log axis from the dense network on the left down to the sparsest on the right, with round percentages."""
+    """Return a log axis from the dense network on the left to the sparsest on the right, with round percentages."""
     least = min(float(density.min()), 0.5)
     axis = {"values": round_densities(least), "format": "~%", "labelOverlap": True}
     domain = [least * 0.93, 1.05]

@@ -1,4 +1,4 @@
-"""What a figure looks like: colours by name, dashes, marks and sizes, on paper (light) and on a dark screen.
+"""The look of a figure: colours by name, dashes, marks and sizes, on paper (light) and on a dark screen.
 
 A specification names a colour as `var(--c0)`: a page resolves it in CSS, so that one chart follows light, dark and
 print; a figure on disk is painted in light colours first (`paint`).
@@ -15,7 +15,7 @@ from typing import Any
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # The same hues, lighter, for a dark ground: each at least 4.5 : 1 against it.
 PALETTE_DARK = ("#4FA8E8", "#FF8A47", "#2FC79A", "#E79CC6", "#F2B632", "#9AD6F7", "#F4F4F0", "#D4719F")
-# Colour is never alone: dash and shape repeat with other periods, so that 8 × 7 curves are still told apart.
+# Colour is never alone: dash and shape repeat with other periods, so that 8 × 7 curves can be told apart.
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2], [12, 3], [6, 2, 2, 2, 2, 2])
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
@@ -30,7 +30,7 @@ DARK |= {f"c{i}": colour for i, colour in enumerate(PALETTE_DARK)}
 
 
 def scales(order: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour, dash and shape of each curve; by name, so that the legend's order does not recolour a figure."""
+    """Return scales of colour, dash and shape by curve's name, so that the legend's order does not change a colour."""
 
     def channel(kind: int) -> dict[str, Any]:
         domain = {"domain": list(order), "range": [looks[curve][kind] for curve in order]}
@@ -41,7 +41,7 @@ def scales(order: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def styles(curves: Sequence[str]) -> dict[str, tuple[str, list[int], str]]:
-    """Each curve's colour, dash and shape, by its place in the alphabet."""
+    """Return each curve's colour, dash and shape, by its place in the alphabet."""
     return {
         curve: (COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], SHAPES[i % len(SHAPES)])
         for i, curve in enumerate(sorted(set(curves)))
@@ -49,13 +49,13 @@ def styles(curves: Sequence[str]) -> dict[str, tuple[str, list[int], str]]:
 
 
 def paint(spec: Mapping[str, Any]) -> str:
-    """A specification as JSON in light colours: what draws files knows no CSS."""
+    """Return a specification as JSON in light colours: the renderer of files knows no CSS."""
     text = json.dumps(spec, allow_nan=False)
     return re.sub(r'"var\(--(\w+)\)"', lambda found: json.dumps(LIGHT.get(found[1], found[0][1:-1])), text)
 
 
 def theme(page: bool = False) -> dict[str, Any]:
-    """Vega-Lite's `config`, with sizes that stay legible when a figure is set to a page's width.
+    """Return Vega-Lite's `config`, with sizes that stay legible when a figure is set to a page's width.
 
     On a `page` the y axis is named above it, level, where a phone has room for it.
     """

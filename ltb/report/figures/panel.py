@@ -1,6 +1,6 @@
-"""One figure of one task with its caption and the numbers behind it: what a page shows live, a file shows still.
+"""One figure of one task with its caption and the numbers behind it, live on a page and still in a file.
 
-Both are made from the same layers, so that they cannot tell different things.
+Both are made from the same layers, so that they cannot disagree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 590, 300
 class Panel:
     """A figure of one task. `layers(tables, live)` are its layers; `heads` and `cells` the table of its numbers.
 
-    `stops`: texts of the places of a slider, which sets the signal `stop`; without, there is none.
+    `stops`: texts of the places of a slider, which sets the signal `stop`; without them there is no slider.
     """
 
     kind: str
@@ -34,11 +34,11 @@ class Panel:
 
     @property
     def description(self) -> str:
-        """The figure in words, for who does not see it."""
+        """The figure in words, for readers who do not see it."""
         return f"{self.title}, task {self.task}. {self.caption} The numbers are in the table below the figure."
 
     def live(self) -> Spec:
-        """The specification that a page draws: as wide as its place, listening to what is picked."""
+        """Return the specification that a page draws: as wide as its place, following what is picked."""
         tables = Tables()
         params: list[Spec] = [{"name": "picked", "value": []}]
         if self.stops:
@@ -59,7 +59,7 @@ class Panel:
 
 
 def still(panels: Sequence[Panel], order: Sequence[str]) -> Spec:
-    """One figure for a file: a kind's panels, one above the other, with a legend."""
+    """Return one figure for a file: a kind's panels, one above the other, with a legend."""
     tables, looks = Tables(), scales(order)
     drawn: list[Spec] = []
     for panel in panels:

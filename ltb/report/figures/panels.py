@@ -17,14 +17,14 @@ from ltb.report.figures.palette import scales
 from ltb.report.figures.panel import Panel
 from ltb.report.notation import Notation
 
-# What is told of the mean nearest to the pointer: column of `told` → title.
+# The tooltip of the mean nearest to the pointer: column of `told` → title.
 TOLD = {"curve": "curve", "at": "density", "said": "mean", "band": "95 % interval", "n": "n", "seeds": "by seed"}
 
 DRAWN = ["n", "mean", "low", "high"]
 
 
 def against_density(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], kind: str) -> Panel:
-    """A `kind` of `points.table` of one task against density."""
+    """Return the panel of a `kind` of `points.table` of one task against density."""
     its = points[points["kind"] == kind]
     metric = str(its["metric"].iloc[0])
     write = notation.of(metric) if kind == "value" else notation.STEPS
@@ -42,7 +42,7 @@ def against_density(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[st
 
 
 def relative(points: pd.DataFrame, looks: Mapping[str, Spec], tolerance: float) -> Panel | None:
-    """The metric's difference to the dense network of the same run, so that what a seed does to all levels cancels."""
+    """Return the panel of differences to the same run's dense network, where a seed's effect on all levels cancels."""
     its = points[points["kind"] == "value"]
     if its.empty:
         return None
@@ -81,7 +81,7 @@ def relative(points: pd.DataFrame, looks: Mapping[str, Spec], tolerance: float) 
 
 
 def cost(spent: pd.DataFrame, points: pd.DataFrame, looks: Mapping[str, Spec]) -> Panel | None:
-    """The metric against the training spent before the ticket exists; `spent` is `cost.table` of one task."""
+    """Return the panel of the metric against training spent to find the ticket; `spent`: one task's `cost.table`."""
     spent = spent[spent["curve"].isin(points["curve"]) & spent["search_steps"].notna() & np.isfinite(spent["mean"])]
     its = points[points["kind"] == "value"]
     if spent.empty or its.empty:
@@ -128,7 +128,7 @@ def cost(spent: pd.DataFrame, points: pd.DataFrame, looks: Mapping[str, Spec]) -
 
 
 def told(drawn: pd.DataFrame, points: pd.DataFrame, write: Notation) -> pd.DataFrame:
-    """Means with what a tooltip says of them, as text: `at` (density), `said` (mean), `band`, `seeds`."""
+    """Return means with the texts of their tooltips: `at` (density), `said` (mean), `band`, `seeds`."""
     pairs = {
         key: notation.each(list(zip(one["seed"], one["value"], strict=True)), write.bare)
         for key, one in points.groupby(["curve", "level"], sort=False)
@@ -146,14 +146,14 @@ def told(drawn: pd.DataFrame, points: pd.DataFrame, write: Notation) -> pd.DataF
 
 
 def table(drawn: pd.DataFrame, write: Notation) -> tuple[list[str], list[list[str]]]:
-    """The head and the cells of the table behind a figure: curve, density, n, mean, interval."""
+    """Return the head and the cells of the table behind a figure: curve, density, n, mean, interval."""
     heads = ["curve", "density", "n", "mean", "95 % interval"]
     fields = ("curve", "at", "n", "said", "band")
     return heads, [[str(one) for one in row] for row in drawn[list(fields)].itertuples(index=False)]
 
 
 def panels(found: Contents) -> tuple[list[Panel], list[str]]:
-    """All figures of all tasks, and the curves from best to worst."""
+    """Return all figures of all tasks, and the curves from best to worst."""
     order = points.ranked(found.points)
     looks = scales(order)
     drawn: list[Panel | None] = []

@@ -1,4 +1,4 @@
-"""Pictures of tickets and of what was found about them, as Altair charts, which a notebook shows as they are."""
+"""Pictures of tickets and of findings about them, as Altair charts, which a notebook shows as they are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BINS = 48
 
 
 def mask(mask: Tensor, title: str = "") -> alt.TopLevelMixin:
-    """One layer's mask, a weight a cell: kept is dark, pruned is light.
+    """Return a picture of one layer's mask, a weight a cell: kept is dark, pruned is light.
 
     mask: bool, (units, inputs) or (units, channels, height, width), whose last three count as inputs. The longer side
     lies across. ValueError for a mask of less than two dimensions.
@@ -68,7 +68,7 @@ def mask(mask: Tensor, title: str = "") -> alt.TopLevelMixin:
 
 
 def inputs(mask: Tensor, shape: Sequence[int], title: str = "") -> alt.TopLevelMixin:
-    """How many weights each input keeps in a first layer, laid out as the data are.
+    """Return a picture of how many weights each input of a first layer keeps, laid out as the data are.
 
     mask: bool, (units, inputs). shape: of one example, (…, height, width) or (length,); channels are added up.
     ValueError if the shape has not as many entries as the layer has inputs.
@@ -107,7 +107,7 @@ def inputs(mask: Tensor, shape: Sequence[int], title: str = "") -> alt.TopLevelM
 def weights(
     points: Mapping[str, Mapping[str, Tensor]], masks: Mapping[str, Tensor], title: str = ""
 ) -> alt.TopLevelMixin:
-    """How the kept weights of each layer are distributed at several moments, such as before and after training.
+    """Return the distributions of each layer's kept weights at several moments, such as before and after training.
 
     points: name of the moment → weights by name; masks: the ticket's. Bins are shared by the moments of a layer; a
     layer that keeps nothing is left out. ValueError if all do.
@@ -148,7 +148,7 @@ def weights(
 
 
 def layers(parts: pd.DataFrame) -> alt.TopLevelMixin:
-    """Each layer's density against the density of the whole network, level by level: a panel a curve, mean over seeds.
+    """Return each layer's density against that of the whole network, level by level: a panel a curve, mean over seeds.
 
     parts: of one task, from `densities.read`.
     """
@@ -191,7 +191,7 @@ def layers(parts: pd.DataFrame) -> alt.TopLevelMixin:
 
 
 def differences(table: pd.DataFrame) -> alt.TopLevelMixin:
-    """Paired differences with their 95 % intervals, a comparison a line; filled where the verdict is decided.
+    """Return paired differences with their 95 % intervals, a comparison a line; filled where the verdict is decided.
 
     table: of one task and metric, from `paired.headline` or one target of `paired.differences`.
     """
@@ -219,7 +219,7 @@ def differences(table: pd.DataFrame) -> alt.TopLevelMixin:
 
 
 def _whole(count: int, *, reverse: bool = False) -> Spec:
-    """An axis over `count` cells."""
+    """Return an axis over `count` cells."""
     axis = {"grid": False, "tickMinStep": 1, "tickCount": 5}
     return {"scale": {"domain": [0, count], "nice": False, "reverse": reverse}, "axis": axis}
 
