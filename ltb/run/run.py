@@ -129,7 +129,7 @@ class Run:
                 measures += record.measured_rows(level, setup.run_id, key)
                 record.write_rows(self.folder / record.HISTORY, history)
                 record.write_rows(self.folder / record.LAYERS, layers)
-                record.write_rows(self.folder / record.MEASURES, measures, record.MEASURE)
+                self._measures(measures)
                 record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
                 self._link(level)
                 self._status("running")
@@ -138,8 +138,11 @@ class Run:
                 display.level(row, reused)
                 if mirror is not None:
                     mirror.level(row | record.further(level))
-        measures += self._joint()
-        record.write_rows(self.folder / record.MEASURES, measures, record.MEASURE)
+        self._measures(measures + self._joint())
+
+    def _measures(self, rows: list[record.Row]) -> None:
+        if rows:
+            record.write_rows(self.folder / record.MEASURES, rows, record.MEASURE)
 
     def _joint(self) -> list[record.Row]:
         """The rows of the measures that compare all levels."""

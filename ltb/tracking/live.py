@@ -29,7 +29,7 @@ class Live(Listener):
         self._start = start
 
     def on_row(self, row: Mapping[str, float]) -> None:
-        if self._level < len(self._shown) and self._computed is self._shown[self._level]:
+        if self._level < len(self._shown) and self._computed == self._shown[self._level]:
             self._send(self._start, [row])
 
     def finished(self, level: Level) -> None:
