@@ -20,7 +20,7 @@ from typing import Any
 from ltb.core.contracts import SILENT, Checkpoints, Listener, Memory, Training
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
-from ltb.core.results import Result
+from ltb.core.results import Measurement, Result
 from ltb.core.stages import Measured, Stage, Start, missing, stages, starts
 
 
@@ -43,7 +43,7 @@ class Recent:
         return nullcontext()
 
     def put(self, stage: Stage, result: Any) -> Any:
-        if not stage.parents or isinstance(stage, Measured):
+        if not stage.parents or isinstance(result, Measurement):
             self._roots[stage] = result
         else:
             self._latest[stage] = result
@@ -52,7 +52,7 @@ class Recent:
         return result
 
     def nearest(self, stage: Stage, step: int) -> Any | None:
-        known = [r for s, r in self._roots.items() if isinstance(s, Start) and s.step < step]
+        known = [result for other, result in self._roots.items() if type(other) is type(stage) and result.stop < step]
         return max(known, key=lambda result: result.stop, default=None)
 
 
