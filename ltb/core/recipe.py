@@ -65,6 +65,8 @@ class Recipe:
             optional = key in ("control", "dynamics", "objective", "execution") and getattr(self, key) is None
             if not optional and not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
+        if self.criterion.rounds < 1:
+            raise ValueError(f"criterion.rounds={self.criterion.rounds}: 1 or more")
         if self.prune_from == "start" and self.rewind.trained_source:
             raise ValueError(
                 f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "

@@ -218,7 +218,9 @@ class Sparse(Stage):
 
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""
-        training, first, rounds = loop.training, m.density(masks), self.criterion.rounds
+        training, rounds = loop.training, self.criterion.rounds
+        # The source's target, not its density: under per-layer rates a target is the sparsity of the layers of rate 1 alone.
+        first = 1 - (self.source.pruned_to or 0.0)
         for index in range(1, rounds + 1):
             target = self.target
             if index < rounds:

@@ -107,6 +107,13 @@ def layer_rows(level: Level) -> list[Row]:
     ]
 
 
+def merge_measures(folder: Path, new: Sequence[Row]) -> None:
+    """Put rows into a run's measures.csv, in the place of those of the same measures; what others said stays."""
+    path, names = folder / MEASURES, {row["measure"] for row in new}
+    old = [row for row in read_rows(path) if row["measure"] not in names] if path.exists() else []
+    write_rows(path, [*old, *new], MEASURE)
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file as text. Raises Damaged naming a file that is truncated."""
     header, lines = files.rows(path, "table")

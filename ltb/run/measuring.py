@@ -134,21 +134,13 @@ def each(paths: Sequence[Path], asked: Asked) -> int:
             try:
                 made, ledger_rows = again(folder)
                 new = measured(made, len(ledger_rows), asked.measures(made.config))
-                write(folder, new)
+                record.merge_measures(folder, new)
                 print(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}")
             except (ValueError, Damaged) as error:
                 print(f"ltb: {folder.name}: {error}", file=sys.stderr)
                 code = 1
             bar.advance(task)
     return code
-
-
-def write(folder: Path, new: Rows) -> None:
-    """Put rows into a run's measures.csv, in the place of those of the same measures."""
-    path = folder / record.MEASURES
-    names = {row["measure"] for row in new}
-    old: Rows = [dict(row) for row in record.read_rows(path) if row["measure"] not in names] if path.exists() else []
-    record.write_rows(path, [*old, *new], record.MEASURE)
 
 
 def across(paths: Sequence[Path], asked: Asked, file: Path) -> None:

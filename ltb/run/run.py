@@ -142,7 +142,7 @@ class Run:
 
     def _measures(self, rows: list[record.Row]) -> None:
         if rows:
-            record.write_rows(self.folder / record.MEASURES, rows, record.MEASURE)
+            record.merge_measures(self.folder, rows)
 
     def _joint(self) -> list[record.Row]:
         """The rows of the measures that compare all levels."""

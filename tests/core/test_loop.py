@@ -184,3 +184,20 @@ def test_a_start_that_a_resumed_dense_fit_did_not_pass_is_replayed():
     (*_, last), (*_, expected) = levels(recipe, toy), levels(recipe, whole)
     assert [(fit.origin.step, fit.stop) for fit in toy.fits if fit.stop] == [(0, 20), (0, 4), (4, 20)]
     assert same(last.trained.point.weights, expected.trained.point.weights)
+
+
+@dataclass(frozen=True)
+class InRounds(Magnitude):
+    rounds: int = 10
+
+
+@pytest.mark.parametrize("allocation", [Global(), Layerwise(), Layerwise(rates={"b": "half"})])
+def test_rounds_of_a_constant_score_end_at_the_masks_of_one_round(allocation):
+    schedule = Geometric(0.2, 3)
+    one, many = (
+        list(levels(Recipe(schedule, criterion=c, allocation=allocation), Toy())) for c in (Magnitude(), InRounds())
+    )
+    for level, other in zip(one, many, strict=True):
+        assert same(level.trained.masks, other.trained.masks)
+    with pytest.raises(ValueError, match=r"criterion.rounds=0: 1 or more"):
+        Recipe(criterion=InRounds(0))

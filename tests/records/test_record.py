@@ -51,3 +51,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         files.write(path, "\ud800")
     assert json.loads(path.read_text()) == {"state": "running"}
     assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_measures_are_replaced_by_name_and_others_stay(tmp_path):
+    rows = {name: record.quantity_rows("r", 0, "key", name, {"x": value}) for name, value in (("a", 1), ("b", 2))}
+    record.merge_measures(tmp_path, rows["a"])
+    record.merge_measures(tmp_path, rows["b"])
+    record.merge_measures(tmp_path, record.quantity_rows("r", 0, "key", "b", {"x": 3}))
+    found = record.read_rows(tmp_path / record.MEASURES)
+    assert [(row["measure"], row["value"]) for row in found] == [("a", "1"), ("b", "3")]
