@@ -54,10 +54,10 @@ def _identified(node: Any) -> Any:
 
 
 def told(node: Any) -> Any:
-    """Return what decides a run's numbers as people read it: classes by a text, and without what follows from the seed."""
+    """Return what decides a run's numbers as people read it: classes by a text."""
     if isinstance(node, Mapping) and "name" in node and set(node) <= {"name", "package", "source"}:
         return " ".join(str(part)[:40] for part in node.values())
     if isinstance(node, Mapping):
         named = {("_target_" if key == "class" else key): value for key, value in node.items()}
-        return {key: told(value) for key, value in named.items() if value is not None and key != "initialisation"}
+        return {key: told(value) for key, value in named.items() if value is not None}
     return [told(entry) for entry in node] if isinstance(node, list) else node

@@ -74,13 +74,15 @@ class Asked:
 
 def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     """Return the setup of the run in `folder`, and its ledger's rows. Raises ValueError where they are not of one another."""
-    config, rows = ledger.settings(folder), record.read_rows(folder / record.LEDGER)
+    config = ledger.settings(folder)
     if config is None:
         raise ValueError(f"{folder / record.CONFIG} is missing: without it the run's network cannot be made again")
-    # Where the folder was moved together with its store, both are beside each other as before.
-    store = next(
-        (path for path in (folder / "store", Path(config["store"]["dir"])) if path.is_dir()), folder.parent / "store"
-    )
+    rows = record.read_rows(folder / record.LEDGER) if (folder / record.LEDGER).exists() else []
+    if not rows:
+        raise ValueError("no level is finished yet")
+    # The store beside the run, where the two were moved together, before one of that name in the working folder.
+    places = (folder / "store", folder.parent / "store", Path(config["store"]["dir"]))
+    store = next((path for path in places if (path / rows[0]["stage"]).is_dir()), places[-1])
     config |= {
         "runs": str(folder.parent),
         "store": {**config["store"], "dir": str(store)},
@@ -101,19 +103,19 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     return made, rows
 
 
-def measured(made: Setup, levels: int, asked: Sequence[Measure]) -> Rows:
-    """Return the rows of measures.csv for the first `levels` levels of a run."""
+def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], asked: Sequence[Measure]) -> Rows:
+    """Return the rows of measures.csv for the levels of a ledger, under the run's name there."""
     loop = Loop(made.training, made.store)
-    stages = made.stages[:levels]
+    stages, run_id = made.stages[: len(ledger_rows)], ledger_rows[0]["run_id"]
     rows: Rows = []
     for measure in asked:
         if measure.joint:
             values = loop.result(Measured(tuple(stages), measure)).values
-            rows += record.quantity_rows(made.run_id, None, "", measure.name, values)
+            rows += record.quantity_rows(run_id, None, "", measure.name, values)
             continue
         for level, stage in enumerate(stages[:1] if measure.initial else stages):
             values = loop.result(Measured((Start(0) if measure.initial else stage,), measure)).values
-            rows += record.quantity_rows(made.run_id, level, made.store.keys(stage), measure.name, values)
+            rows += record.quantity_rows(run_id, level, made.store.keys(stage), measure.name, values)
     return rows
 
 
@@ -133,7 +135,7 @@ def each(paths: Sequence[Path], asked: Asked) -> int:
         for folder in folders:
             try:
                 made, ledger_rows = again(folder)
-                new = measured(made, len(ledger_rows), asked.measures(made.config))
+                new = measured(made, ledger_rows, asked.measures(made.config))
                 record.merge_measures(folder, new)
                 print(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}")
             except (ValueError, Damaged) as error:

@@ -99,7 +99,8 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         optimizer=made.rewind.source_state,
         checkpoint_every=config["store"]["checkpoint_every"],
     )
-    recorded = identity.told({**decides, **canonical({**vars(made), "method": None})})
+    # Without what follows from the seed: runs of one experiment are told apart by it.
+    recorded = identity.told({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
     return Setup(config, made, training, wanted, asked, kept, folder, row, recorded)
 
 

@@ -108,7 +108,7 @@ class Store:
         # The loop asks for a level's source and start; to read and check them again for each level would be waste.
         if not stage.parents:
             self._roots[self.keys(stage)] = result  # stages that grow from it ask for it again and again
-        elif not isinstance(result, Measurement):
+        elif not isinstance(result, Measurement | stored.StoredMeasurement):
             self._latest[self.keys(stage)] = result
             for old in list(self._latest)[:-RECENT]:
                 del self._latest[old]
@@ -133,7 +133,7 @@ class Store:
     def nearest(self, stage: Stage, step: int) -> Any | None:
         """Return the finished result of `stage`'s kind and trajectory that stopped last before `step`."""
         best: dict[str, Any] = {}
-        for path in self.folder.glob(f"*/{STAGE}"):
+        for path in self.folder.glob(f"[!.]*/{STAGE}"):  # not another process's unfinished folder
             try:
                 metadata = read_metadata(path.parent)
             except Damaged:

@@ -54,12 +54,26 @@ def read(folder: Path, metadata: Mapping[str, Any], again: Callable[[], Any]) ->
     """Return the result of a finished stage; `again` computes the stage once more, for tensors that were not kept."""
     if "values" not in metadata["result"]:
         return Stored(folder, metadata, again)
-    tensors: Mapping[str, Tensor] = {}
-    if MEASURED in metadata["sha256"]:
-        kept = MEASURED in metadata["kept"]
-        path = check(folder, MEASURED, metadata["sha256"][MEASURED]) if kept else None
-        tensors = read_tensors(path, TENSORS)[0] if path else again().tensors
-    return Measurement(metadata["result"]["values"], tensors, metadata["seconds"])
+    return StoredMeasurement(folder, metadata, again)
+
+
+class StoredMeasurement:
+    """A `Measurement` whose tensors are read, or computed again where they were not kept, at first use."""
+
+    def __init__(self, folder: Path, metadata: Mapping[str, Any], again: Callable[[], Measurement]) -> None:
+        self._folder, self._metadata, self._compute = folder, metadata, again
+        self.values: Mapping[str, Any] = metadata["result"]["values"]
+        self.seconds: float = metadata["seconds"]
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The measure's tensors by name."""
+        hashes = self._metadata["sha256"]
+        if MEASURED not in hashes:
+            return {}
+        if MEASURED not in self._metadata["kept"]:
+            return self._compute().tensors
+        return read_tensors(check(self._folder, MEASURED, hashes[MEASURED]), TENSORS)[0]
 
 
 class Stored:

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
-from ltb.run.identity import settings
+from ltb.run.identity import settings, told
 from tests.training.small import training
 
 CONFIG = {
@@ -53,3 +53,10 @@ def test_classes_go_by_what_they_are():
     assert found["module"]["_target_"] == {"name": "Classification"}
     assert found["module"]["optimizer"]["_target_"]["package"] == f"torch {version('torch')}"
     assert found["numerics"] == {"precision": "32-true", "device": "cpu", "devices": 1, "threads": 1}
+
+
+def test_a_setting_called_as_a_digest_of_ours_tells_runs_apart():
+    """Seeds of two settings of a person's own model must not be averaged."""
+    found = [told({**settings(changed("module", network={"initialisation": x}), training(), CPU)}) for x in ("a", "b")]
+    assert found[0] != found[1]
+    assert found[0]["module"]["network"] == {"initialisation": "a"}

@@ -3,17 +3,20 @@
 import json
 import multiprocessing
 import shutil
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 from ltb.core import tensors
 from ltb.core.errors import Damaged
-from ltb.core.loop import levels
+from ltb.core.loop import Loop, levels
+from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
+from ltb.core.results import Measurement
 from ltb.core.rewind import LearningRate, Weights
 from ltb.core.schedules import Geometric
-from ltb.core.stages import Dense, Start, stages
+from ltb.core.stages import Dense, Measured, Start, stages
 from ltb.store.keys import Keys
 from ltb.store.store import STAGE, TICKET, TRAINED, Store
 from tests.core.toy import Toy
@@ -229,3 +232,32 @@ def test_within_a_run_nothing_is_trained_twice_whatever_is_kept(tmp_path, keep, 
     toy = Toy()
     list(levels(recipe, toy, Store(tmp_path, Keys({"seed": 0}), keep=keep)))
     assert trained(toy) == [(0, 20)] + [(4, 20)] * (len(recipe.schedule.targets) - 1)
+
+
+@dataclass(frozen=True)
+class Diagonal(Measure):
+    """A measure with a tensor."""
+
+    def __call__(self, of, bench):
+        return Measurement({"trace": 1.0}, {"diagonal": of[0].point.weights["a"].diagonal().clone()})
+
+
+@pytest.mark.parametrize("keep", ["all", "ledger"])
+def test_a_measures_numbers_need_no_tensor_and_its_tensors_are_computed_again_on_demand(tmp_path, keep):
+    expected = None
+    for index in range(3):
+        toy = Toy()
+        store = Store(tmp_path, Keys({"seed": 0}), keep=keep)
+        found = Loop(toy, store).result(Measured((Dense(),), Diagonal()))
+        assert found.values == {"trace": 1.0}
+        assert trained(toy) == ([(0, 20)] if index == 0 else [])
+        expected = found.tensors["diagonal"] if expected is None else expected
+        assert torch.equal(found.tensors["diagonal"], expected)
+        assert trained(toy) == ([(0, 20)] if index == 0 or keep == "ledger" else [])
+
+
+def test_the_nearest_start_is_never_in_a_folder_that_is_being_written(tmp_path):
+    store, _, _ = run(tmp_path)
+    assert store.nearest(Start(5), 5).stop == 4
+    store.path(Start(4)).rename(tmp_path / f".{store.keys(Start(4))}-abcd")
+    assert store.nearest(Start(5), 5) is None
