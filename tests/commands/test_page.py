@@ -350,6 +350,7 @@ def test_200_runs_of_20_levels_take_seconds_and_3_megabytes(tmp_path):
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    # Of a processor, not of a clock on the wall: others may be using this machine as well.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
+    # Of a processor, not of a clock on the wall, and twice what a slow one with busy neighbours was seen to take: what must
+    # not happen is a cost that grows with the square of the runs.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 22
     assert (tmp_path / "runs" / "report.html").stat().st_size < 3_000_000
