@@ -269,7 +269,7 @@ def test_two_hundred_runs_of_twenty_levels_are_read_and_compared_in_seconds(tmp_
     assert len(paired.differences(rows)) == 190 * 19
     assert len(paired.headline(rows)) == 19
     assert len(cost.table(rows)) == 400
-    assert time.process_time() - begun < 6
+    assert time.process_time() - begun < 15  # seconds of a slow processor: not the square of the runs
 
 
 def test_how_runs_stand_is_told_without_reading_their_ledgers(tmp_path, write_run, monkeypatch):
