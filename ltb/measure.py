@@ -37,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asked = measuring.Asked.parse(settings, given.config_dir)
         if given.across:
-            measuring.across(folders, asked, given.across)
-            return 0
+            return measuring.across(folders, asked, given.across)
         return measuring.each(folders, asked)
     except ValueError as error:
         print(f"ltb: {error}", file=sys.stderr)

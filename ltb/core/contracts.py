@@ -4,8 +4,8 @@ The module's contract: a LightningModule with
 
 - ``network``, an nn.Module that holds all of the module's state: masks and tickets name its parameters without a prefix. A module
   whose state is elsewhere too is itself the network (`network_of` is the one rule for which network is meant);
-- ``loss(batch)``, the scalar that training minimises, a mean over the examples of the batch, penalties apart: with it a network is
-  scored by gradients and measured; without it it trains, and is pruned by what its weights tell;
+- ``loss(batch)``, a method that returns the scalar that training minimises, a mean over the examples of the batch, penalties
+  apart: with it a network is scored by gradients and measured; without it it trains, and is pruned by what its weights tell;
 - ``clock``, set to the run's `Clock` where the module has an attribute of that name.
 
 No other name means anything to ltb.
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from ltb.core.execution import Execution
     from ltb.core.masks import Masks
     from ltb.core.measure import Measure
+    from ltb.core.recipe import Recipe
     from ltb.core.results import Measurement, Result, Trained
-    from ltb.core.stages import Stage
+    from ltb.core.stage import Stage
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -42,19 +43,20 @@ def network_of(module: nn.Module) -> nn.Module:
 
 def loss_of(module: Any, wanted_by: str) -> Callable[[Any], Tensor]:
     """Return the module's `loss`. Raises ValueError for one without it; `wanted_by` names the setting that needs it."""
-    loss = getattr(module, "loss", None)
-    if not callable(loss):
+    # A method of its class: `self.loss = nn.MSELoss()` is a habit, and takes no batch.
+    if not callable(getattr(type(module), "loss", None)):
         raise ValueError(
             f"{wanted_by} needs the loss of a batch, and {type(module).__name__} has no method loss(batch) that returns it"
         )
-    return loss  # type: ignore[no-any-return]
+    return module.loss  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """A fit under way, at one of its evaluations: enough to go on from there to the same bytes.
+    """A fit under way: enough to go on from there to the same bytes.
 
-    `best` is the point of the history's row that is best so far, `snapshots` are the points that were asked for and passed.
+    `best` is the point of the history's row that is best so far, or, without a history, `point`; `snapshots` are the points that
+    were asked for and passed.
     """
 
     point: Point
@@ -119,6 +121,9 @@ class Training(Bench, Protocol):
     """The one place where anything is trained, as the loop sees it: one task and one seed."""
 
     judge: tuple[str, str]
+
+    def check_one_step(self, recipe: Recipe) -> None:
+        """Take one step of what the recipe asks, thrown away, so that what cannot work fails before it costs."""
 
     def initial(self, purpose: str = "init") -> Weights:
         """Return the network's initialisation, a function of (seed, purpose)."""

@@ -1,4 +1,4 @@
-"""Errors that are the person's to mend: each is one line that names the setting, its value and what is allowed."""
+"""Errors that are the user's to mend: each is one line that names the setting, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class Unavailable(ValueError):
 
 class Damaged(ValueError):
     """A file that does not hold what it must; the text names the file. It is neither used nor deleted."""
+
+
+class NotKept(ValueError):
+    """A network that would have to be trained, asked of what trains nothing."""

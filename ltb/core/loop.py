@@ -17,43 +17,38 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ltb.core.cache import Cache
 from ltb.core.contracts import SILENT, Checkpoints, Listener, Memory, Training
+from ltb.core.errors import NotKept
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
-from ltb.core.results import Measurement, Result
-from ltb.core.stages import Measured, Stage, Start, missing, stages, starts
+from ltb.core.results import Result
+from ltb.core.stage import Stage, missing
+from ltb.core.stages import Measured, Start, asked, stages, starts
 
 
 class Recent:
-    """A memory for one run without a disk: it keeps what grew from nothing, measurements, and the latest few of the others."""
-
-    LATEST = 3  # a level, its source, and one to spare
+    """A memory for one run without a disk."""
 
     def __init__(self) -> None:
-        self._roots: dict[Stage, Any] = {}
-        self._latest: dict[Stage, Any] = {}
+        self._cache: Cache[Stage] = Cache()
 
     def has(self, stage: Stage) -> bool:
-        return stage in self._roots or stage in self._latest
+        return self._cache.get(stage) is not None
 
     def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
-        return self._roots.get(stage, self._latest.get(stage))
+        return self._cache.get(stage)
 
     def claim(self, stage: Stage) -> AbstractContextManager[Checkpoints | None]:
         return nullcontext()
 
     def put(self, stage: Stage, result: Any) -> Any:
-        if not stage.parents or isinstance(result, Measurement):
-            self._roots[stage] = result
-        else:
-            self._latest[stage] = result
-            for old in list(self._latest)[: -self.LATEST]:
-                del self._latest[old]
+        self._cache.put(stage, stage, result)
         return result
 
     def nearest(self, stage: Stage, step: int) -> Any | None:
-        known = [result for other, result in self._roots.items() if type(other) is type(stage) and result.stop < step]
-        return max(known, key=lambda result: result.stop, default=None)
+        alike = (result for other, result in self._cache.lasting.items() if type(other) is type(stage))
+        return max((one for one in alike if one.stop < step), key=lambda result: result.stop, default=None)
 
 
 @dataclass(frozen=True)
@@ -61,20 +56,24 @@ class Loop:
     """An executor: stages from memory, or computed by one training, their parents first.
 
     passing: the starts that a dense fit is to leave in the memory on its way.
+    trains:  whether it trains what is not there; one that does not raises NotKept.
     """
 
     training: Training
     memory: Memory
     passing: tuple[Start, ...] = ()
     listener: Listener = field(default_factory=Listener)
+    trains: bool = True
 
     def result(self, stage: Stage) -> Any:
         """Return the result of a stage."""
         if not stage.kept:
-            return stage.compute(self, None)
+            return stage.compute(self, None)  # from nothing, in no time
         found = self.memory.get(stage, lambda: self._again(stage))
         if found is not None:
             return found
+        if stage.trains and not self.trains:
+            raise NotKept(f"{stage.label} is not in the store, and nothing is trained here")
         for parent in missing([stage], self.memory.has)[:-1]:
             self.result(parent)
         with self.memory.claim(stage) as checkpoints:
@@ -91,6 +90,8 @@ class Loop:
                 self.memory.put(stage, result)
 
     def _again(self, stage: Stage) -> Any:
+        if stage.trains and not self.trains:
+            raise NotKept("its weights were not kept, and nothing is trained here")
         # Silent: whoever listens was told of the stage that asked for it.
         with self.memory.claim(stage) as checkpoints:
             return stage.compute(replace(self, listener=SILENT), checkpoints)
@@ -100,8 +101,10 @@ class Loop:
 class Level:
     """One turn of the loop: its index (0 is the dense network), the target sparsity, what its stage left, and its numbers.
 
-    metrics:  what the module logged in an evaluation at the end and at the early-stop step, e.g. ``test/accuracy``.
+    metrics:  what the module logged in an evaluation at the end and at the early-stop step, e.g. ``test/accuracy``, and what
+              measures say whose numbers are the ledger's.
     measured: for each further measure by name its quantities.
+    joint:    likewise of the measures that compare all levels; the last level has them.
     """
 
     index: int
@@ -110,6 +113,7 @@ class Level:
     trained: Result
     metrics: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    joint: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def remaining(self) -> int:
@@ -145,17 +149,24 @@ def levels(
     measures: Sequence[Measure] = (),
     listener: Listener = SILENT,
 ) -> Iterator[Level]:
-    """Run a recipe, level by level; each is evaluated, and asked each of the further `measures` that look at one stage.
+    """Run a recipe, level by level; each is evaluated, and asked the further `measures`, all together those that are joint.
 
-    With a memory that outlives the process, finished levels are neither trained nor measured again.
+    With a memory that outlives the process, finished levels are neither trained nor measured again. Before anything is trained
+    one step of what the recipe asks is taken, and thrown away.
     """
     chain = stages(recipe, training.clock)
     recipe.allocation.check(training.prunable)
-    loop = Loop(training, memory or Recent(), starts(chain), listener)
+    memory = memory or Recent()
+    if missing(chain, memory.has):
+        training.check_one_step(recipe)
+    loop = Loop(training, memory, starts(chain), listener)
     evaluate = Evaluate(metric=training.judge[0], direction=training.judge[1])
-    alone = [measure for measure in measures if not measure.joint]
+    wanted = [(measure, asked(measure, chain)) for measure in measures]
     for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
-        trained, metrics = loop.result(stage), loop.result(Measured((stage,), evaluate)).values
-        asked = [(measure, Start(0) if measure.initial else stage) for measure in alone]
-        measured = {measure.name: loop.result(Measured((of,), measure)).values for measure, of in asked}
-        yield Level(index, target, stage, trained, metrics, measured)
+        trained, metrics = loop.result(stage), dict(loop.result(Measured((stage,), evaluate)).values)
+        measured = {measure.name: loop.result(of[index]).values for measure, of in wanted if index in of}
+        for measure in measures:
+            metrics |= measured.pop(measure.name, {}) if measure.ledger else {}
+        last = index == len(chain) - 1
+        joint = {measure.name: loop.result(of[None]).values for measure, of in wanted if last and None in of}
+        yield Level(index, target, stage, trained, metrics, measured, joint)

@@ -21,6 +21,7 @@ class Measure(ABC):
     joint:   whether it compares several stages (all levels of a run, runs with each other) rather than looking at each alone.
     initial: whether it looks at the network before any training, and so says the same of every level.
     network: whether it runs the network; one that does not is a function of masks and weights, and can compare any runs.
+    ledger:  whether its numbers are columns of the ledger, rather than rows of measures.csv.
     machine: whether the numbers are of this machine (times): then they are kept apart for each machine and number of threads.
     version: raised when the same settings come to give other numbers.
     """
@@ -28,6 +29,7 @@ class Measure(ABC):
     joint: ClassVar[bool] = False
     initial: ClassVar[bool] = False
     network: ClassVar[bool] = True
+    ledger: ClassVar[bool] = False
     machine: ClassVar[bool] = False
     version: ClassVar[int] = 1
 

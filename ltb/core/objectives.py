@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from ltb.core.contracts import Bench
+    from ltb.core.results import Result
+    from ltb.core.stage import Stage
 
 
 class Objective(ABC):
     """(module, batch) -> a scalar that is added to the loss of each minibatch. A frozen dataclass: it is part of the key.
 
-    It is called in training mode, after the module's own step on the batch, and what it draws is a function of (seed, step).
+    It is called in training mode, after the loss of the batch and before the optimizer's step, and what it draws is a function
+    of (seed, step). A stage in its fields, such as a teacher, is a parent of every fit that has the objective.
     """
 
     version: ClassVar[int] = 1
+
+    def prepared(self, bench: Bench, result: Callable[[Stage], Result]) -> Objective:
+        """Return what is called in one fit, made before it begins: by default itself; with a teacher, one that has its network."""
+        return self
 
     @abstractmethod
     def __call__(self, module: Any, batch: Any) -> Tensor: ...

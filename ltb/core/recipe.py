@@ -17,6 +17,7 @@ from ltb.core.step import Clock, Step
 
 SOURCES = ("previous", "dense", "start")
 START = Step(0)
+OPTIONAL = ("control", "dynamics", "objective", "execution")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class Recipe:
             ("objective", Objective),
             ("execution", Execution),
         ):
-            optional = key in ("control", "dynamics", "objective", "execution") and getattr(self, key) is None
-            if not optional and not isinstance(getattr(self, key), kind):
+            if not (key in OPTIONAL and getattr(self, key) is None) and not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
         if self.criterion.rounds < 1:
             raise ValueError(f"criterion.rounds={self.criterion.rounds}: 1 or more")
@@ -82,10 +82,11 @@ class Recipe:
                 f"control={self.control.name} trains weights that the ticket lacks, and with rewind={type(self.rewind).__name__} "
                 "and prune_from=previous those are 0 already; use rewind=weights, or prune_from=dense"
             )
-        if self.control is not None and len(self.schedule.targets) < 2:
-            raise ValueError(
-                f"control={self.control.name}: the schedule has the dense level alone, so there is nothing to control"
-            )
+        for key in OPTIONAL:
+            value = getattr(self, key)
+            if value is not None and len(self.schedule.targets) < 2:
+                name = getattr(value, "name", type(value).__name__)
+                raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
 
     def check(self, clock: Clock) -> None:
         """Raise ValueError when the recipe does not fit a run of this length."""

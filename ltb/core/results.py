@@ -50,7 +50,7 @@ class Result(Protocol):
         """The iteration that it ended at."""
 
     def at(self, step: int) -> Point:
-        """The point at the end or at the early-stop step."""
+        """The point at the end or at the early-stop step. Raises ValueError for another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,9 @@ class Trained:
         for point in (self.point, self.best):
             if point is not None and point.step == step:
                 return point
-        raise KeyError(step)
+        raise ValueError(
+            f"the weights at step {step} were not kept: those at the end and at the early-stop step, as the run judges it, are"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,12 @@
-"""Stages: the computations that a recipe comes to, each named by what it grew from. This file alone knows their kinds.
+"""The kinds of stages, and those that a recipe comes to. This file alone knows the kinds.
 
-A stage is a frozen dataclass. The stages in its fields are its parents, its key follows from its kind and its fields, and
-`compute` says what it is. A new kind is one class: loop, store, plan and ledger ask it through the methods of `Stage`.
+A new kind is one class: loop, store, plan and ledger ask it through the methods of `Stage`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ltb.core import masks as m
@@ -26,75 +22,11 @@ from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Trained
 from ltb.core.rewind import Rewind
+from ltb.core.stage import Stage, missing
 from ltb.core.step import Clock
 
 if TYPE_CHECKING:
     from ltb.core.loop import Loop
-
-
-@dataclass(frozen=True)
-class Stage(ABC):
-    """One computation that is finished once and kept.
-
-    environment: what beside the fields decides its numbers, by the names that a store's keys know: ``training`` (task, seed,
-                 numerics), ``machine``. A stage whose parents cover it names nothing.
-    keeps:       files that are kept whatever a store keeps of others.
-    """
-
-    environment: ClassVar[tuple[str, ...]] = ("training",)
-    keeps: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained | Measurement:
-        """Return the stage's result, made from those of its parents (``loop.result``)."""
-
-    @cached_property
-    def parents(self) -> tuple[Stage, ...]:
-        """The stages that it grew from, in the order of its fields."""
-        return tuple(_stages(getattr(self, field.name) for field in dataclasses.fields(self)))
-
-    @property
-    def known_as(self) -> str | None:
-        """The key, for a stage that is known by nothing else."""
-        return None
-
-    @property
-    def kept(self) -> bool:
-        """Whether it is worth keeping: the initialisation is as quick to make as to read."""
-        return True
-
-    @property
-    def label(self) -> str:
-        """A word for tables: what the stage is."""
-        return type(self).__name__.lower()
-
-    @property
-    def pruned_to(self) -> float | None:
-        """The target sparsity that it was pruned to; None where nothing was."""
-        return None
-
-    @property
-    def broken_by(self) -> str:
-        """The name of the control that broke it on purpose, or ``none``."""
-        return "none"
-
-    def iterations(self, clock: Clock) -> int:
-        """How many iterations of training it takes, its parents apart."""
-        return 0
-
-    def passes(self, other: Stage) -> bool:
-        """Whether computing it gives `other` on the way."""
-        return False
-
-
-def _stages(values: Iterable[Any]) -> Iterator[Stage]:
-    for value in values:
-        if isinstance(value, Stage):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _stages(value)
-        elif isinstance(value, Mapping):
-            yield from _stages(value.values())
 
 
 @dataclass(frozen=True)
@@ -111,6 +43,9 @@ class Start(Stage):
     @property
     def label(self) -> str:
         return f"dense to step {self.step}"
+
+    def ends(self, clock: Clock) -> int:
+        return self.step
 
     def iterations(self, clock: Clock) -> int:
         return self.step
@@ -195,8 +130,7 @@ class Sparse(Stage):
 
     def iterations(self, clock: Clock) -> int:
         from_scratch = self.control is not None and self.control.from_scratch
-        start = self.start.step if isinstance(self.start, Start) else 0
-        return clock.length if from_scratch else self.rewind.iterations(start, clock)
+        return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training
@@ -210,7 +144,8 @@ class Sparse(Stage):
         start = started.resumable if self.rewind.start_state else started.point
         end = source.resumable if self.rewind.source_state else source.point
         origin, stop = self.rewind(start, end, training.clock)
-        how = {"dynamics": self.dynamics, "objective": self.objective, "execution": self.execution}
+        objective = self.objective and self.objective.prepared(training, loop.result)
+        how = {"dynamics": self.dynamics, "objective": objective, "execution": self.execution}
         fit = Fit.of(masks, origin, stop, **how)
         if self.control is None:
             return fit
@@ -225,13 +160,15 @@ class Sparse(Stage):
             target = self.target
             if index < rounds:
                 target = 1 - first ** (1 - index / rounds) * (1 - self.target) ** (index / rounds)
-            gathered: dict[str, Any] = {}
-            for probe in (self.criterion.probe, self.allocation.probe):
-                if probe is not None:
-                    gathered |= training.probe(probe, source.weights, masks)
-            evidence = Evidence(training.seed, start.weights, gathered)
-            scores = self.criterion({name: source.weights[name] for name in training.prunable}, evidence)
-            masks = self.allocation(scores, masks, target, evidence)
+            # Each sees what its own probe gathered; one probe of both gathers once.
+            probes = dict.fromkeys((self.criterion.probe, self.allocation.probe))
+            gathered = {
+                probe: training.probe(probe, source.weights, masks) if probe is not None else {} for probe in probes
+            }
+            evidence = {probe: Evidence(training.seed, start.weights, found) for probe, found in gathered.items()}
+            weights = {name: source.weights[name] for name in training.prunable}
+            scores = self.criterion(weights, evidence[self.criterion.probe])
+            masks = self.allocation(scores, masks, target, evidence[self.allocation.probe])
         return masks
 
 
@@ -241,10 +178,15 @@ class Measured(Stage):
 
     of: tuple[Stage, ...]
     measure: Measure
+    trains: ClassVar[bool] = False
 
     @property
     def environment(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("machine",) if self.measure.machine else ()
+
+    @property
+    def lasting(self) -> bool:
+        return True
 
     @property
     def label(self) -> str:
@@ -264,8 +206,19 @@ class Known(Stage):
     def known_as(self) -> str:
         return self.key
 
+    @property
+    def lasting(self) -> bool:
+        return False
+
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         raise ValueError(f"stage {self.key} is not in the store, and a key alone does not say how it is made")
+
+
+def asked(measure: Measure, chain: Sequence[Stage]) -> dict[int | None, Measured]:
+    """Return what `measure` is asked of a run's levels: of each, by its index, or, where it compares them, of all, under None."""
+    if measure.joint:
+        return {None: Measured(tuple(chain), measure)} if len(chain) > 1 else {}
+    return {i: Measured((Start(0) if measure.initial else stage,), measure) for i, stage in enumerate(chain)}
 
 
 def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
@@ -285,30 +238,5 @@ def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
 
 def starts(wanted: Iterable[Stage]) -> tuple[Start, ...]:
     """Return the starts that stages grow from, as the dense network passes them on its way."""
-    found = (stage.start for stage in wanted if isinstance(stage, Sparse))
-    return tuple(dict.fromkeys(start for start in found if isinstance(start, Start) and start.kept))
-
-
-def search_steps(stage: Stage, clock: Clock) -> int:
-    """Return the iterations trained to obtain the ticket that `stage` trains: all that it grew from, its own fit apart."""
-    return sum(other.iterations(clock) for other in missing([stage], lambda _: False) if other != stage)
-
-
-def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool]) -> list[Stage]:
-    """Return the stages that must be computed to have all of `wanted`, parents first: what a run will cost, before it costs it.
-
-    What another stage of the list gives on its way costs nothing and is left out, as is the initialisation.
-    """
-    found: dict[Stage, None] = {}
-
-    def visit(stage: Stage) -> None:
-        if stage in found or known(stage):
-            return
-        for parent in stage.parents:
-            if parent.kept and not any(other.passes(parent) for other in found):
-                visit(parent)
-        found[stage] = None
-
-    for stage in wanted:
-        visit(stage)
-    return list(found)
+    every = missing(wanted, lambda _: False, passed=True)
+    return tuple(stage for stage in every if isinstance(stage, Start))

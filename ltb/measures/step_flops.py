@@ -19,6 +19,7 @@ class StepFlops(Measure):
     """
 
     initial: ClassVar[bool] = True
+    ledger: ClassVar[bool] = True
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         return Measurement({"step_flops": bench.step_flops()})

@@ -11,11 +11,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ltb.core import files
-from ltb.core.loop import Level
 from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, MEASURE, MEASURES, STATUS
+
+if TYPE_CHECKING:
+    from ltb.core.loop import Level
 
 __all__ = [
     "COLUMNS",
@@ -69,17 +71,18 @@ def level_row(
     }
     last = trained.history[-1] if trained.history else {}
     metrics = {name: last[name] for name in ("train/loss",) if name in last}
-    metrics |= {**level.measured.get("step_flops", {}), **level.metrics}
-    return row | metrics
-
-
-IN_LEDGER = ("step_flops",)  # measures whose numbers are columns of the ledger
+    return {**row, **metrics, **level.metrics}
 
 
 def measured_rows(level: Level, run_id: str, stage: str) -> list[Row]:
-    """Return the rows of a level's measures, without those in the ledger."""
-    further = {name: values for name, values in level.measured.items() if name not in IN_LEDGER}
-    return [row for name, values in further.items() for row in quantity_rows(run_id, level.index, stage, name, values)]
+    """Return the rows of a level's measures."""
+    found = level.measured.items()
+    return [row for name, values in found for row in quantity_rows(run_id, level.index, stage, name, values)]
+
+
+def joint_rows(level: Level, run_id: str) -> list[Row]:
+    """Return the rows of the measures that compare all levels, which the last one has."""
+    return [row for name, values in level.joint.items() for row in quantity_rows(run_id, None, "", name, values)]
 
 
 def quantity_rows(run_id: str, level: int | None, stage: str, measure: str, values: Mapping[str, Any]) -> list[Row]:
@@ -89,9 +92,9 @@ def quantity_rows(run_id: str, level: int | None, stage: str, measure: str, valu
 
 
 def further(level: Level) -> Row:
-    """Return the numbers of a level's measures, without those in the ledger, as ``measure/quantity``."""
-    found = {name: values for name, values in level.measured.items() if name not in IN_LEDGER}
-    return {f"{name}/{quantity}": value for name, values in found.items() for quantity, value in values.items()}
+    """Return the numbers of a level's measures, and on the last level those of joint ones, as ``measure/quantity``."""
+    found = [*level.measured.items(), *level.joint.items()]
+    return {f"{name}/{quantity}": value for name, values in found for quantity, value in values.items()}
 
 
 def history_rows(level: Level, run_id: str) -> list[Row]:

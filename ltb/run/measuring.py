@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ltb.core.contracts import Checkpoints
 from ltb.core.errors import Damaged
 from ltb.core.loop import Loop
 from ltb.core.measure import Measure
-from ltb.core.stages import Known, Measured, Start
+from ltb.core.stage import Stage
+from ltb.core.stages import Known, Measured, asked
 from ltb.records import ledger, record
 from ltb.run.build import build
 from ltb.run.conf import conf
 from ltb.run.setup import Setup, setup
+from ltb.store.store import Store
 
 Rows = list[record.Row]
 
@@ -103,23 +107,19 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     return made, rows
 
 
-def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], asked: Sequence[Measure]) -> Rows:
+def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequence[Measure]) -> Rows:
     """Return the rows of measures.csv for the levels of a ledger, under the run's name there."""
-    loop = Loop(made.training, made.store)
+    loop = Loop(made.training, made.store, trains=False)
     stages, run_id = made.stages[: len(ledger_rows)], ledger_rows[0]["run_id"]
     rows: Rows = []
-    for measure in asked:
-        if measure.joint:
-            values = loop.result(Measured(tuple(stages), measure)).values
-            rows += record.quantity_rows(run_id, None, "", measure.name, values)
-            continue
-        for level, stage in enumerate(stages[:1] if measure.initial else stages):
-            values = loop.result(Measured((Start(0) if measure.initial else stage,), measure)).values
-            rows += record.quantity_rows(run_id, level, made.store.keys(stage), measure.name, values)
+    for measure in wanted:
+        for level, stage in asked(measure, stages).items():
+            key = "" if level is None else made.store.keys(stages[level])
+            rows += record.quantity_rows(run_id, level, key, measure.name, loop.result(stage).values)
     return rows
 
 
-def each(paths: Sequence[Path], asked: Asked) -> int:
+def each(paths: Sequence[Path], wanted: Asked) -> int:
     """Measure every run at or below `paths`, each in its own folder; the exit code."""
     folders = ledger.find(paths)
     console, code = Console(stderr=True, highlight=False, soft_wrap=True), 0
@@ -135,21 +135,53 @@ def each(paths: Sequence[Path], asked: Asked) -> int:
         for folder in folders:
             try:
                 made, ledger_rows = again(folder)
-                new = measured(made, ledger_rows, asked.measures(made.config))
+                new = measured(made, ledger_rows, wanted.measures(made.config))
                 record.merge_measures(folder, new)
                 print(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}")
             except (ValueError, Damaged) as error:
-                print(f"ltb: {folder.name}: {error}", file=sys.stderr)
-                code = 1
+                code = _failed(folder, error)
             bar.advance(task)
     return code
 
 
-def across(paths: Sequence[Path], asked: Asked, file: Path) -> None:
-    """Compare runs with each other, level by level, those of one task, model and data, by measures of masks and weights."""
+class Joined:
+    """The stores of several runs as one memory: what is asked is read where it is, what is new is kept in the first."""
+
+    def __init__(self, stores: Iterable[Store]) -> None:
+        self._stores = list(stores)
+
+    def _of(self, stage: Stage) -> Store:
+        return next((store for store in self._stores if store.has(stage)), self._stores[0])
+
+    def has(self, stage: Stage) -> bool:
+        return self._of(stage).has(stage)
+
+    def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
+        return self._of(stage).get(stage, again)
+
+    def claim(self, stage: Stage) -> AbstractContextManager[Checkpoints | None]:
+        return self._stores[0].claim(stage)
+
+    def put(self, stage: Stage, result: Any) -> Any:
+        return self._stores[0].put(stage, result)
+
+    def nearest(self, stage: Stage, step: int) -> Any | None:
+        return self._stores[0].nearest(stage, step)
+
+
+def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
+    """Compare runs with each other, level by level, those of one task, model and data, by measures of masks; the exit code.
+
+    A run that cannot be read is named, and the others are compared.
+    """
     groups: dict[tuple[str, ...], list[tuple[Setup, dict[str, str]]]] = {}
+    code = 0
     for folder in ledger.find(paths):
-        made, rows = again(folder)
+        try:
+            made, rows = again(folder)
+        except (ValueError, Damaged) as error:
+            code = _failed(folder, error)
+            continue
         for row in rows[1:]:
             place = (row["task"], row["model"], row["data"], row["level"])
             groups.setdefault(place, []).append((made, row))
@@ -158,11 +190,12 @@ def across(paths: Sequence[Path], asked: Asked, file: Path) -> None:
         if len(members) < 2:
             continue
         first, names = members[0][0], [row["run_id"] for _, row in members]
-        for measure in asked.measures(first.config):
+        loop = Loop(first.training, Joined(made.store for made, _ in members), trains=False)
+        for measure in wanted.measures(first.config):
             if not measure.joint or measure.network:
                 raise ValueError(f"measure={measure.name}: --across takes measures that compare masks, such as overlap")
             stages = tuple(Known(row["stage"]) for _, row in members)
-            values = Loop(first.training, first.store).result(Measured(stages, measure)).values
+            values = loop.result(Measured(stages, measure)).values
             of = {"task": task, "model": model, "data": data, "level": level, "runs": ";".join(names)}
             found += [
                 {**of, "measure": measure.name, "quantity": name, "value": value} for name, value in values.items()
@@ -171,3 +204,9 @@ def across(paths: Sequence[Path], asked: Asked, file: Path) -> None:
         raise ValueError("there are no two runs of one task, model and data to compare")
     record.write_rows(file, found)
     print(f"{len(found)} numbers in {file}")
+    return code
+
+
+def _failed(folder: Path, error: Exception) -> int:
+    print(f"ltb: {folder.name}: {error}", file=sys.stderr)
+    return 1

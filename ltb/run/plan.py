@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ltb.core.errors import Damaged
-from ltb.core.stages import Stage, missing, starts
+from ltb.core.stage import Stage, missing
+from ltb.core.stages import starts
 from ltb.core.step import Clock
 from ltb.run.display import duration
 from ltb.store import catalogue

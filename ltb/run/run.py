@@ -16,8 +16,8 @@ from rich.console import Console
 from ltb.analysis.sparsest import sparsest_matching
 from ltb.core import files
 from ltb.core.contracts import Listener
-from ltb.core.loop import Level, Loop, levels
-from ltb.core.stages import Measured, Stage, search_steps
+from ltb.core.loop import Level, levels
+from ltb.core.stage import Stage, search_steps
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
 from ltb.run.display import Display, table
@@ -55,10 +55,10 @@ class Computed(Listener):
     """Notes the stages that this command computed."""
 
     def __init__(self) -> None:
-        self.stages: set[int] = set()
+        self.stages: set[Stage] = set()
 
     def on_stage(self, stage: Stage) -> None:
-        self.stages.add(id(stage))
+        self.stages.add(stage)
 
 
 class Run:
@@ -127,31 +127,19 @@ class Run:
                 history += record.history_rows(level, setup.run_id)
                 layers += record.layer_rows(level)
                 measures += record.measured_rows(level, setup.run_id, key)
+                measures += record.joint_rows(level, setup.run_id)
                 record.write_rows(self.folder / record.HISTORY, history)
                 record.write_rows(self.folder / record.LAYERS, layers)
-                self._measures(measures)
+                if measures:
+                    record.merge_measures(self.folder, measures)
                 record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
                 self._link(level)
                 self._status("running")
-                reused = None if id(level.stage) in computed.stages else str(metadata["run_id"])
+                reused = None if level.stage in computed.stages else str(metadata["run_id"])
                 self._reused += [reused] if reused else []
                 display.level(row, reused)
                 if mirror is not None:
                     mirror.level(row | record.further(level))
-        self._measures(measures + self._joint())
-
-    def _measures(self, rows: list[record.Row]) -> None:
-        if rows:
-            record.merge_measures(self.folder, rows)
-
-    def _joint(self) -> list[record.Row]:
-        """The rows of the measures that compare all levels."""
-        loop, stages = Loop(self.setup.training, self.setup.store), self.setup.stages
-        joint = [measure for measure in self.setup.measures if measure.joint and len(stages) > 1]
-        found = [(measure.name, loop.result(Measured(stages, measure)).values) for measure in joint]
-        return [
-            row for name, values in found for row in record.quantity_rows(self.setup.run_id, None, "", name, values)
-        ]
 
     def _mirror(self) -> Any:
         logger, row = self.setup.config["logger"], self.setup.row

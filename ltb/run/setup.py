@@ -12,7 +12,8 @@ import torch
 
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
-from ltb.core.stages import Stage, missing, stages
+from ltb.core.stage import Stage, missing
+from ltb.core.stages import stages
 from ltb.run import identity, provenance
 from ltb.run.build import Config, build
 from ltb.run.compose import measures, recipe, trainer
@@ -57,7 +58,7 @@ class Setup:
     def check_one_step(self) -> None:
         """Take one step of training, thrown away, where anything is to be trained: so what cannot work fails before it costs."""
         if self.missing():
-            self.training.check_one_step()
+            self.training.check_one_step(self.recipe)
 
 
 def setup(config: Config, names: Mapping[str, str]) -> Setup:
@@ -123,6 +124,7 @@ def _training(config: Config, arguments: Mapping[str, Any], device: torch.device
         metric=config["metric"]["name"],
         direction=config["metric"]["direction"],
         trainer=arguments,
+        device=device,
     )
 
 

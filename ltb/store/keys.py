@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ltb.core.stages import Stage
+from ltb.core.stage import Stage
 from ltb.core.step import Step
 from ltb.store.source_code import identity
 from ltb.store.stage_files import VERSION
@@ -22,23 +22,30 @@ from ltb.store.stage_files import VERSION
 LENGTH = 20  # hex digits of a key: 80 bits
 
 
-def canonical(value: Any) -> Any:
+def _no_stage(stage: Stage) -> str:
+    raise ValueError(f"{stage.label} is a stage, and settings hold none")
+
+
+def canonical(value: Any, key: Callable[[Stage], str] = _no_stage) -> Any:
     """Return a choice as plain data for hashing: a dataclass becomes its class and those fields that are not None.
 
-    Raises ValueError for a value without such a form, e.g. a criterion that is not a frozen dataclass.
+    A stage in it becomes its `key`. Raises ValueError for a value without such a form, e.g. a criterion that is not a frozen
+    dataclass.
     """
     if isinstance(value, Step):
         return str(value)
+    if isinstance(value, Stage):
+        return {"stage": key(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: canonical(getattr(value, f.name), key) for f in dataclasses.fields(value)}
         # A class of ltb's own whose numbers have changed has a version.
         version = {"version": found} if (found := getattr(value, "version", 1)) != 1 else {}
         given = {name: entry for name, entry in fields.items() if entry is not None}
         return {"class": identity(type(value)), **version, **given}
     if isinstance(value, Mapping):
-        return {str(key): canonical(entry) for key, entry in value.items()}
+        return {str(name): canonical(entry, key) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [canonical(entry) for entry in value]
+        return [canonical(entry, key) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
@@ -68,16 +75,7 @@ class Keys:
         return self._known[id(stage)][1]
 
     def _content(self, stage: Stage) -> dict[str, Any]:
-        fields = {field.name: self._plain(getattr(stage, field.name)) for field in dataclasses.fields(stage)}
+        fields = {field.name: canonical(getattr(stage, field.name), self) for field in dataclasses.fields(stage)}
         content: dict[str, Any] = {"kind": identity(type(stage))}
         content |= {name: self._environment[name] for name in stage.environment}
         return content | {"fields": {name: value for name, value in fields.items() if value is not None}}
-
-    def _plain(self, value: Any) -> Any:
-        if isinstance(value, Stage):
-            return {"stage": self(value)}
-        if isinstance(value, list | tuple):
-            return [self._plain(entry) for entry in value]
-        if isinstance(value, Mapping):
-            return {str(key): self._plain(entry) for key, entry in value.items()}
-        return canonical(value)

@@ -27,10 +27,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from ltb.core.errors import Damaged
+from ltb.core.cache import Cache
+from ltb.core.errors import Damaged, NotKept
 from ltb.core.files import flush
-from ltb.core.results import Measurement
-from ltb.core.stages import Stage
+from ltb.core.stage import Stage
 from ltb.store import stored
 from ltb.store.checkpoint import CheckpointFile
 from ltb.store.keys import Keys
@@ -48,7 +48,6 @@ from ltb.store.stage_files import (
 )
 
 KEPT = {"all": (TICKET, TRAINED, EARLY_STOP, MEASURED), "tickets": (TICKET,), "ledger": ()}
-RECENT = 3  # pruned networks held in memory: a level, its source, and one to spare
 
 
 class Store:
@@ -80,8 +79,7 @@ class Store:
         self.folder, self.keys = Path(folder), keys
         self._provenance, self._made, self._run_id = dict(provenance or {}), dict(made or {}), run_id
         self._keep, self._optimizer, self._checkpoint_every = keep, optimizer, checkpoint_every
-        self._roots: dict[str, Any] = {}
-        self._latest: dict[str, Any] = {}
+        self._cache: Cache[str] = Cache()
 
     def path(self, stage: Stage) -> Path:
         """Return the folder of a stage, whether it exists or not."""
@@ -98,20 +96,21 @@ class Store:
     def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
         """Return the stage as it was stored; None where it is not."""
         key = self.keys(stage)
-        found = self._roots.get(key, self._latest.get(key))
+        found = self._cache.get(key)
         if found is None and self.has(stage):
-            found = stored.read(self.path(stage), self.metadata(stage), lambda: self._checked(stage, again()))
+            found = stored.read(self.path(stage), self.metadata(stage), lambda: self._again(stage, again))
             self._remember(stage, found)
         return found
 
     def _remember(self, stage: Stage, result: Any) -> None:
-        # The loop asks for a level's source and start; to read and check them again for each level would be waste.
-        if not stage.parents:
-            self._roots[self.keys(stage)] = result  # stages that grow from it ask for it again and again
-        elif not isinstance(result, Measurement | stored.StoredMeasurement):
-            self._latest[self.keys(stage)] = result
-            for old in list(self._latest)[:-RECENT]:
-                del self._latest[old]
+        if stage.trains:  # what a measure says is as quick to read
+            self._cache.put(self.keys(stage), stage, result)
+
+    def _again(self, stage: Stage, again: Callable[[], Any]) -> Any:
+        try:
+            return self._checked(stage, again())
+        except NotKept as error:
+            raise NotKept(f"{self.path(stage)}: {error}") from None
 
     @contextmanager
     def claim(self, stage: Stage) -> Iterator[CheckpointFile]:

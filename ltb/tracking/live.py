@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ltb.core.contracts import Listener
 from ltb.core.loop import Level
-from ltb.core.stages import Stage
+from ltb.core.stage import Stage
 from ltb.tracking.wandb_mirror import WandbMirror
 
 

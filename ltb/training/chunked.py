@@ -23,21 +23,27 @@ class ChunkedModule(pl.LightningModule):
         """Return the mean training loss a minibatch since the last call; NaN when nothing was trained."""
 
 
-def add_objective(module: pl.LightningModule, objective: Objective) -> None:
-    """Let `module` minimise `objective` beside its own loss, from now on.
-
-    Raises ValueError for a module that steps its optimizer itself, which hands no loss over.
-    """
-    if isinstance(module, ChunkedModule):
-        module.objective = objective
-        return
-    if not module.automatic_optimization:
+def check_objective(module: pl.LightningModule) -> None:
+    """Raise ValueError for a module that steps its optimizer itself and hands no loss over that anything could be added to."""
+    if not module.automatic_optimization and not isinstance(module, ChunkedModule):
         raise ValueError(
             f"objective: {type(module).__name__} steps its optimizer itself, so nothing can be added to its loss"
         )
+
+
+def add_objective(module: pl.LightningModule, objective: Objective) -> None:
+    """Let `module` minimise `objective` beside its own loss, from now on.
+
+    Raises ValueError as `check_objective` does.
+    """
+    check_objective(module)
+    if isinstance(module, ChunkedModule):
+        module.objective = objective
+        return
     own: Any = module.training_step
 
     def training_step(batch: Any, *given: Any) -> Any:
+        check_objective(module)  # it may say so as late as in configure_optimizers
         found = own(batch, *given)
         if found is None:
             return None

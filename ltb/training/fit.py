@@ -13,19 +13,24 @@ import torch
 from pytorch_lightning.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
+from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import SILENT, Checkpoints, Listener, network_of
+from ltb.core.dynamics import Dynamics
 from ltb.core.execution import MASKED, Execution
 from ltb.core.masks import Masks
 from ltb.core.measure import Measure
+from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
 from ltb.core.prunable import prunable
+from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Result, Trained
 from ltb.core.seeds import derive
+from ltb.core.stage import within
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
-from ltb.training.chunked import ChunkedModule, add_objective
+from ltb.training.chunked import ChunkedModule, add_objective, check_objective
 from ltb.training.lightning import QUIET, check_trainer, interruptible, own_processes, quiet
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps, plain
@@ -49,6 +54,7 @@ class Training:
                     early-stop step is the first minimum of val/loss, or the best of this metric without a val/loss.
                     `judge` is the two. `initialisation` is the digest of the network's weights before any training.
     trainer:        further arguments of the Trainer (accelerator, devices, precision …).
+    device:         where networks and batches are while they are measured and scored: by default where the data are.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Training:
         metric: str = "accuracy",
         direction: str = "max",
         trainer: Mapping[str, Any] | None = None,
+        device: torch.device | None = None,
         observers: Callable[[], Sequence[pl.Callback]] = tuple,
     ) -> None:
         if direction not in DIRECTIONS:
@@ -72,9 +79,10 @@ class Training:
         self.source: Source = DataModuleSource(data) if isinstance(data, pl.LightningDataModule) else data
         self.clock = _clock(self.source.epoch_length, length)
         self.seed, self.judge = seed, (metric, direction)
-        self.device: torch.device = getattr(self.source, "device", torch.device("cpu"))
+        self.device: torch.device = device or getattr(self.source, "device", None) or torch.device("cpu")
         self.evaluate_every = _every(self.clock, evaluate_every)
         self._module, self._observers = module, observers
+        self._checked: list[Any] = []  # what one step was taken of
         self._trainer = own_processes() | dict(trainer or {})
         check_trainer(self._trainer)
         network = network_of(self._build("init"))
@@ -100,7 +108,10 @@ class Training:
         if str(self._trainer.get("precision")) in ("64-true", "64"):
             module.double()  # before the Trainer does it, so that points have one type throughout
         if hasattr(module, "clock"):
-            setattr(module, "clock", self.clock)  # noqa: B010 - not declared by LightningModule
+            try:
+                setattr(module, "clock", self.clock)  # noqa: B010 - not declared by LightningModule
+            except (AttributeError, TypeError) as error:
+                raise ValueError(f"module: {type(module).__name__}.clock must take the run's Clock: {error}") from None
         return module
 
     def initial(self, purpose: str = "init") -> Weights:
@@ -114,15 +125,22 @@ class Training:
             found: Mapping[str, Weights] = probe(module, lambda: self.source.stream(self.seed, 0, self.clock.length))
         return {name: tensors.copy(weights) for name, weights in found.items()}
 
-    def check_one_step(self) -> None:
-        """Take a step of training and a minibatch of validation and of test, thrown away, so that errors show at once.
+    def check_one_step(self, recipe: Recipe) -> None:
+        """Take a step of training as the recipe asks, a minibatch of validation and of test, thrown away: errors show at once.
 
-        Raises ValueError when the module does not log the metric that counts; the module's own errors pass through.
+        An objective that waits for a stage, such as a teacher, is not called. Raises ValueError for dynamics, for an objective
+        that cannot be added to the module's loss, and when the module does not log the metric that counts; the module's own
+        errors pass through.
         """
+        how = recipe.dynamics, recipe.objective, recipe.execution
+        if how in self._checked:
+            return
+        _refuse_dynamics(recipe.dynamics)
         with quiet():
-            trainer, module = self._one_step(self.source.evaluation("val"))
+            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
+        self._checked.append(how)
 
     def _check_logged(self, logged: Mapping[str, float]) -> None:
         metric, test = self.judge[0], [name for name in logged if name.startswith("test/")]
@@ -137,16 +155,23 @@ class Training:
         Counted by torch in the matrix products and convolutions of the first minibatch. Masks save none of them.
         """
         with quiet(), FlopCounterMode(display=False) as counter:
-            self._one_step(None)
+            self._one_step(None, None, None)
         return counter.get_total_flops()
 
-    def _one_step(self, validation: Any) -> tuple[pl.Trainer, pl.LightningModule]:
+    def _one_step(
+        self, validation: Any, objective: Objective | None, execution: Execution | None
+    ) -> tuple[pl.Trainer, pl.LightningModule]:
         module = self._build("init")
+        masks = m.ones(tensors.weights_of(network_of(module)), self.prunable) if execution else {}
+        if objective is not None:
+            check_objective(module)
+            if not any(within(objective)):
+                add_objective(module, objective)
         chunked = isinstance(module, ChunkedModule)
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
-        callbacks = [StartClock(0, self.clock, self.seed), Executed(MASKED.enter(module, {}))]
+        callbacks = [StartClock(0, self.clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
         trainer = pl.Trainer(fast_dev_run=1, callbacks=callbacks, **QUIET, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)
@@ -214,10 +239,7 @@ class Training:
         """
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
-        if fit.dynamics is not None:
-            raise ValueError(
-                f"dynamics={type(fit.dynamics).__name__}: masks are held during a fit; null is what is allowed"
-            )
+        _refuse_dynamics(fit.dynamics)
         listener.on_fit(fit.origin.step, fit.stop)
         done = checkpoints.load() if checkpoints else None
         begin = done.point if done else fit.origin
@@ -234,7 +256,7 @@ class Training:
         history = History(self.clock, counter, body, self.judge, listener, done)
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
-            observers.append(Checkpoint(checkpoints, counter, body, passed, history))
+            observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate))
         actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed), Executed(body)]
         with quiet():
             loader, limits = self._minibatches(module, begin.step, fit.stop, seed, snapshots, evaluate, counter)
@@ -291,6 +313,11 @@ class Training:
             current: Any = trainer.fit_loop.epoch_progress.current
             current.processed = current.completed = self.clock.epoch(start)
         return trainer
+
+
+def _refuse_dynamics(dynamics: Dynamics | None) -> None:
+    if dynamics is not None:
+        raise ValueError(f"dynamics={type(dynamics).__name__}: masks are held during a fit; null is what is allowed")
 
 
 def _clock(epoch_length: int, length: str | Step) -> Clock:

@@ -65,7 +65,7 @@ class History(pl.Callback):
         self._judge = judge
         self._since = time.perf_counter() - (done.seconds if done else 0)
         self.rows: list[dict[str, float]] = [dict(row) for row in done.history] if done else []
-        self.best = done.best if done else None
+        self.best = done.best if done and done.history else None
         self._best_row = next((row for row in self.rows if done and row["step"] == done.best.step), None)
 
     def seconds(self) -> float:
@@ -91,23 +91,40 @@ class History(pl.Callback):
 
 
 class Checkpoint(pl.Callback):
-    """A callback that offers the progress of a fit after each evaluation but the last; it must come after `History`."""
+    """A callback that offers the progress of a fit after each evaluation but the last; it must come after `History`.
+
+    A fit that is not evaluated on its way offers it after each Lightning batch.
+    """
 
     def __init__(
-        self, checkpoints: Checkpoints, counter: Steps, body: Body, snapshots: Snapshots, history: History
+        self,
+        checkpoints: Checkpoints,
+        counter: Steps,
+        body: Body,
+        snapshots: Snapshots,
+        history: History,
+        evaluates: bool,
     ) -> None:
         self._checkpoints, self._counter, self._body = checkpoints, counter, body
-        self._snapshots, self._history = snapshots, history
+        self._snapshots, self._history, self._evaluates = snapshots, history, evaluates
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not self._evaluates:
+            self._offer()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        history, best = self._history, self._history.best
-        if trainer.state.fn != "fit" or best is None:
-            return
-        self._checkpoints.offer(
-            lambda: Progress(
-                self._body.point(self._counter.step), history.rows, best, self._snapshots.points, history.seconds()
-            )
-        )
+        if trainer.state.fn == "fit" and self._history.best is not None:
+            self._offer()
+
+    def _offer(self) -> None:
+        self._checkpoints.offer(self._progress)
+
+    def _progress(self) -> Progress:
+        point, history = self._body.point(self._counter.step), self._history
+        best = history.best or self._body.point(self._counter.step, optimizer=False)
+        return Progress(point, history.rows, best, self._snapshots.points, history.seconds())
 
 
 def plain(value: Any) -> float:

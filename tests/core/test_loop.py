@@ -1,7 +1,7 @@
 """The loop, on a training that is a pure function: chains nest, rewinds copy, controls break one thing, stages are shared."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from ltb.core.loop import Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric, Linear
-from ltb.core.stages import Dense, Sparse, Start, missing, search_steps, stages
+from ltb.core.stage import missing, search_steps
+from ltb.core.stages import Dense, Sparse, Start, stages
 from ltb.core.step import Clock, Step
 from tests.core.toy import Toy, same
 
@@ -170,6 +171,33 @@ def test_a_criterion_gets_what_its_probe_gathers_at_the_masked_source():
     assert last.trained.masks["b"].int().sum() == 0
     assert len(toy.probed) == 2
     assert toy.probed[1][2]["b"].int().sum() == 0 or int(toy.probed[1][2]["a"].sum()) == 16
+
+
+def test_criterion_and_allocation_each_see_what_their_own_probe_gathered():
+    """Though both probes gather under one name; one that both have gathers once."""
+
+    @dataclass(frozen=True)
+    class Other:
+        def __call__(self, module, batches):
+            return {"mark": {"a": torch.zeros(4, 5), "b": torch.zeros(3, 4)}}
+
+    @dataclass(frozen=True)
+    class Seeing(Global):
+        probe: Any = Other()
+
+        def __call__(self, scores, masks, target, evidence):
+            seen.append(float(evidence.gathered["mark"]["a"].sum()))
+            return super().__call__(scores, masks, target, evidence)
+
+    seen = []
+    recipe = Recipe(schedule=Explicit((0.5,)), criterion=Marked(), allocation=Seeing())
+    toy = Toy()
+    *_, last = levels(recipe, toy)
+    assert last.trained.masks["a"].sum() == 16  # by the criterion's own
+    assert seen == [0.0]
+    list(levels(replace(recipe, allocation=Seeing(probe=Mark())), toy))
+    assert seen == [0.0, 190.0]
+    assert [probe for probe, *_ in toy.probed] == [Mark(), Other(), Mark()]
 
 
 def test_a_start_that_a_resumed_dense_fit_did_not_pass_is_replayed():

@@ -6,14 +6,17 @@ import pytest
 import torch
 
 from ltb.core import tensors
+from ltb.core.errors import NotKept
 from ltb.core.execution import Execution, Masked
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.measure import Evaluate, Measure
+from ltb.core.objectives import Objective
 from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Trained
 from ltb.core.schedules import Geometric
-from ltb.core.stages import Dense, Known, Measured, Sparse, Stage, Start, missing, stages
+from ltb.core.stage import Stage, missing
+from ltb.core.stages import Dense, Known, Measured, Sparse, Start, asked, stages, starts
 from ltb.core.step import Clock
 from ltb.store import catalogue
 from ltb.store.keys import Keys
@@ -136,3 +139,86 @@ def test_what_measures_look_at_is_in_their_key_and_their_machine_where_they_say_
     assert here(Measured((sparse,), Time())) != there(Measured((sparse,), Time()))
     assert here(Measured((sparse,), Evaluate())) != here(Measured((Dense(),), Evaluate()))
     assert here(Measured((Known(here(sparse)),), Evaluate())) == here(Measured((sparse,), Evaluate()))
+
+
+@dataclass(frozen=True)
+class Near(Objective):
+    """An objective with a teacher: half the squared distance to its weights, where they are."""
+
+    teacher: Stage
+    at: tuple = ()
+
+    def prepared(self, bench, result):
+        return replace(self, at=tuple(result(self.teacher).point.weights.items()))
+
+    def __call__(self, module, batch):
+        return sum((module.get_parameter(name) - weight).square().sum() / 2 for name, weight in self.at)
+
+
+def test_a_stage_within_a_choice_is_a_parent_in_keys_plan_and_loop(tmp_path):
+    """A teacher stands in an objective: it is trained first, and the student's key follows from it."""
+    teachers = Dense(Start(4), noise=1), Dense(Start(8), noise=1)
+    recipe = Recipe(schedule=Geometric(0.2, 1))
+    students = [stages(replace(recipe, objective=Near(teacher)), CLOCK)[1] for teacher in teachers]
+    assert students[0].parents == (Dense(), Start(0), teachers[0])
+    keys = Keys({"seed": 0})
+    assert len({keys(stage) for stage in (*students, stages(recipe, CLOCK)[1])}) == 3
+    # The dense network passes the teacher's start on its way.
+    assert missing([students[0]], lambda _: False) == [Dense(), teachers[0], students[0]]
+    assert starts([students[1]]) == (Start(8),)
+    toy = Toy()
+    store = Store(tmp_path, keys)
+    loop = Loop(toy, store)
+    loop.result(students[0])
+    given = toy.fits[-1].objective
+    assert dict(given.at)["a"].equal(loop.result(teachers[0]).point.weights["a"])
+    assert store.metadata(students[0])["parents"] == [keys(Dense()), keys(teachers[0])]
+
+
+def test_a_loop_that_trains_nothing_names_what_it_would_have_to_train(tmp_path):
+    chain = stages(Recipe(schedule=Geometric(0.2, 1)), CLOCK)
+    store = Store(tmp_path, Keys({"seed": 0}), keep="ledger")
+    toy = Toy()
+    with pytest.raises(NotKept, match="level is not in the store, and nothing is trained here"):
+        Loop(toy, store, trains=False).result(chain[1])
+    Loop(toy, store).result(chain[1])
+    done = len(toy.fits)
+    again = Loop(toy, Store(tmp_path, Keys({"seed": 0})), trains=False)
+    with pytest.raises(
+        NotKept, match=f"{store.keys(chain[1])}: its weights were not kept, and nothing is trained here"
+    ):
+        again.result(Measured((chain[1],), Evaluate()))
+    assert len(toy.fits) == done
+
+
+def test_one_rule_says_which_stages_a_measure_looks_at():
+    @dataclass(frozen=True)
+    class Initial(Distance):
+        joint, initial = False, True
+
+    chain = stages(Recipe(schedule=Geometric(0.2, 1)), CLOCK)
+    assert asked(Evaluate(), chain) == {0: Measured((chain[0],), Evaluate()), 1: Measured((chain[1],), Evaluate())}
+    assert asked(Initial(), chain) == {0: Measured((Start(0),), Initial()), 1: Measured((Start(0),), Initial())}
+    assert asked(Distance(), chain) == {None: Measured(chain, Distance())}
+    assert asked(Distance(), chain[:1]) == {}  # one level is compared with nothing
+
+
+def test_joint_measures_come_with_the_last_level():
+    found = list(levels(Recipe(schedule=Geometric(0.2, 1)), Toy(), measures=[Distance(), Evaluate(splits=("train",))]))
+    assert [dict(level.joint) != {} for level in found] == [False, True]
+    expected = (found[0].trained.point.weights["a"] - found[1].trained.point.weights["a"]).norm()
+    assert found[1].joint["distance"]["l2/a"] == pytest.approx(float(expected))
+    assert [level.measured["evaluate"]["train/accuracy"] for level in found] == [0.5, 0.5]
+    assert "train/accuracy" not in found[0].metrics
+    (alone,) = levels(Recipe(schedule=Geometric(0.2, 0)), Toy(), measures=[Distance()])
+    assert alone.joint == {}
+
+
+def test_a_recipe_is_tried_in_one_step_before_anything_is_trained_and_not_where_all_is_there():
+    recipe, memory = Recipe(schedule=Geometric(0.2, 1)), Recent()
+    first, second = Toy(), Toy()
+    next(levels(recipe, first, memory))
+    assert first.checked == [recipe]
+    list(levels(recipe, first, memory))
+    list(levels(recipe, second, memory))
+    assert second.checked == []

@@ -18,8 +18,12 @@ class Toy:
     prunable: tuple[str, ...] = ("a", "b")
     judge: tuple[str, str] = ("accuracy", "max")
     fits: list = field(default_factory=list)
+    checked: list = field(default_factory=list)
     probed: list = field(default_factory=list)
     evaluated: list = field(default_factory=list)
+
+    def check_one_step(self, recipe):
+        self.checked.append(recipe)
 
     def initial(self, purpose="init"):
         generator = torch.Generator().manual_seed(derive(self.seed, purpose))

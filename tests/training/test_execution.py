@@ -10,10 +10,15 @@ from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.dynamics import Dynamics
 from ltb.core.execution import Execution, Masked
+from ltb.core.loop import levels
 from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
+from ltb.core.recipe import Recipe
+from ltb.core.schedules import Geometric
+from ltb.store.checkpoint import CheckpointFile
 from ltb.training import Classification, Constant, Training
 from tests.training.small import Numbers, Regression, dense, digest, network, source, training
+from tests.training.test_fit import Kept, Killed
 
 
 class Recording:
@@ -162,3 +167,40 @@ def test_a_fit_with_dynamics_is_refused_for_masks_are_held():
     one = training()
     with pytest.raises(ValueError, match="dynamics=Moving: masks are held during a fit; null is what is allowed"):
         one.fit(replace(dense(one), dynamics=Moving()))
+
+
+def test_what_a_recipe_cannot_do_is_refused_before_the_dense_network_is_trained():
+    """In one step that is thrown away."""
+
+    class Manual(Regression):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch, index):
+            self.optimizers().step()
+
+    one = Training(Manual, Numbers(), "20it", metric="mse", direction="min")
+    fitted = []
+    one.fit = lambda *given, **how: fitted.append(given)
+    with pytest.raises(ValueError, match="objective: Manual steps its optimizer itself"):
+        next(levels(Recipe(objective=Ridge(0.1)), one))
+    with pytest.raises(ValueError, match="objective=Ridge: the schedule has the dense level alone"):
+        Recipe(schedule=Geometric(0.2, 0), objective=Ridge(0.1))
+    assert fitted == []
+
+
+def test_a_replayed_start_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
+    """It is evaluated nowhere, so its progress is offered after each chunk, or minibatch of a module of one's own."""
+    ones = training(optimizer="adam"), Training(Regression, Numbers(), "40it", metric="mse", direction="min")
+    for number, one in enumerate(ones):
+        whole = one.fit(dense(one, stop=21), evaluate=False)
+        path = tmp_path / f"{number}.safetensors"
+        done = CheckpointFile(path, 0)
+        with pytest.raises(Killed):
+            one.fit(dense(one, stop=21), evaluate=False, snapshots=[6, 11], checkpoints=Kept(path, 2))
+        assert 0 < done.load().point.step < 21
+        rest = one.fit(dense(one, stop=21), evaluate=False, snapshots=[6, 11], checkpoints=done)
+        assert digest(rest) == digest(whole)
+        assert rest.best is None
+        assert set(rest.snapshots) == {6, 11}

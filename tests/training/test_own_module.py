@@ -69,7 +69,7 @@ def test_a_schedule_that_depends_on_history_is_refused():
 def test_a_metric_that_is_not_logged_is_named():
     one = Training(Regression, Numbers(), "8it", metric="accuracy")
     with pytest.raises(ValueError, match=r"metric.name='accuracy': the module logs test/mse"):
-        one.check_one_step()
+        one.check_one_step(Recipe())
     with pytest.raises(ValueError, match=r"metric.name='accuracy': the module logs test/mse"):
         metrics(one, one.fit(dense(one)))
 
@@ -162,4 +162,4 @@ def test_two_optimizers_are_refused_before_training():
 
     one = Training(Two, Numbers(), "6it", metric="mse", direction="min")
     with pytest.raises(ValueError, match="it has 2 optimizers; the clock counts the steps of one"):
-        one.check_one_step()
+        one.check_one_step(Recipe())

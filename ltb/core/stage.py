@@ -1,0 +1,123 @@
+"""What a stage is: a computation that is finished once and kept, named by what it grew from; and what a set of them comes to."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ltb.core.contracts import Checkpoints
+from ltb.core.results import Measurement, Trained
+from ltb.core.step import Clock
+
+if TYPE_CHECKING:
+    from ltb.core.loop import Loop
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """One computation that is finished once and kept.
+
+    environment: what beside the fields decides its numbers, by the names that a store's keys know: ``training`` (task, seed,
+                 numerics), ``machine``. A stage whose parents cover it names nothing.
+    keeps:       files that are kept whatever a store keeps of others.
+    trains:      whether computing it trains a network.
+    lasting:     whether a run asks for it again and again, so that it is worth its memory.
+    """
+
+    environment: ClassVar[tuple[str, ...]] = ("training",)
+    keeps: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar[bool] = True
+
+    @abstractmethod
+    def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained | Measurement:
+        """Return the stage's result, made from those of its parents (``loop.result``)."""
+
+    @cached_property
+    def parents(self) -> tuple[Stage, ...]:
+        """The stages in its fields, which it grew from, in the order of the fields: those in tuples and in choices included."""
+        return tuple(within(self))
+
+    @property
+    def known_as(self) -> str | None:
+        """The key, for a stage that is known by nothing else."""
+        return None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is worth keeping: the initialisation is as quick to make as to read."""
+        return True
+
+    @property
+    def lasting(self) -> bool:
+        return not self.parents
+
+    @property
+    def label(self) -> str:
+        """A word for tables: what the stage is."""
+        return type(self).__name__.lower()
+
+    @property
+    def pruned_to(self) -> float | None:
+        """The target sparsity that it was pruned to; None where nothing was."""
+        return None
+
+    @property
+    def broken_by(self) -> str:
+        """The name of the control that broke it on purpose, or ``none``."""
+        return "none"
+
+    def ends(self, clock: Clock) -> int:
+        """The iteration of the clock that its network ends at."""
+        return clock.length
+
+    def iterations(self, clock: Clock) -> int:
+        """How many iterations of training it takes, its parents apart."""
+        return 0
+
+    def passes(self, other: Stage) -> bool:
+        """Whether computing it gives `other` on the way."""
+        return False
+
+
+def within(value: Any) -> Iterator[Stage]:
+    """Yield the stages in a choice or a tuple, the outermost: what they grew from is theirs."""
+    if isinstance(value, list | tuple):
+        parts: Iterable[Any] = value
+    elif dataclasses.is_dataclass(value):
+        parts = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    else:
+        return
+    for part in parts:
+        if isinstance(part, Stage):
+            yield part
+        else:
+            yield from within(part)
+
+
+def search_steps(stage: Stage, clock: Clock) -> int:
+    """Return the iterations trained to obtain the ticket that `stage` trains: all that it grew from, its own fit apart."""
+    return sum(other.iterations(clock) for other in missing([stage], lambda _: False) if other != stage)
+
+
+def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool], *, passed: bool = False) -> list[Stage]:
+    """Return the stages that must be computed to have all of `wanted`, parents first: what a run will cost, before it costs it.
+
+    What another stage of the list gives on its way costs nothing and is left out, unless `passed`, as is the initialisation.
+    """
+    found: dict[Stage, None] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage in found or known(stage):
+            return
+        for parent in stage.parents:
+            if parent.kept and (passed or not any(other.passes(parent) for other in found)):
+                visit(parent)
+        found[stage] = None
+
+    for stage in wanted:
+        visit(stage)
+    return list(found)
