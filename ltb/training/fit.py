@@ -261,11 +261,12 @@ class Training:
         with quiet():
             loader, limits = self._minibatches(module, begin.step, fit.stop, seed, snapshots, evaluate, counter)
             trainer = self._trainer_for(loader, limits, evaluate, begin.step, [*actors, *observers])
-            with interruptible():
-                trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
+            if begin.step < fit.stop:  # else the process ended between the last evaluation and the stage's commit
+                with interruptible():
+                    trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
-            point = body.point(counter.step)
+            point = body.point(counter.step) if begin.step < fit.stop else begin
             if evaluate and (not history.rows or history.rows[-1]["step"] != counter.step):
                 trainer.validate(module, self.source.evaluation("val"), verbose=False)
         best = None if history.best is None or history.best.step == point.step else history.best

@@ -79,16 +79,16 @@ class Kept:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_fit_that_is_killed_at_any_evaluation_goes_on_to_the_same_bytes(tmp_path, name):
-    one = training(2, optimizer=name, evaluate_every="3it")
+    one = training(2, optimizer=name, evaluate_every="3it", length="24it")
     whole = one.fit(dense(one), snapshots=[4, 11])
-    for left in (1, 3, 7):
+    for left in (1, 3, 7, 8):  # the last at the end: all that is left is to say so
         path, done = tmp_path / f"{left}.safetensors", []
         with pytest.raises(Killed):
             one.fit(dense(one), snapshots=[4, 11], checkpoints=Kept(path, left))
         listener = mock.Mock(on_step=done.append)
         rest = one.fit(dense(one), snapshots=[4, 11], checkpoints=Kept(path, -1), listener=listener)
         assert digest(rest) == digest(whole)
-        assert sum(done) == 25
+        assert sum(done) == 24
         assert metrics(one, rest) == metrics(one, whole)
         assert rest.origin.step == 0
         assert [{**row, "seconds": 0} for row in rest.history] == [{**row, "seconds": 0} for row in whole.history]
