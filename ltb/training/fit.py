@@ -6,10 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import DoublePrecision
 from pytorch_lightning.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -85,6 +87,7 @@ class Training:
         self._checked: list[Any] = []  # what one step was taken of
         self._trainer = own_processes() | dict(trainer or {})
         check_trainer(self._trainer)
+        self._double = str(self._trainer.get("precision")) in ("64-true", "64")
         network = network_of(self._build("init"))
         # First, since a network whose parameters have no shape yet cannot be compared either.
         self.coverage = prunable(network, exclude, include, embeddings)
@@ -105,7 +108,7 @@ class Training:
             module = self._module()
         if not isinstance(module, pl.LightningModule):
             raise ValueError(f"module: {type(module).__name__} is not a LightningModule")
-        if str(self._trainer.get("precision")) in ("64-true", "64"):
+        if self._double:
             module.double()  # before the Trainer does it, so that points have one type throughout
         if hasattr(module, "clock"):
             try:
@@ -122,7 +125,8 @@ class Training:
         """Return what `probe` gathers from the network with these weights and masks, in the seed's own batches."""
         module = self.module(Point(weights, 0), masks)
         with seeded(derive(self.seed, "probe")):
-            found: Mapping[str, Weights] = probe(module, lambda: self.source.stream(self.seed, 0, self.clock.length))
+            stream = partial(self.source.stream, self.seed, 0, self.clock.length)
+            found: Mapping[str, Weights] = probe(module, lambda: map(self._here, stream()))
         return {name: tensors.copy(weights) for name, weights in found.items()}
 
     def check_one_step(self, recipe: Recipe) -> None:
@@ -143,10 +147,11 @@ class Training:
         self._checked.append(how)
 
     def _check_logged(self, logged: Mapping[str, float]) -> None:
-        metric, test = self.judge[0], [name for name in logged if name.startswith("test/")]
-        if f"test/{metric}" not in test:
+        metric = self.judge[0]
+        if f"test/{metric}" not in logged:
             raise ValueError(
-                f"metric.name={metric!r}: the module logs {', '.join(sorted(test)) or 'nothing'} in its test step"
+                f"metric.name={metric!r}: the module logs {', '.join(sorted(logged)) or 'nothing'} in its test step, and "
+                f"test/{metric} is wanted"
             )
 
     def step_flops(self) -> int:
@@ -188,14 +193,22 @@ class Training:
         return replace(found, seconds=time.perf_counter() - since)
 
     def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> pl.LightningModule:
-        """Return the module with a point's masked weights, in evaluation mode, on the device of its batches."""
+        """Return the module with a point's masked weights, in evaluation mode, on the device of its batches.
+
+        In the precision of its weights, as they are: without autocast.
+        """
         module = self._build("init")
         (execution or MASKED).enter(module, masks).load(point)
         return module.to(self.device).eval()
 
     def batches(self, split: str) -> Iterable[Any]:
         """Return the minibatches of ``train``, ``val`` or ``test``: each example once, in fixed order, unaugmented."""
-        return (move_data_to_device(batch, self.device) for batch in self.source.evaluation(split))
+        return map(self._here, self.source.evaluation(split))
+
+    def _here(self, batch: Any) -> Any:
+        """A minibatch where the networks are, in their precision."""
+        batch = move_data_to_device(batch, self.device)
+        return DoublePrecision().convert_input(batch) if self._double else batch
 
     def evaluate(
         self, point: Point, masks: Masks, splits: Sequence[str], execution: Execution | None = None

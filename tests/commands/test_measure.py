@@ -1,8 +1,10 @@
 """Measures asked of finished runs, by the command."""
 
 import pytest
+import torch
 
 from ltb import measure
+from ltb.store.ticket import Ticket
 from tests.support.command import TINY, folders, ledger
 
 
@@ -57,3 +59,46 @@ def test_a_typo_is_one_line(command, ask, given, line):
     assert code in (1, 2)
     assert len(shown.err.splitlines()) == 1
     assert line in shown.err
+
+
+@pytest.mark.parametrize("keep", ["tickets", "ledger"])
+def test_what_was_not_kept_is_named_and_nothing_is_trained_for_it(command, ask, keep):
+    run = command.done(*TINY, "method=imp", f"store.keep={keep}")
+    before = {path: path.stat().st_mtime_ns for path in (command.runs / "store").rglob("[!.]*.*")}
+    code, shown = ask("runs", "measure=calibration")
+    assert code == 1
+    dense = command.runs / "store" / ledger(run)[0]["stage"]
+    assert shown.err == (
+        f"ltb: {run.name}: {dense}: its weights were not kept, and nothing is trained here\n"
+    )
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    code, shown = ask("runs", "measure=overlap")
+    assert code == (0 if keep == "tickets" else 1)  # masks are enough
+
+
+def test_runs_are_compared_across_their_own_stores_and_one_that_cannot_be_read_stops_no_other(command, ask):
+    made = [command.done(*TINY, "method=imp", f"seed={seed}", "fresh=true") for seed in (0, 1)]
+    broken = command.done(*TINY, "method=imp", "seed=2")
+    (broken / "config.yaml").unlink()
+    code, shown = ask("runs", "measure=overlap", "--across", "overlap.csv")
+    assert code == 1
+    assert shown.err.startswith(f"ltb: {broken.name}: ")
+    assert len(shown.err.splitlines()) == 1
+    from ltb.records import record
+
+    found = record.read_rows(command.folder / "overlap.csv")
+    assert {row["runs"] for row in found} == {";".join(folder.name for folder in made)}
+    by_hand = (
+        Ticket.load(made[0] / "tickets" / "level-01.safetensors"),
+        Ticket.load(made[1] / "tickets" / "level-01.safetensors"),
+    )
+    one, other = (torch.cat([mask.flatten() for mask in ticket.masks.values()]) for ticket in by_hand)
+    iou = next(float(row["value"]) for row in found if (row["quantity"], row["level"]) == ("iou", "1"))
+    assert iou == pytest.approx(float((one & other).sum() / (one | other).sum()))
+
+
+def test_a_run_of_one_level_compares_nothing_with_itself(command, ask):
+    run = command.done(*TINY, "method=dense", "schedule.levels=0", "measure=overlap")
+    assert not (run / "measures.csv").exists()
+    code, shown = ask("runs", "measure=overlap")
+    assert (code, shown.err) == (0, "")

@@ -222,3 +222,13 @@ def test_a_recipe_is_tried_in_one_step_before_anything_is_trained_and_not_where_
     list(levels(recipe, first, memory))
     list(levels(recipe, second, memory))
     assert second.checked == []
+
+
+def test_an_early_stop_step_whose_weights_were_not_kept_is_one_line():
+    """Another metric than the run's judges, and there is no val/loss that would decide for both."""
+    point, masks = Point({}, 3), {}
+    rows = [{"step": 1, "val/f1": 0.9, "val/accuracy": 0.1}, {"step": 3, "val/f1": 0.1, "val/accuracy": 0.9}]
+    trained = Trained(masks, Point({}, 0), point, rows)
+    assert Evaluate()([trained], Toy()).values["early_stop_step"] == 3
+    with pytest.raises(ValueError, match="the weights at step 1 were not kept"):
+        Evaluate(metric="f1")([trained], Toy())

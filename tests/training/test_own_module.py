@@ -5,13 +5,17 @@ import itertools
 import numpy
 import pytest
 import torch
+from torch.nn import functional
 
+from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.loop import levels
+from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import LearningRate
 from ltb.core.schedules import Geometric
 from ltb.training import Training
+from ltb.training.probes import Gradient
 from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, metrics
 
 
@@ -163,3 +167,67 @@ def test_two_optimizers_are_refused_before_training():
     one = Training(Two, Numbers(), "6it", metric="mse", direction="min")
     with pytest.raises(ValueError, match="it has 2 optimizers; the clock counts the steps of one"):
         one.check_one_step(Recipe())
+
+
+class Lossy(Regression):
+    """With the contract's method; and the habit of an attribute of another name that is a module."""
+
+    def loss(self, batch):
+        x, y = batch
+        return functional.mse_loss(self(x), y)
+
+    def forward(self, x):
+        return self.head(self.layers(x)).squeeze(1)
+
+
+def test_scores_and_measures_have_the_precision_of_the_weights():
+    def of(precision):
+        return Training(
+            Lossy,
+            Numbers(),
+            "20it",
+            metric="mse",
+            direction="min",
+            trainer={"precision": precision, "accelerator": "cpu"},
+        )
+
+    one, plain = of("64-true"), of("32-true")
+    weights = one.initial()
+    masks = m.ones(weights, one.prunable)
+    found = one.probe(Gradient(2), weights, masks)["gradient"]
+    other = plain.probe(Gradient(2), plain.initial(), masks)["gradient"]
+    assert found["head.weight"].dtype == torch.float64
+    assert torch.allclose(found["head.weight"].float(), other["head.weight"], rtol=1e-4, atol=1e-6)
+    (x, y), *_ = one.batches("test")
+    with torch.no_grad():
+        assert one.module(Point(weights, 0), masks)(x).dtype == y.dtype == torch.float64
+
+
+def test_an_attribute_called_loss_is_not_the_contracts_method():
+    class Habit(Regression):
+        def __init__(self):
+            super().__init__()
+            self.loss = torch.nn.MSELoss()
+
+    one = Training(Habit, Numbers(), "20it", metric="mse", direction="min")
+    weights = one.initial()
+    with pytest.raises(
+        ValueError, match=r"criterion.probe=Gradient needs the loss .* Habit has no method loss\(batch\)"
+    ):
+        one.probe(Gradient(), weights, m.ones(weights, one.prunable))
+
+
+def test_a_clock_that_cannot_be_set_is_one_line():
+    class Timed(Regression):
+        @property
+        def clock(self):
+            return 3
+
+    with pytest.raises(ValueError, match=r"module: Timed\.clock must take the run's Clock"):
+        Training(Timed, Numbers(), "20it", metric="mse", direction="min")
+
+
+def test_networks_are_measured_where_they_are_told_to_be():
+    one = Training(Regression, Numbers(), "20it", metric="mse", direction="min", device=torch.device("meta"))
+    assert one.device.type == "meta"
+    assert next(iter(one.batches("test")))[0].device.type == "meta"
