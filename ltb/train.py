@@ -1,6 +1,6 @@
 """The entry point: Hydra in, objects out. ``python -m ltb.train KEY=VALUE …`` or ``ltb-train``.
 
-Exit codes: 0 done, 1 a run failed, 2 a configuration that cannot be run (nothing was trained), 130 interrupted.
+Exit codes: 0 done, 1 a run failed, 2 a configuration that cannot be run (nothing was trained), 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltb.run import launchers
+from ltb.run import launchers, signals
 from ltb.run.conf import conf
 
 if TYPE_CHECKING:
@@ -35,7 +35,15 @@ class Failed(Exception):
 
 
 def job(config: DictConfig) -> float | None:
-    """One run; what a sweeper that searches may choose by: the metric of the last, sparsest level on the validation split."""
+    """One run, in whatever process an engine runs it.
+
+    It returns what a sweeper that searches may choose by: the metric of the last, sparsest level on the validation split.
+    """
+    with signals.job():
+        return _job(config)
+
+
+def _job(config: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -90,7 +98,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     code = 0
     try:
-        _hydra()
+        with signals.listening():
+            _hydra()
     except (Refused, Failed) as error:
         if before == "1":
             raise
@@ -100,14 +109,14 @@ def main() -> None:
         code = 2 if isinstance(error, Refused) else 1
     except BrokenPipeError:  # --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         _tell("interrupted; the same command goes on from the last finished level")
-        code = 130
+        code = signals.TERMINATED if isinstance(error, signals.Terminated) else 130
     finally:
         if "ltb.run.sweep" in sys.modules:
             from ltb.run import sweep
 
-            sweep.report()
+            sweep.report(interrupted=code in (130, signals.TERMINATED))
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:

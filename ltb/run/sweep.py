@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 
 from ltb.core import files
-from ltb.records.schema import JOBS, SWEEP
+from ltb.records.schema import JOBS, LEDGER, SWEEP
 from ltb.run import launchers
 
 if TYPE_CHECKING:
@@ -80,16 +80,22 @@ def _forget(sweep: Path) -> None:
             return  # not empty, or not there
 
 
-def report() -> None:
-    """Report on the sweeps that this process began, in their own folders."""
+def report(*, interrupted: bool) -> None:
+    """Report on the sweeps that this process began, in their own folders, and, where they were `interrupted`, on what is left."""
     while _views:
         _views.pop().stop()
     while _started:
         sweep = _started.pop()
         if (sweep / SWEEP).exists():
+            from ltb.records import status
             from ltb.report import command
 
             print(f"sweep   {sweep}")
-            command.main([str(sweep)])
+            standing = status.read(sweep)
+            if any((run.folder / LEDGER).exists() for run in standing.runs):
+                command.main([str(sweep)])
+            if interrupted and standing.jobs is not None:
+                done = standing.states["complete"]
+                print(f"{done} of {standing.jobs} jobs are complete; the same command goes on with the others")
         else:
             _forget(sweep)

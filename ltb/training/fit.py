@@ -33,7 +33,7 @@ from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
 from ltb.training.chunked import ChunkedModule, add_objective, check_objective
-from ltb.training.lightning import QUIET, check_trainer, interruptible, own_processes, quiet
+from ltb.training.lightning import check_trainer, interruptible, own_processes, quiet, trainer_of
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps, plain
 from ltb.training.random_state import seeded
@@ -177,7 +177,7 @@ class Training:
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
         callbacks = [StartClock(0, self.clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
-        trainer = pl.Trainer(fast_dev_run=1, callbacks=callbacks, **QUIET, **self._trainer)
+        trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)
         return trainer, module
@@ -222,7 +222,7 @@ class Training:
         (execution or MASKED).enter(module, masks).load(point)
         found: dict[str, float] = {}
         with quiet():
-            trainer = pl.Trainer(**QUIET, **self._trainer)
+            trainer = trainer_of(**self._trainer)
             for split in splits:
                 run, stage = (trainer.validate, "val") if split == "val" else (trainer.test, "test")
                 with seeded(derive(self.seed, "evaluate", split)), interruptible():
@@ -314,12 +314,11 @@ class Training:
         start: int,
         callbacks: list[pl.Callback],
     ) -> pl.Trainer:
-        trainer = pl.Trainer(
+        trainer = trainer_of(
             **limits,
             check_val_every_n_epoch=None,
             limit_val_batches=1.0 if evaluate else 0,
             callbacks=callbacks,
-            **QUIET,
             **self._trainer,
         )
         if isinstance(loader, Minibatches):

@@ -65,6 +65,19 @@ def check_trainer(given: Mapping[str, Any]) -> None:
         raise ValueError(f"trainer.precision={given['precision']!r}: one of {', '.join(PRECISIONS)}")
 
 
+def trainer_of(**arguments: Any) -> pl.Trainer:
+    """Return a Trainer that leaves signals to the process.
+
+    Lightning's own answer to SIGTERM ends the process with code 0, and takes the signal from an engine that requeues the job.
+    """
+    trainer = pl.Trainer(**QUIET, **arguments)
+    trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
+    return trainer
+
+
+def _nothing() -> None: ...
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C raise KeyboardInterrupt and work again: Lightning exits with 1 and leaves SIGINT ignored."""
@@ -75,7 +88,7 @@ def interruptible() -> Iterator[None]:
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
+        raise type(error.__context__) from None
 
 
 @contextmanager

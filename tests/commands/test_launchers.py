@@ -228,3 +228,26 @@ def test_a_plan_is_shown_here_and_writes_nothing_whatever_the_engine(command):
     assert (found.code, found.err) == (0, "")
     assert found.out.count("to do") > 4
     assert not command.runs.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("hydra_plugins.hydra_joblib_launcher") is None, reason="ltb[joblib] is not installed")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_joblib_sweep_that_is_ended_says_so_in_its_runs_and_goes_on_to_the_same_bytes(tmp_path, number):
+    given = ("-m", *TINY, "training.length=1500it", "method=imp,one_shot", "seed=0,1")
+    assert sweep(tmp_path / "basic", *given)[0] == 0
+    process = start(tmp_path / "other", *given, *ENGINES["joblib"])
+    runs = tmp_path / "other" / "runs"
+    wait_for(lambda: any((folder / "levels.csv").exists() for folder in runs.glob("*-s*")))
+    process.send_signal(number)  # to the command alone, as Slurm and `kill` do
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "ltb: interrupted; the same command goes on from the last finished level\n" in err
+    assert "Traceback" not in err
+    assert " of 4 jobs are complete; the same command goes on with the others" in out
+    states = {status(folder)["state"] for folder in runs.glob("*-s*")}
+    assert "interrupted" in states
+    assert states <= {"interrupted", "complete"}
+    assert sweep(tmp_path / "other", *given, *ENGINES["joblib"])[0] == 0
+    assert stage_hashes(runs / "store") == stage_hashes(tmp_path / "basic" / "runs" / "store")
+    assert ledgers(runs) == ledgers(tmp_path / "basic" / "runs")

@@ -68,9 +68,7 @@ def test_what_was_not_kept_is_named_and_nothing_is_trained_for_it(command, ask, 
     code, shown = ask("runs", "measure=calibration")
     assert code == 1
     dense = command.runs / "store" / ledger(run)[0]["stage"]
-    assert shown.err == (
-        f"ltb: {run.name}: {dense}: its weights were not kept, and nothing is trained here\n"
-    )
+    assert shown.err == (f"ltb: {run.name}: {dense}: its weights were not kept, and nothing is trained here\n")
     assert before == {path: path.stat().st_mtime_ns for path in before}
     code, shown = ask("runs", "measure=overlap")
     assert code == (0 if keep == "tickets" else 1)  # masks are enough

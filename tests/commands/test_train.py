@@ -234,7 +234,7 @@ def test_fresh_is_another_folder_with_the_same_numbers(command, fits):
 LONGER = (*TINY, "training.length=200it", "training.evaluate_every=100it", "schedule.levels=12")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_was_ended_goes_on_to_the_same_bytes(command, fits, number):
     process = own_process(command.folder, *LONGER)
     try:
@@ -249,8 +249,8 @@ def test_a_run_that_was_ended_goes_on_to_the_same_bytes(command, fits, number):
         process.kill()
     assert out == ""
     (folder,) = folders(command.runs)
-    if number == signal.SIGINT:
-        assert process.returncode == 130
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number
         assert err == "ltb: interrupted; the same command goes on from the last finished level\n"
         assert status(folder)["state"] == "interrupted"
     else:

@@ -1,0 +1,72 @@
+"""SIGTERM as an interruption like Ctrl-C: what is finished is kept, the status says so, and the exit code is not 0.
+
+Both reach the processes of a sweep's jobs as well, which say in their runs' status that they were interrupted.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+TERMINATED = 128 + signal.SIGTERM  # the exit code
+PATIENCE = 5  # seconds for the processes of a sweep's jobs to say that they were interrupted
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised in the main thread."""
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Listen within a command, and leave the process as it was."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    listen()
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def listen() -> None:
+    """Raise Terminated at SIGTERM from now on, where nobody else listens: an engine such as submitit has its own answer."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """Listen while a job runs in a process that an engine may keep for several: after SIGTERM it takes no other."""
+    engine = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a process of its own, not that of the command
+    try:
+        with listening():
+            yield
+    except Terminated:
+        if engine:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(TERMINATED)
+        raise
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # Once: what follows is quick. A second Ctrl-C is for those who cannot wait.
+    signal.signal(number, signal.SIG_IGN if number == signal.SIGTERM else signal.default_int_handler)
+    # joblib's, and not those of a DataLoader.
+    jobs = [child for child in multiprocessing.active_children() if "loky" in type(child).__module__]
+    for child in jobs:
+        child.terminate()
+    for child in jobs:
+        child.join(PATIENCE)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
