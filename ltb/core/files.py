@@ -39,7 +39,7 @@ def write(path: Path, content: str | bytes) -> Path:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)  # an interruption may come right behind the renaming
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
