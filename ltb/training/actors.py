@@ -66,12 +66,18 @@ class Executed(pl.Callback):
 class StartClock(pl.Callback):
     """A callback that starts a fit at iteration `start`, with the learning rate, epoch and random draws of that moment.
 
-    Modules that step their own schedulers find them advanced; the generators that dropout draws from are a function
-    of (seed, step).
+    Modules that step their own schedulers find them advanced; from T on they stay at the last rate of the dense run, as
+    fine-tuning has it. The generators that dropout draws from are a function of (seed, step).
     """
 
-    def __init__(self, start: int, clock: Clock, seed: int) -> None:
-        self.start, self.clock, self.seed, self.step = start, clock, seed, start
+    def __init__(self, start: int, clock: Clock, seed: int, stop: int = 0) -> None:
+        self.start, self.clock, self.seed, self.step, self.stop = start, clock, seed, start, stop
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # After configure_optimizers, which was told the dense run's length.
+        if self.stop > self.clock.length and not isinstance(pl_module, ChunkedModule):
+            trainer.fit_loop.epoch_loop.max_steps = self.stop
+            trainer.fit_loop.max_epochs = self.clock.epoch(self.stop) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for config in trainer.lr_scheduler_configs:
@@ -79,17 +85,11 @@ class StartClock(pl.Callback):
                 raise ValueError(
                     "module: ReduceLROnPlateau depends on the history of a run; use a schedule of the step"
                 )
-            passed = self.start if config.interval == "step" else self.clock.epoch(self.start)
+            last = min(self.start, self.clock.length - 1)
+            passed = last if config.interval == "step" else self.clock.epoch(last)
             _advance(config.scheduler, passed // config.frequency)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # The Trainer does not step a schedule after an epoch of which it did not see every minibatch, such as the first
-        # of a fit that starts inside one.
-        first = trainer.current_epoch == self.clock.epoch(self.start)
-        if first and self.start % self.clock.epoch_length and self.step % self.clock.epoch_length == 0:
-            for config in trainer.lr_scheduler_configs:
-                if config.interval == "epoch" and (trainer.current_epoch + 1) % config.frequency == 0:
-                    _advance(config.scheduler, 1)
+        if self.start >= self.clock.length:
+            trainer.strategy.lr_scheduler_configs = []
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

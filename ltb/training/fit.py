@@ -33,7 +33,7 @@ from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
 from ltb.training.chunked import ChunkedModule, add_objective, check_objective
-from ltb.training.lightning import check_trainer, interruptible, own_processes, quiet, trainer_of
+from ltb.training.lightning import begin_at, check_trainer, interruptible, own_processes, quiet, trainer_of
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps, plain
 from ltb.training.random_state import seeded
@@ -270,7 +270,7 @@ class Training:
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate))
-        actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed), Executed(body)]
+        actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed, fit.stop), Executed(body)]
         with quiet():
             loader, limits = self._minibatches(module, begin.step, fit.stop, seed, snapshots, evaluate, counter)
             trainer = self._trainer_for(loader, limits, evaluate, begin.step, [*actors, *observers])
@@ -301,9 +301,9 @@ class Training:
             sizes, between = cut(start, stop, every, CHUNK, marks)
             limits = {"max_epochs": 1, "val_check_interval": between}
             return Chunks(self.source, seed, start, stop, sizes, self.device), limits
-        epochs = math.ceil(max(stop, self.clock.length) / self.clock.epoch_length)
-        # max_steps is T so that schedules that ask the Trainer for its length get the dense run's.
-        limits = {"max_epochs": epochs, "max_steps": max(stop, self.clock.length), "val_check_interval": every}
+        # Those of the dense run, whose length schedules ask for; `StartClock` extends them where a fit goes on behind T.
+        epochs = math.ceil(self.clock.length / self.clock.epoch_length)
+        limits = {"max_epochs": epochs, "max_steps": self.clock.length, "val_check_interval": every}
         return Minibatches(self.source, seed, stop, lambda: counter.step), limits
 
     def _trainer_for(
@@ -322,9 +322,7 @@ class Training:
             **self._trainer,
         )
         if isinstance(loader, Minibatches):
-            # The Trainer counts epochs from the one that the clock starts in.
-            current: Any = trainer.fit_loop.epoch_progress.current
-            current.processed = current.completed = self.clock.epoch(start)
+            begin_at(trainer, start, self.clock)
         return trainer
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
+from ltb.core.step import Clock
+
 PRECISIONS = ("32-true", "bf16-mixed", "64-true", "32", "64", "bf16")
 QUIET: Mapping[str, Any] = {
     "logger": False,
@@ -76,6 +78,33 @@ def trainer_of(**arguments: Any) -> pl.Trainer:
 
 
 def _nothing() -> None: ...
+
+
+def begin_at(trainer: pl.Trainer, step: int, clock: Clock) -> None:
+    """Let a Trainer begin at iteration `step`: its counts of steps, epochs and minibatches are those of the dense run there.
+
+    So ``global_step``, ``current_epoch`` and ``batch_idx`` are what a module saw at that iteration, and validation comes at the
+    same iterations.
+    """
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    loop: Any = trainer.fit_loop.epoch_loop
+    epochs.processed = epochs.completed = clock.epoch(step)
+    loop.automatic_optimization.optim_progress.optimizer.step.total.completed = step
+    loop.manual_optimization.optim_step_progress.total.completed = step
+    loop._batches_that_stepped = step
+    _count(loop.batch_progress.total, step)
+    reset = loop.reset
+
+    def within_the_epoch() -> None:
+        reset()
+        _count(loop.batch_progress.current, step % clock.epoch_length)
+        loop.reset = reset
+
+    loop.reset = within_the_epoch
+
+
+def _count(progress: Any, count: int) -> None:
+    progress.ready = progress.started = progress.processed = progress.completed = count
 
 
 @contextmanager

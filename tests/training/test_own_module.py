@@ -37,7 +37,7 @@ def test_a_module_of_ones_own_finds_its_schedule_epochs_and_batches_at_step_k(in
     for before, after in zip(seen[9:], made[-1].seen, strict=True):
         assert before[:2] == pytest.approx(after[:2], rel=1e-12)
         assert torch.equal(before[2], after[2])
-    assert [row["step"] for row in rest.history] == [14, 19, 24, 25]
+    assert [row["step"] for row in rest.history] == [10, 15, 20, 25]
     for name, weight in whole.point.weights.items():
         assert torch.allclose(weight, rest.point.weights[name], rtol=1e-5, atol=1e-6), name
     assert metrics(one, whole)["early_stop_step"] == min(whole.history, key=lambda row: row["val/mse"])["step"]
@@ -231,3 +231,76 @@ def test_networks_are_measured_where_they_are_told_to_be():
     one = Training(Regression, Numbers(), "20it", metric="mse", direction="min", device=torch.device("meta"))
     assert one.device.type == "meta"
     assert next(iter(one.batches("test")))[0].device.type == "meta"
+
+
+SCHEDULES = {
+    "one cycle": (lambda o, t: torch.optim.lr_scheduler.OneCycleLR(o, 5e-3, total_steps=t), "step"),
+    "cosine": (lambda o, t: torch.optim.lr_scheduler.CosineAnnealingLR(o, t), "step"),
+    "warm-up": (lambda o, t: torch.optim.lr_scheduler.LambdaLR(o, lambda s: min(1.0, (s + 1) / (t // 3))), "step"),
+    "steps": (lambda o, t: torch.optim.lr_scheduler.MultiStepLR(o, [1, 3], 0.1), "epoch"),
+}
+
+
+class Witness(Regression):
+    """Notes what the Trainer says at each iteration, and takes its length from it."""
+
+    schedule = "steps"
+
+    def configure_optimizers(self):
+        optimizer = OPTIMIZERS["sgd"](self.parameters())
+        trainer = self.trainer
+        self.lengths = trainer.estimated_stepping_batches, trainer.max_steps, trainer.max_epochs
+        make, interval = SCHEDULES[self.schedule]
+        scheduler = make(optimizer, trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
+
+    def training_step(self, batch, index):
+        loss = super().training_step(batch, index)
+        epoch, rate, x = self.seen[-1]
+        self.seen[-1] = (self.global_step, epoch, index, rate, float(x.sum()))
+        return loss
+
+
+def witnessed(name, monkeypatch):
+    """A training, and the modules that it made."""
+    made = []
+
+    def make():
+        made.append(Witness())
+        return made[-1]
+
+    monkeypatch.setattr(Witness, "schedule", name)
+    return Training(make, Numbers(), "25it", metric="mse", direction="min", evaluate_every="5it"), made
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("k", [0, 3, 7, 9, 14, 24])
+def test_what_a_rewound_module_is_told_is_what_the_dense_run_was_told(monkeypatch, name, k):
+    """In the middle of an epoch of 7 minibatches, and at its start; rewinding the weights or not, the clock is the same."""
+    one, made = witnessed(name, monkeypatch)
+    one.fit(dense(one))
+    whole = made[-1]
+    assert [seen[:3] for seen in whole.seen] == [(step, step // 7, step % 7) for step in range(25)]
+    assert whole.lengths == (25, 25, 4)
+    point = one.fit(dense(one, stop=k), evaluate=False).point if k else Point(one.initial(), 0)
+    rest = one.fit(dense(one, k, weights=point.weights))
+    assert made[-1].lengths == whole.lengths
+    for before, after in zip(whole.seen[k:], made[-1].seen, strict=True):
+        assert before[:3] == after[:3]
+        assert before[3:] == pytest.approx(after[3:], rel=1e-9)
+    assert [row["step"] for row in rest.history] == [step for step in (5, 10, 15, 20, 25) if step > k]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("start", [25, 28, 33])
+def test_fine_tuning_goes_on_at_the_dense_runs_last_rate(monkeypatch, name, start):
+    """Once, and behind a level that was fine-tuned before."""
+    one, made = witnessed(name, monkeypatch)
+    trained = one.fit(dense(one)).point
+    whole = made[-1]
+    tuned = one.fit(dense(one, start, start + 12, weights=trained.weights))
+    seen = made[-1].seen
+    assert made[-1].lengths == whole.lengths
+    assert [row[:3] for row in seen] == [(step, step // 7, step % 7) for step in range(start, start + 12)]
+    assert [row[3] for row in seen] == pytest.approx([whole.seen[-1][3]] * 12)
+    assert tuned.point.step == start + 12
