@@ -20,6 +20,7 @@ from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
+from ltb.run import signals
 from ltb.run.display import Display, table
 from ltb.run.provenance import joined
 from ltb.run.setup import Setup
@@ -52,13 +53,16 @@ class Several(Listener):
 
 
 class Computed(Listener):
-    """Notes the stages that this command computed."""
+    """Notes the stages that this command computed, until it is interrupted."""
 
     def __init__(self) -> None:
         self.stages: set[Stage] = set()
 
     def on_stage(self, stage: Stage) -> None:
         self.stages.add(stage)
+
+    def on_row(self, row: Mapping[str, float]) -> None:
+        signals.heed()
 
 
 class Run:
@@ -82,7 +86,11 @@ class Run:
             files.write(self.folder / record.CONFIG, yaml.safe_dump(dict(setup.config), sort_keys=False))
             identity.write(self.folder, setup.decides)
             self._status("running")
-            self._levels(mirror)
+            try:
+                self._levels(mirror)
+            except Exception:
+                signals.heed()
+                raise
             state = "complete"
             self._figure(mirror, drawn=before == self._ledger())
         except KeyboardInterrupt:

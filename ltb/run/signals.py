@@ -22,6 +22,15 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, raised in the main thread."""
 
 
+_arrived: list[type[KeyboardInterrupt]] = []
+
+
+def heed() -> None:
+    """Raise the interruption that arrived, if one did: what it was raised in may have caught it, or made another error of it."""
+    if _arrived:
+        raise _arrived[0]
+
+
 @contextmanager
 def listening() -> Iterator[None]:
     """Listen within a command, and leave the process as it was."""
@@ -31,6 +40,7 @@ def listening() -> Iterator[None]:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
+            _arrived.clear()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -69,4 +79,5 @@ def _end(number: int, frame: FrameType | None) -> None:
         child.terminate()
     for child in jobs:
         child.join(PATIENCE)
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    _arrived.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+    heed()
