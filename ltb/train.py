@@ -136,9 +136,12 @@ def _config_dir(arguments: list[str]) -> str | None:
 
 def _hydra() -> None:
     import hydra
+    from hydra.core.plugins import Plugins
     from hydra.core.utils import JobReturn, JobStatus
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+
+    from ltb.run.beforehand import Checked, RefusedJobs
 
     def return_value(self: Any) -> Any:
         if self.status is JobStatus.FAILED:
@@ -147,8 +150,18 @@ def _hydra() -> None:
 
     # Hydra's own writes a line on stderr before it raises a job's error; `job` has told that error already.
     JobReturn.return_value = property(return_value, JobReturn.return_value.fset)  # type: ignore
+    launcher = Plugins.instantiate_launcher
+
+    def checked(self: Plugins, *, hydra_context: Any, task_function: Any, config: Any) -> Any:
+        made = launcher(self, hydra_context=hydra_context, task_function=task_function, config=config)
+        return Checked(made, hydra_context, config, _line)
+
+    # Between a sweeper's choice of jobs and their launch Hydra has no hook.
+    Plugins.instantiate_launcher = checked  # type: ignore
     try:
         hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
+    except RefusedJobs as error:
+        raise Refused(*[_tell(line) for line in error.lines][-1]) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
@@ -159,6 +172,8 @@ def _hydra() -> None:
                 *_tell(f"{error.filename}: {error.strerror}; the sweep's folder cannot be written")
             ) from error
         raise
+    finally:
+        Plugins.instantiate_launcher = launcher  # type: ignore
 
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:

@@ -27,6 +27,14 @@ def raised(error: BaseException) -> bool:
     return any(str(frame.f_globals.get("__name__")).startswith("hydra_plugins.") for frame in frames)
 
 
+def refusal(error: BaseException) -> bool:
+    """Whether an error says that a configuration cannot be run, rather than that something went wrong."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    return isinstance(error, ValueError | HydraException | OmegaConfBaseException)
+
+
 def lost(what: str) -> str:
     """The line for a launcher that ended before its jobs did."""
     return f"the launcher failed: {what[:500]}; the same command goes on with what is missing"

@@ -3,6 +3,8 @@
 import csv
 import json
 
+import pytest
+
 from tests.support.command import TINY
 
 
@@ -37,3 +39,26 @@ def test_a_sweep_into_a_folder_that_cannot_be_made_is_refused(command):
     assert (found.code, found.out) == (2, "")
     assert found.line.startswith("ltb: file/runs/sweeps")
     assert found.line.endswith(": Not a directory; the sweep's folder cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            ("seed=0,abc",),
+            "seed='abc': a whole number, 0 or more and below 2**63 (in 1 of 2 jobs: seed=abc; none was run)",
+        ),
+        (
+            ("seed=0,1", "rewind_step=1it,999it"),
+            "(in 2 of 4 jobs: seed=0 rewind_step=999it; seed=1 rewind_step=999it; none",
+        ),
+    ],
+)
+def test_a_sweep_checks_all_its_jobs_before_it_trains_the_first(command, fits, given, line):
+    """By themselves, and with their data and network."""
+    found = command("-m", *TINY, "method=imp", *given)
+    assert found.code == 2
+    assert len(found.err.splitlines()) == 1
+    assert line in found.err
+    assert fits == []
+    assert not command.runs.exists()

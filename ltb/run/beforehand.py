@@ -1,0 +1,92 @@
+"""A sweep's jobs, checked before the first of them trains: a wrong value is told once, with the jobs that have it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ltb.run import launchers
+from ltb.run.settings import check
+
+SHOWN = 3  # jobs that a line names, at most
+GROUPS = ("task", "model", "data")
+
+
+class RefusedJobs(ValueError):
+    """Jobs that cannot be run: a line for each reason."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class Checked:
+    """A launcher that checks all jobs that it is given, and launches none where one of them cannot be run.
+
+    told: a refusal in one line. What is looked at is the whole setup, with data and network, of each job that differs from the
+    others in more than its seed, where jobs run on this machine's CPU; elsewhere all that needs neither.
+    """
+
+    def __init__(self, launcher: Any, context: Any, config: DictConfig, told: Callable[[BaseException], str]) -> None:
+        self._launcher, self._context, self._config, self._told = launcher, context, config, told
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
+        """Called by the sweeper."""
+        if self._config.get("plan") is not True:  # a plan tells each job's own
+            self._check([list(overrides) for overrides in job_overrides])
+        return self._launcher.launch(job_overrides, initial_job_idx)
+
+    def _check(self, jobs: list[list[str]]) -> None:
+        wrong: dict[str, list[list[str]]] = {}
+        found: dict[str, str | None] = {}
+        for overrides in jobs:
+            if line := self._refusal(overrides, found):
+                wrong.setdefault(line, []).append(overrides)
+        if wrong:
+            common = set.intersection(*map(set, jobs))
+            raise RefusedJobs([f"{line} ({_whose(bad, jobs, common)})" for line, bad in wrong.items()])
+
+    def _refusal(self, overrides: list[str], found: dict[str, str | None]) -> str | None:
+        """Why a job cannot be run, if it cannot; what is `found` holds for its like with other seeds."""
+        key = ""
+        try:
+            config, names, engine = self._composed(overrides)
+            check(config)
+            key = json.dumps([names, {**config, "seed": None}], sort_keys=True, default=str)
+            if key not in found:
+                _make(config, names, here="joblib" in engine or engine == launchers.HERE["_target_"])
+        except Exception as error:
+            if not launchers.refusal(error):
+                raise
+            found[key] = self._told(error)
+        return found.setdefault(key, None)
+
+    def _composed(self, overrides: list[str]) -> tuple[Any, dict[str, str], str]:
+        composed = self._context.config_loader.load_sweep_config(self._config, overrides)
+        choices = composed.hydra.runtime.choices
+        names = {group: str(choices.get(group)) for group in GROUPS}
+        with open_dict(composed):
+            engine = str(composed.pop("hydra").launcher._target_)
+        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True), names, engine
+
+
+def _make(config: Mapping[str, Any], names: Mapping[str, str], *, here: bool) -> None:
+    from ltb.run.compose import measures, recipe, trainer
+    from ltb.run.setup import setup
+
+    recipe(config)
+    measures(config)
+    _, device = trainer(config["trainer"])
+    if here and device.type == "cpu":
+        setup(config, names)
+
+
+def _whose(bad: Sequence[Sequence[str]], jobs: Sequence[Sequence[str]], common: set[str]) -> str:
+    if len(bad) == len(jobs):
+        return f"in all {len(jobs)} jobs" if len(jobs) > 1 else "in the only job"
+    named = [" ".join(one for one in overrides if one not in common) for overrides in bad[:SHOWN]]
+    more = "; …" if len(bad) > SHOWN else ""
+    return f"in {len(bad)} of {len(jobs)} jobs: {'; '.join(named)}{more}; none was run"
