@@ -12,12 +12,14 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from ltb.analysis.sparsest import sparsest_matching
 from ltb.core import files
 from ltb.core.contracts import Listener
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps
+from ltb.core.text import printable
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
 from ltb.run.display import Display, table
@@ -112,7 +114,7 @@ class Run:
 
             live = Live(mirror, setup.stages)
         if self._shown:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(str(setup.training.coverage))
+            Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(setup.training.coverage)))
         with Display(setup.run_id, total, setup.training.judge[0], shown=self._shown) as display:
             listener = Several(computed, display, *([live] if live else []))
             for level in levels(setup.recipe, setup.training, store, measures=setup.measures, listener=listener):
@@ -226,7 +228,7 @@ class Run:
         if found is not None:
             console.print(f"sparsest level within {summary['matching_tolerance']:g} of dense: {found:.2%} removed")
         if self._reused:
-            console.print(reused(self._reused, len(self._rows)))
+            console.print(Text(printable(reused(self._reused, len(self._rows)))))
         print(f"run     {self.folder}")
         print(f"ledger  {self.folder / record.LEDGER}")
         print(f"curve   {self.folder / 'curves.png'}")
