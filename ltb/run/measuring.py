@@ -30,6 +30,7 @@ from ltb.core.text import inert, printable
 from ltb.records import ledger, record
 from ltb.run.build import build
 from ltb.run.conf import conf
+from ltb.run.secrets import check_given
 from ltb.run.setup import Setup, setup
 from ltb.store.store import Store
 
@@ -85,6 +86,7 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     rows = record.read_rows(folder / record.LEDGER) if (folder / record.LEDGER).exists() else []
     if not rows:
         raise ValueError("no level is finished yet")
+    check_given(config)
     # The store beside the run, where the two were moved together, before one of that name in the working folder.
     places = (folder / "store", folder.parent / "store", Path(config["store"]["dir"]))
     store = next((path for path in places if (path / rows[0]["stage"]).is_dir()), places[-1])

@@ -81,7 +81,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             before = self._ledger()
-            files.write(self.folder / record.CONFIG, yaml.safe_dump(dict(setup.config), sort_keys=False))
+            files.write(self.folder / record.CONFIG, yaml.safe_dump(setup.written, sort_keys=False))
             identity.write(self.folder, setup.decides)
             self._status("running")
             self._levels(mirror)
@@ -91,7 +91,7 @@ class Run:
             state, error = "interrupted", "interrupted; the same command goes on from the last finished level"
             raise
         except BaseException as problem:
-            error = f"{type(problem).__name__}: {problem}"
+            error = setup.secrets.mask(f"{type(problem).__name__}: {problem}")
             raise
         finally:
             with suppress(OSError) if state == "failed" else nullcontext():  # a full disk takes no status file either
@@ -156,8 +156,8 @@ class Run:
             entity=logger["entity"],
             group=row["study"],
             job_type=self.setup.label,
-            tags=[*logger["tags"], row["model"], row["data"]],
-            config={**self.setup.config, "task": row["task"]},
+            tags=[*self.setup.written["logger"]["tags"], row["model"], row["data"]],
+            config={**self.setup.written, "task": row["task"]},
             mode=logger["mode"],
             metric=self.setup.training.judge[0],
         )
@@ -197,7 +197,7 @@ class Run:
                 "levels": len(self.setup.stages),
                 "metric": {key: self.setup.config["metric"][key] for key in ("name", "direction")},
                 "prunable": str(self.setup.training.coverage),
-                "command": sys.argv,
+                "command": self.setup.secrets.arguments(sys.argv),
                 "updated": datetime.now(UTC).isoformat(timespec="seconds"),
                 "pid": os.getpid(),
                 "made": joined(self._made),
