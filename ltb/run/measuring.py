@@ -208,7 +208,7 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
     if not found:
         raise ValueError("there are no two runs of one task, model and data to compare")
     record.write_rows(file, found)
-    print(f"{len(found)} numbers in {file}")
+    print(printable(f"{len(found)} numbers in {file}"))
     return code
 
 

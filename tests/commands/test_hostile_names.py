@@ -8,12 +8,14 @@ import xml.etree.ElementTree as ET
 import pytest
 from rich.console import Console
 
+from ltb import measure
 from ltb.core.text import FORMULA, printable
 from ltb.records import ledger, measured
 from ltb.report import command as report
 from ltb.run import display, view
 from ltb.store import command as store
 from ltb.store.stage_files import FIELDS, VERSION
+from tests.support.command import TINY
 from tests.support.ledgers import write_measures, write_run
 
 HOSTILE = [
@@ -125,3 +127,16 @@ def test_levels_that_a_run_of_any_name_trained(name, capsys, monkeypatch):
     out = harmless(capsys.readouterr().err)
     assert out.count(printable(name)) == 3 + 2
     assert len(out.splitlines()) == 1 + 5
+
+
+def test_runs_of_a_task_that_is_a_formula_are_compared_in_a_table_without_one(command, monkeypatch, capsys):
+    for seed in (0, 1):
+        folder = command.done(*TINY, "method=imp", f"seed={seed}")
+        path = folder / "levels.csv"
+        path.write_text(path.read_text().replace("mnist1d_mlp", "=1+1\x1b"))
+    monkeypatch.chdir(command.folder)
+    assert measure.main(["runs", "measure=overlap", "--across", "@out\x1b.csv"]) == 0
+    assert "@out\\x1b.csv" in harmless("".join(capsys.readouterr()))
+    found = cells(command.folder / "@out\x1b.csv")
+    assert "'=1+1\x1b" in found
+    assert not [cell for cell in found if cell.startswith(FORMULA) and not is_number(cell)]
