@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltb.core.arguments import Parser
+from ltb.core.text import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return measuring.across(folders, asked, given.across)
         return measuring.each(folders, asked)
     except ValueError as error:
-        print(f"ltb: {error}", file=sys.stderr)
+        print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ltb: interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltb.core.text import printable_lines
 from ltb.run import launchers, signals
 from ltb.run.conf import conf
 
@@ -178,7 +179,7 @@ def _hydra() -> None:
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:
     """Show a line; it, and on which stderr, for a sweep's engine may have given its jobs another."""
-    print(f"ltb: {line}", file=sys.stderr)
+    print(f"ltb: {printable_lines(line)}", file=sys.stderr)
     return line, launchers.stderr()
 
 

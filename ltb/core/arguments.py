@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from ltb.core.text import printable
+
 
 class Parser(argparse.ArgumentParser):
     """As argparse's."""
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for arguments that do not fit."""
-        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (--help says more)\n")

@@ -43,7 +43,7 @@ class Body(Protocol):
         """Hold other masks from now on."""
 
     def release(self) -> None:
-        """Leave the module as any other: nothing is held any more."""
+        """Mask a last time, and leave the module as any other: nothing is held any more."""
 
 
 class Execution(ABC):

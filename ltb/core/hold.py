@@ -1,16 +1,20 @@
-"""Holding masks during training: after every optimizer step a pruned weight, its gradient and its state are exactly 0.
+"""Holding masks during training: what is pruned is exactly 0, in weight, gradient and optimizer state.
 
 Plain torch hooks, so that it works in any loop: under any trainer, with clipping, accumulation and mixed precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ltb.core import masks as m
+from ltb.core import tensors
 from ltb.core.masks import Masks
 
 # A mask is held as an integer of the weight's width, all ones or all zeros, and applied by a bitwise and. That is as fast
@@ -18,52 +22,109 @@ from ltb.core.masks import Masks
 _INTEGER = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+@dataclass(eq=False)
+class _Held:
+    """A parameter, its mask as bits, and what was seen of it: its version when it was masked last, its state's names.
+
+    refilled: the names of state tensors that its optimizer does not leave at 0 where all gradients are 0, such as the step
+              sizes of Rprop and the infinity norm of Adamax.
+    """
+
+    parameter: Tensor
+    bits: Tensor
+    version: int = -1
+    states: tuple[str, ...] = ()
+    refilled: tuple[str, ...] = ()
+
+    def mask(self) -> None:
+        _and(self.parameter.data, self.bits)
+        self.version = self.parameter._version
+
+    def state(self, state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+        """The tensors of an optimizer's state that have an entry for each weight."""
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == self.parameter.shape:
+                yield name, value
+
+
 class Hold:
     """Holds `masks` on the parameters of `network` until `release`. Use after the network is on its device.
 
-    The gradient is masked as soon as it is accumulated, so that clipping and optimizers see only what is kept; the
-    weight once more after each step of the optimizers given to `watch`, whatever the optimizer does.
-    Raises ValueError when a mask names no parameter or has another shape.
+    A pruned weight is exactly 0 from the beginning and after each step of the optimizers given to `watch`, whatever the
+    optimizer does; its gradient as soon as it is accumulated, so that clipping and optimizers see only what is kept; and
+    what an optimizer's state has for it after each step (its step size under Rprop too: it decides nothing there).
+    Weights that anything else changes in between (averages that are swapped in, a state dict that is loaded) are masked
+    again before the network's next forward in evaluation mode, before its state dict is taken, and by `apply` and
+    `release`; in training mode before the next forward too, unless they were written through ``.data``, of which torch
+    keeps no count: then after the next step.
+    Not held: the state of LBFGS, one vector over all parameters; sparse gradients, which `prunable` refuses.
+    Raises ValueError when a mask names no parameter, is not bool, or has another shape.
     """
 
     def __init__(self, network: nn.Module, masks: Masks) -> None:
-        parameters = dict(network.named_parameters())
-        for name, mask in masks.items():
-            if name not in parameters:
-                raise ValueError(
-                    f"mask {name!r} names no parameter of {type(network).__name__}; there are {', '.join(parameters)}"
-                )
-            if mask.shape != parameters[name].shape:
-                raise ValueError(
-                    f"mask {name!r} is {tuple(mask.shape)}; the parameter is {tuple(parameters[name].shape)}"
-                )
+        parameters = tensors.parameters(network)
+        m.check(masks, parameters)
         # A layer that keeps everything needs no upkeep.
-        self._held: dict[Tensor, Tensor] = {
-            parameters[name]: _bits(mask, parameters[name]) for name, mask in masks.items() if not bool(mask.all())
+        self._held: dict[Tensor, _Held] = {
+            parameters[name]: _Held(parameters[name], _bits(mask, parameters[name]))
+            for name, mask in masks.items()
+            if not bool(mask.all())
         }
-        self._handles = [parameter.register_post_accumulate_grad_hook(self._mask_gradient) for parameter in self._held]
-        self._mask_weights()
+        self._handles: list[Any] = [
+            network.register_forward_pre_hook(self._before_forward),
+            network.register_state_dict_pre_hook(self._before_state_dict),
+            *(parameter.register_post_accumulate_grad_hook(self._mask_gradient) for parameter in self._held),
+        ]
+        self.apply()
 
     def watch(self, optimizers: Iterable[Optimizer]) -> None:
-        """Mask the optimizers' state now, and the weights after each of their steps from now on."""
+        """Mask the optimizers' state now, and weights and state after each of their steps from now on."""
         for optimizer in optimizers:
-            for parameter, state in optimizer.state.items():
-                _mask_state(state, parameter, self._held.get(parameter))
-            self._handles.append(optimizer.register_step_post_hook(lambda *_: self._mask_weights()))
+            for held, state in self._states(optimizer):
+                for _, value in held.state(state):
+                    _and(value, held.bits)
+            self._handles.append(optimizer.register_step_post_hook(self._after_step))
+
+    def apply(self) -> None:
+        """Mask the weights now."""
+        for held in self._held.values():
+            held.mask()
 
     def release(self) -> None:
-        """Remove all hooks; weights and gradients stay as they are."""
+        """Mask the weights a last time, and remove all hooks."""
+        if self._handles:
+            self.apply()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
 
+    def _states(self, optimizer: Optimizer) -> Iterator[tuple[_Held, Mapping[str, Any]]]:
+        for parameter, held in self._held.items():
+            if state := optimizer.state.get(parameter):
+                yield held, state
+
     def _mask_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:
-            _and(parameter.grad, self._held[parameter])
+            _and(parameter.grad, self._held[parameter].bits)
 
-    def _mask_weights(self) -> None:
-        for parameter, bits in self._held.items():
-            _and(parameter.data, bits)
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
+        self.apply()
+        for held, state in self._states(optimizer):
+            if held.states != (states := tuple(state)):
+                # What an optimizer leaves at 0 in its first step it leaves at 0: so the usual ones cost nothing here.
+                held.states, held.refilled = states, tuple(_and_told(held, state))
+            for name in held.refilled:
+                _and(state[name], held.bits)
+
+    def _before_forward(self, network: nn.Module, _: Any) -> None:
+        if torch.compiler.is_compiling():  # traced by whoever compiles more than the network
+            return
+        for held in self._held.values():
+            if not network.training or held.version != held.parameter._version:
+                held.mask()
+
+    def _before_state_dict(self, *_: Any) -> None:
+        self.apply()
 
 
 def _bits(mask: Tensor, parameter: Tensor) -> Tensor:
@@ -73,13 +134,16 @@ def _bits(mask: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _and(tensor: Tensor, bits: Tensor) -> None:
+    if bits.dtype.itemsize != tensor.element_size() or bits.device != tensor.device:
+        # A state of another width; a network that its trainer has taken off the device at the end.
+        bits = bits.to(tensor.device, _INTEGER[tensor.element_size()])
     tensor.view(bits.dtype).bitwise_and_(bits)
 
 
-def _mask_state(state: Mapping[str, object], parameter: Tensor, bits: Tensor | None) -> None:
-    if bits is None:
-        return
-    for value in state.values():
-        if isinstance(value, Tensor) and value.shape == parameter.shape:
-            keep = bits if value.element_size() == bits.element_size() else bits.to(_INTEGER[value.element_size()])
-            _and(value, keep)
+def _and_told(held: _Held, state: Mapping[str, Any]) -> Iterator[str]:
+    """Mask a parameter's state; yield the names of the tensors in which something pruned was not 0."""
+    for name, value in held.state(state):
+        before = value.clone()
+        _and(value, held.bits)
+        if not torch.equal(before.view(torch.uint8), value.view(torch.uint8)):  # as bits: NaN is not equal to NaN
+            yield name

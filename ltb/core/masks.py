@@ -18,14 +18,17 @@ def ones(weights: Weights, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def check(masks: Masks, weights: Weights) -> None:
-    """Raise ValueError unless each mask is a bool tensor of the shape of the weight that it names."""
+    """Raise ValueError unless each mask is a bool tensor of the shape of the weight, a float, that it names."""
     for name, mask in masks.items():
         if name not in weights:
             raise ValueError(f"mask {name!r} names no weight; there are {', '.join(weights)}")
-        if mask.dtype != torch.bool:
-            raise ValueError(f"mask {name!r} is {mask.dtype}; a mask is torch.bool")
+        found = getattr(mask, "dtype", type(mask).__name__)
+        if found != torch.bool:  # another type would pass for one: bits of a weight would be kept, not the weight
+            raise ValueError(f"mask {name!r} is {found}; a mask is torch.bool")
         if mask.shape != weights[name].shape:
             raise ValueError(f"mask {name!r} is {tuple(mask.shape)}; its weight is {tuple(weights[name].shape)}")
+        if not (weights[name].is_floating_point() or weights[name].is_complex()):
+            raise ValueError(f"mask {name!r}: its weight is {weights[name].dtype}, and no such number is pruned")
 
 
 def apply(weights: Weights, masks: Masks) -> dict[str, Tensor]:
@@ -76,6 +79,8 @@ def pack(mask: Tensor) -> Tensor:
     >>> pack(torch.tensor([True, False, False, False, False, False, False, True, True])).tolist()
     [129, 128]
     """
+    if mask.dtype != torch.bool:
+        raise ValueError(f"a mask is torch.bool, not {mask.dtype}")
     flat = mask.reshape(-1).to(torch.uint8)
     flat = torch.nn.functional.pad(flat, (0, -len(flat) % 8))
     return (flat.reshape(-1, 8) * _BITS).sum(dim=1, dtype=torch.uint8)

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ltb.core import tensors
 from ltb.core.tensors import Weights
 
 
 def save(optimizer: Optimizer, network: nn.Module) -> dict[str, Tensor]:
     """A copy of every tensor of the state, on the CPU."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in tensors.parameters(network).items()}
     return {
         f"{names[parameter]}/{key}": value.detach().to("cpu", copy=True)
         for parameter, state in optimizer.state.items()
@@ -22,7 +23,7 @@ def save(optimizer: Optimizer, network: nn.Module) -> dict[str, Tensor]:
 
 def load(optimizer: Optimizer, network: nn.Module, state: Weights) -> None:
     """Give `optimizer` a copy of a saved state. Raises ValueError for a parameter that the network lacks."""
-    parameters = dict(network.named_parameters())
+    parameters = tensors.parameters(network)
     for name, value in state.items():
         parameter, key = name.rsplit("/", 1)
         if parameter not in parameters:

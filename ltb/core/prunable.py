@@ -13,6 +13,8 @@ from torch.nn.modules.rnn import RNNCellBase
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
+from ltb.core import tensors
+
 SHOWN = 5  # entries of each part of the printed line
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+(_reverse)?)?")  # the whole name: weight_hh_l0_v is not the weight
 
@@ -69,7 +71,7 @@ def prunable(
     Raises ValueError for a pattern that matches no parameter, for a frozen one, for one with sparse gradients or
     without a shape yet, for `embeddings` beside `include`, and when nothing is left.
     """
-    parameters = dict(network.named_parameters())
+    parameters = tensors.parameters(network)
     _check_shapes(network)
     tied, kernels, embedded = _tied(network), _weights(network, _kernels), _weights(network, _embeddings)
     if include is None:
@@ -95,7 +97,7 @@ def prunable(
         parameters=sum(parameter.numel() for parameter in parameters.values()),
         not_covered=tuple((name, p.numel()) for name, p in parameters.items() if p.dim() > 1 and name not in names),
         excluded=tuple((name, parameters[name].numel()) for name in excluded),
-        notes=(*notes, *_made(network), *(f"{name} is frozen" for name in frozen)),
+        notes=(*notes, *dict.fromkeys(_made(network)), *(f"{name} is frozen" for name in frozen)),
     )
     if not coverage.counts:
         nothing = f"prunable: no parameter of {type(network).__name__} is left to prune"
@@ -108,7 +110,7 @@ def prunable(
 
 
 def _check_shapes(network: nn.Module) -> None:
-    for name, parameter in network.named_parameters():
+    for name, parameter in tensors.parameters(network).items():
         if is_lazy(parameter):
             raise ValueError(
                 f"prunable: {name} of {type(network).__name__} has no shape yet; the network must be built with its "
@@ -118,8 +120,8 @@ def _check_shapes(network: nn.Module) -> None:
 
 def _tied(network: nn.Module) -> dict[str, str]:
     """Each further name of a parameter -> the first one, under which `named_parameters` has it."""
-    first = {parameter: name for name, parameter in network.named_parameters()}
-    every = network.named_parameters(remove_duplicate=False)
+    first = {parameter: name for name, parameter in tensors.parameters(network).items()}
+    every = ((tensors.plain(name), parameter) for name, parameter in network.named_parameters(remove_duplicate=False))
     return {name: first[parameter] for name, parameter in every if name != first[parameter]}
 
 
@@ -168,7 +170,7 @@ def _made(network: nn.Module) -> Iterator[str]:
                 sources[weight] = [
                     f"parametrizations.{weight}.{name}" for name, _ in originals.named_parameters(recurse=False)
                 ]
-        dot = f"{prefix}." if prefix else ""
+        dot = tensors.plain(f"{prefix}.") if prefix else ""
         for weight, names in sources.items():
             yield f"{dot}{weight} is made from {', '.join(dot + name for name in names)}"
 

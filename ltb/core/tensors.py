@@ -10,6 +10,27 @@ from torch import Tensor, nn
 
 Weights = Mapping[str, Tensor]
 
+COMPILED = "_orig_mod."  # what `torch.compile` puts before the names of what it wraps, wherever in a network that is
+
+
+def plain(name: str) -> str:
+    """Return a name without what `torch.compile` put into it: a compiled network has the names of the network.
+
+    >>> plain("_orig_mod.features._orig_mod.0.weight")
+    'features.0.weight'
+    """
+    return name.replace(COMPILED, "")
+
+
+def parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters of `network` by their plain names; what is tied once, by its first name."""
+    return {plain(name): parameter for name, parameter in network.named_parameters()}
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    """Return every parameter and persistent buffer of `network` by its plain name, not copied."""
+    return {plain(name): tensor for name, tensor in network.state_dict().items()}
+
 
 def copy(weights: Weights) -> dict[str, Tensor]:
     """Copies on the CPU that share no storage with `weights`."""
@@ -18,7 +39,7 @@ def copy(weights: Weights) -> dict[str, Tensor]:
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
     """A copy of every parameter and persistent buffer of `network`, on the CPU."""
-    return copy(network.state_dict())
+    return copy(state(network))
 
 
 def load(network: nn.Module, weights: Weights) -> None:
@@ -26,7 +47,7 @@ def load(network: nn.Module, weights: Weights) -> None:
 
     Raises ValueError that lists the names when a name is missing, unknown, or has another shape or dtype.
     """
-    own = network.state_dict()
+    own = state(network)
     wrong = [f"{name} is missing" for name in own.keys() - weights.keys()]
     wrong += [f"{name} is not in the network" for name in weights.keys() - own.keys()]
     for name in sorted(own.keys() & weights.keys()):
@@ -39,7 +60,7 @@ def load(network: nn.Module, weights: Weights) -> None:
         shown = "; ".join(sorted(wrong)[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise ValueError(f"the weights do not fit {type(network).__name__}: {shown}")
     # A tied parameter has several names, and masks know it by its first: that one is copied last.
-    first = dict(network.named_parameters())
+    first = parameters(network)
     with torch.no_grad():
         for name in sorted(own, key=lambda name: name in first):
             own[name].copy_(weights[name])

@@ -22,6 +22,7 @@ from rich.text import Text
 from ltb.analysis import findings
 from ltb.core import files
 from ltb.core.arguments import Parser
+from ltb.core.text import printable
 from ltb.records import ledger
 from ltb.report import measured, tables
 from ltb.report.figures import curves
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             title=options.title,
         )
     except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {printable(error)}", file=sys.stderr)
         return 2
     if options.open and written:
         webbrowser.open(written[0].resolve().as_uri())
@@ -97,7 +98,7 @@ def report(
     )
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(Text(line))  # as Text: what the user typed is never read as markup
+        console.print(Text(printable(line)))  # as Text: what the user typed is never read as markup
     return written
 
 
@@ -111,7 +112,7 @@ def _write(folder: Path, found: findings.Contents, title: str, sources: Sequence
     for kind in ("relative", "layers", "cost"):
         its = [one for one in drawn if one.kind == kind]
         made += curves.draw(panel.still(its, order), folder, kind) if its else []
-    made += [files.write(folder / name, table.to_csv(index=False)) for name, table in found.csv().items()]
+    made += [files.write(folder / name, tables.csv(table)) for name, table in found.csv().items()]
     told = page.About(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in made])
     return [files.write(folder / PAGE, page.html(found, drawn, order, told)), *made]
 

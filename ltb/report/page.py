@@ -23,9 +23,10 @@ from markupsafe import Markup
 
 from ltb.analysis import provenance
 from ltb.analysis.findings import Contents
+from ltb.core.text import printable_lines
 from ltb.records.ledger import Run
 from ltb.report import answer, sections
-from ltb.report.figures.palette import DARK, LIGHT
+from ltb.report.figures.palette import DARK, LIGHT, shown
 from ltb.report.figures.panel import Panel
 
 HERE = Path(__file__).parent
@@ -49,7 +50,12 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its types miss the default
     script = (HERE / "page.js").read_text(encoding="utf-8")
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.filters["bound"] = _bound
     told = provenance.statuses(found.runs)
@@ -81,6 +87,10 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
     )
 
 
+def _printable(value: Any) -> Any:
+    return printable_lines(value) if type(value) is str else value  # not markup, which is ours
+
+
 def _bound(text: str) -> str:
     """Return prose in which no line ends between a number and its unit."""
     return re.sub(r" (?=%|points\b)|(?<=\bn) (?==)|(?<==) (?=\d)", "\u00a0", text)
@@ -92,7 +102,7 @@ def _figure(panel: Panel) -> dict[str, Any]:
     spec["datasets"] = {
         table: {column: [row[column] for row in rows] for column in rows[0]} for table, rows in spec["datasets"].items()
     }
-    return {"spec": spec, "title": f"{panel.title} · {panel.task}", "stops": list(panel.stops)}
+    return shown({"spec": spec, "title": f"{panel.title} · {panel.task}", "stops": list(panel.stops)})
 
 
 def _json(value: Mapping[str, Any]) -> str:

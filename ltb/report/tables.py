@@ -1,6 +1,6 @@
 """The report's tables as text for a terminal: each function makes a rich table from a table of `ltb.analysis`.
 
-What the user typed goes in as `Text`: it is never read as markup.
+What the user typed goes in as printable `Text`: it is never read as markup, and does nothing to a terminal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltb.analysis import paired, statistics
+from ltb.core.text import inert, printable
 from ltb.report import answer, notation
 from ltb.report.measured import Shown
 from ltb.report.sparkline import sparkline
@@ -34,7 +35,7 @@ def summary(task: str, found: pd.DataFrame) -> Table:
             cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]
             spreads = {str(q): notation.mean_std(str(q), one["mean"], one["std"]) for q, one in by_quantity.iterrows()}
             cells += [spreads.get(q, "") for q in quantities]
-            table.add_row(*map(Text, [*called, *cells]))
+            table.add_row(*map(_text, [*called, *cells]))
             called = ["", ""]
         table.add_section()
     return table
@@ -52,7 +53,7 @@ def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
         sign = "≤ " if row["at_edge"] else ""
         span = notation.DENSITY.interval(row["low"], row["high"])
         table.add_row(
-            Text(str(row["curve"])),
+            _text(row["curve"]),
             sign + notation.density(row["density"]),
             span + (f" ({row['interval']})" if span != notation.NONE else ""),
             f"{row['matched']} of {row['n']}",
@@ -71,7 +72,7 @@ def headline(task: str, found: pd.DataFrame) -> Table:
     for row in found.to_dict("records"):
         write = notation.difference(str(row["quantity"]))
         table.add_row(
-            Text(str(row["a"])),
+            _text(row["a"]),
             notation.densities(row["density_a"], row["density_b"]),
             str(row["n"]),
             write(row["mean"]),
@@ -111,7 +112,7 @@ def cost(task: str, found: pd.DataFrame) -> Table:
         row = levels.sort_values("level").iloc[-1]
         write = notation.of(str(row["quantity"]))
         table.add_row(
-            Text(str(curve)),
+            _text(curve),
             notation.density(row["density"]),
             str(row["n"]),
             notation.STEPS(row["search_steps"]),
@@ -125,14 +126,29 @@ def cost(task: str, found: pd.DataFrame) -> Table:
 
 def measure(task: str, found: Shown) -> Table:
     """Return a measure of one task, mean ± sample standard deviation over n seeds."""
-    table = _empty(f"{task}: {found.title}", found.heads[:1], found.heads[1:])
+    heads = [printable(head) for head in found.heads]
+    table = _empty(f"{task}: {found.title}", heads[:1], heads[1:])
     for row in found.cells:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(_text, row))
     return table
 
 
+def csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV for people: what a spreadsheet would take for a formula in its texts is a text there."""
+    texts = table.select_dtypes(["str", "object"])
+    return table.assign(**{str(name): [_inert(value) for value in texts[name]] for name in texts}).to_csv(index=False)
+
+
+def _inert(value: Any) -> Any:
+    return inert(value) if isinstance(value, str) else value
+
+
+def _text(told: object, style: str = "") -> Text:
+    return Text(printable(told), style=style)
+
+
 def _empty(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=_text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in left:
         table.add_column(Text(heading), no_wrap=True)
     for heading in right:
@@ -144,7 +160,7 @@ def _heading(quantity: str) -> str:
     """Return a heading on two lines, so that a row fits in 80 columns: test/accuracy → "test", "accuracy (%)"."""
     if quantity == "early_stop_step":
         return "early-stop\nstep"
-    unit = " (%)" if "accuracy" in quantity else ""
+    quantity, unit = printable(quantity), " (%)" if "accuracy" in quantity else ""
     if quantity.endswith("_at_early_stop"):
         return f"at early\nstop{unit}"
     return quantity.replace("/", "\n", 1).replace("_", " ") + unit

@@ -18,8 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from ltb.core.contracts import Listener
+from ltb.core.text import printable
 
 LINE = "level {level:>2}  density {density:>7.2%}  test {metric} {value:.4f}  early stop at {early_stop_step}{note}"
 
@@ -31,7 +33,7 @@ class Display(Listener):
         self._console = Console(stderr=True, highlight=False)
         self._metric, self._shown = metric, shown
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             MofNCompleteColumn(),
@@ -45,7 +47,7 @@ class Display(Listener):
             speed_estimate_period=60,
             disable=not (shown and sys.stderr.isatty()),
         )
-        self._task = self._bar.add_task(title, total=total)
+        self._task = self._bar.add_task(printable(title), total=total)
 
     def __enter__(self) -> Display:
         if not self._bar.disable:
@@ -68,23 +70,23 @@ class Display(Listener):
         note = f", reused from {reused_from}" if reused_from else ""
         note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
         value = row.get(f"test/{self._metric}")
-        self._console.print(
-            LINE.format(
-                level=row["level"],
-                density=row["density"],
-                metric=self._metric,
-                value=float("nan") if value is None else value,
-                early_stop_step=row["early_stop_step"],
-                note=note,
-            )
+        line = LINE.format(
+            level=row["level"],
+            density=row["density"],
+            metric=self._metric,
+            value=float("nan") if value is None else value,
+            early_stop_step=row["early_stop_step"],
+            note=note,
         )
+        self._console.print(Text(printable(line)))
 
 
 def table(rows: list[dict[str, Any]], metric: str) -> Table:
     """The finished levels as a table."""
-    shown = Table("level", "density", f"test {metric}", "early-stop step", "control")
-    for column in shown.columns[:4]:
-        column.justify = "right"
+    shown = Table()
+    for heading in ("level", "density", printable(f"test {metric}"), "early-stop step"):
+        shown.add_column(Text(heading), justify="right")
+    shown.add_column("control")
     for row in rows:
         last = " (the last)" if row["early_stop_is_last"] else ""
         value = row.get(f"test/{metric}")
@@ -93,7 +95,7 @@ def table(rows: list[dict[str, Any]], metric: str) -> Table:
             f"{row['density']:.2%}",
             "" if value is None else f"{value:.4f}",
             f"{row['early_stop_step']}{last}",
-            row["control"],
+            Text(printable(row["control"])),
         )
     return shown
 

@@ -26,9 +26,11 @@ from ltb.core.loop import Loop
 from ltb.core.measure import Measure
 from ltb.core.stage import Stage
 from ltb.core.stages import Known, Measured, asked
+from ltb.core.text import inert, printable
 from ltb.records import ledger, record
 from ltb.run.build import build
 from ltb.run.conf import conf
+from ltb.run.secrets import check_given
 from ltb.run.setup import Setup, setup
 from ltb.store.store import Store
 
@@ -84,6 +86,7 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     rows = record.read_rows(folder / record.LEDGER) if (folder / record.LEDGER).exists() else []
     if not rows:
         raise ValueError("no level is finished yet")
+    check_given(config)
     # The store beside the run, where the two were moved together, before one of that name in the working folder.
     places = (folder / "store", folder.parent / "store", Path(config["store"]["dir"]))
     store = next((path for path in places if (path / rows[0]["stage"]).is_dir()), places[-1])
@@ -137,7 +140,7 @@ def each(paths: Sequence[Path], wanted: Asked) -> int:
                 made, ledger_rows = again(folder)
                 new = measured(made, ledger_rows, wanted.measures(made.config))
                 record.merge_measures(folder, new)
-                print(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}")
+                print(printable(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}"))
             except (ValueError, Damaged) as error:
                 code = _failed(folder, error)
             bar.advance(task)
@@ -197,16 +200,18 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
             stages = tuple(Known(row["stage"]) for _, row in members)
             values = loop.result(Measured(stages, measure)).values
             of = {"task": task, "model": model, "data": data, "level": level, "runs": ";".join(names)}
+            of = {name: inert(text) for name, text in of.items()}  # a table for people, unlike those in runs' folders
             found += [
-                {**of, "measure": measure.name, "quantity": name, "value": value} for name, value in values.items()
+                {**of, "measure": measure.name, "quantity": inert(name), "value": value}
+                for name, value in values.items()
             ]
     if not found:
         raise ValueError("there are no two runs of one task, model and data to compare")
     record.write_rows(file, found)
-    print(f"{len(found)} numbers in {file}")
+    print(printable(f"{len(found)} numbers in {file}"))
     return code
 
 
 def _failed(folder: Path, error: Exception) -> int:
-    print(f"ltb: {folder.name}: {error}", file=sys.stderr)
+    print(printable(f"ltb: {folder.name}: {error}"), file=sys.stderr)
     return 1

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ltb.core.errors import Damaged
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import starts
 from ltb.core.step import Clock
+from ltb.core.text import printable
 from ltb.run.display import duration
 from ltb.store import catalogue
 from ltb.store.store import Store
@@ -30,13 +32,20 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
     # A start is replayed where another run of this plan, which does not pass it, trains the dense network.
     every += [stage for stage in todo if stage not in every]
     table = Table(
-        "stage", "target sparsity", "key", "state", "iterations", title=run_id, title_justify="left", box=None
+        "stage",
+        "target sparsity",
+        "key",
+        "state",
+        "iterations",
+        title=Text(printable(run_id)),
+        title_justify="left",
+        box=None,
     )
     for stage in every:
         key, cost = store.keys(stage), stage.iterations(clock)
         state = "to do" if stage in todo else "done" if store.has(stage) else "shared with a run before"
         target = "" if stage.pruned_to is None else f"{stage.pruned_to:.4f}"
-        table.add_row(stage.label, target, key[:8], state, f"{cost:,}")
+        table.add_row(Text(printable(stage.label)), target, key[:8], state, f"{cost:,}")
         _named.append(cost)
     _planned.update({store.keys(stage): stage.iterations(clock) for stage in todo})
     passed = [start for start in starts(wanted) if any(stage.passes(start) for stage in todo)]

@@ -12,12 +12,14 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from ltb.analysis.sparsest import sparsest_matching
 from ltb.core import files
 from ltb.core.contracts import Listener
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps
+from ltb.core.text import printable
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
 from ltb.run import signals
@@ -83,7 +85,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             before = self._ledger()
-            files.write(self.folder / record.CONFIG, yaml.safe_dump(dict(setup.config), sort_keys=False))
+            files.write(self.folder / record.CONFIG, yaml.safe_dump(setup.written, sort_keys=False))
             identity.write(self.folder, setup.decides)
             self._status("running")
             try:
@@ -97,7 +99,7 @@ class Run:
             state, error = "interrupted", "interrupted; the same command goes on from the last finished level"
             raise
         except BaseException as problem:
-            error = f"{type(problem).__name__}: {problem}"
+            error = setup.secrets.mask(f"{type(problem).__name__}: {problem}")
             raise
         finally:
             with suppress(OSError) if state == "failed" else nullcontext():  # a full disk takes no status file either
@@ -120,7 +122,7 @@ class Run:
 
             live = Live(mirror, setup.stages)
         if self._shown:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(str(setup.training.coverage))
+            Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(setup.training.coverage)))
         with Display(setup.run_id, total, setup.training.judge[0], shown=self._shown) as display:
             listener = Several(computed, display, *([live] if live else []))
             for level in levels(setup.recipe, setup.training, store, measures=setup.measures, listener=listener):
@@ -162,8 +164,8 @@ class Run:
             entity=logger["entity"],
             group=row["study"],
             job_type=self.setup.label,
-            tags=[*logger["tags"], row["model"], row["data"]],
-            config={**self.setup.config, "task": row["task"]},
+            tags=[*self.setup.written["logger"]["tags"], row["model"], row["data"]],
+            config={**self.setup.written, "task": row["task"]},
             mode=logger["mode"],
             metric=self.setup.training.judge[0],
         )
@@ -203,7 +205,7 @@ class Run:
                 "levels": len(self.setup.stages),
                 "metric": {key: self.setup.config["metric"][key] for key in ("name", "direction")},
                 "prunable": str(self.setup.training.coverage),
-                "command": sys.argv,
+                "command": self.setup.secrets.arguments(sys.argv),
                 "updated": datetime.now(UTC).isoformat(timespec="seconds"),
                 "pid": os.getpid(),
                 "made": joined(self._made),
@@ -234,7 +236,7 @@ class Run:
         if found is not None:
             console.print(f"sparsest level within {summary['matching_tolerance']:g} of dense: {found:.2%} removed")
         if self._reused:
-            console.print(reused(self._reused, len(self._rows)))
+            console.print(Text(printable(reused(self._reused, len(self._rows)))))
         print(f"run     {self.folder}")
         print(f"ledger  {self.folder / record.LEDGER}")
         print(f"curve   {self.folder / 'curves.png'}")

@@ -17,6 +17,7 @@ from ltb.core.stages import stages
 from ltb.run import identity, provenance
 from ltb.run.build import Config, build
 from ltb.run.compose import measures, recipe, trainer
+from ltb.run.secrets import Secrets
 from ltb.run.settings import check
 from ltb.store.keys import Keys, canonical, digest
 from ltb.store.store import Store
@@ -40,6 +41,17 @@ class Setup:
     folder: Path
     row: Mapping[str, Any]
     decides: Mapping[str, Any]
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets among its settings, which are written nowhere."""
+        return Secrets.of(self.config)
+
+    @property
+    def written(self) -> Config:
+        """The configuration as files and W&B get it, without secrets."""
+        found: Config = self.secrets.mask(self.config)
+        return found
 
     @property
     def run_id(self) -> str:
@@ -81,10 +93,11 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
     run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{plain.seed}-{settled[:6]}"
     folder, store = _folders(config, run_id)
+    secrets = Secrets.of(config)
     row = {
         "run_id": folder.name,
-        "study": config["study"] or names["task"],
-        "method": made.method,
+        "study": secrets.mask(config["study"]) or names["task"],
+        "method": secrets.mask(made.method),
         "task": names["task"],
         "model": names["model"],
         "data": names["data"],
@@ -102,6 +115,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     )
     # Without what follows from the seed: runs of one experiment are told apart by it.
     recorded = identity.told({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
+    recorded = secrets.mask(recorded, told_apart=True)
     return Setup(config, made, training, wanted, asked, kept, folder, row, recorded)
 
 

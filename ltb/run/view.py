@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltb.core.arguments import Parser
+from ltb.core.text import printable
 from ltb.records import ledger, status
 from ltb.records.schema import JOBS, STATUS
 from ltb.records.status import Standing
@@ -74,17 +75,17 @@ class View(threading.Thread):
         for run in found.runs:
             if run.state != "running" and self._told.get(run.run_id) != run.state:
                 self._told[run.run_id] = run.state
-                self._console.print(Text(f"{found}{self.left(found)}; {run}"))
+                self._console.print(Text(printable(f"{found}{self.left(found)}; {run}")))
 
     def _drawn(self, found: Standing) -> RenderableType:
         table = Table.grid(padding=(0, 2))
         for run in found.running[:SHOWN]:
             bar = ProgressBar(total=max(1, run.levels or 1), completed=run.levels_done or 0, width=24)
-            table.add_row(Text(run.run_id), bar, f"level {run.levels_done} of {run.levels}{_silence(run)}")
+            table.add_row(Text(printable(run.run_id)), bar, f"level {run.levels_done} of {run.levels}{_silence(run)}")
         whole = ProgressBar(total=1.0, completed=found.fraction, width=24)
         more = len(found.running) - SHOWN
         table.add_row(Text(f"… and {more} more running") if more > 0 else Text(""), whole, f"{found}{self.left(found)}")
-        failed = [Text(f"{run}", style="red") for run in found.runs if run.state == "failed"]
+        failed = [Text(printable(run), style="red") for run in found.runs if run.state == "failed"]
         return Group(*failed[-3:], table)
 
 
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status.read(folder)
     except ValueError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {printable(error)}", file=sys.stderr)
         return 2
     view = View(folder)
     view.start()

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from ltb.core.arguments import Parser
+from ltb.core.text import printable
 from ltb.store import catalogue
 from ltb.store.catalogue import Entry
 
@@ -52,12 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(json.dumps(_one(catalogue.entries(given.dir), given.key).metadata, indent=2))
             case "verify":
                 wrong = catalogue.verify(given.dir)
-                print("\n".join([*wrong, f"{len(catalogue.folders(given.dir))} stages, {len(wrong)} files damaged"]))
+                print(
+                    "\n".join(
+                        [
+                            *map(printable, wrong),
+                            f"{len(catalogue.folders(given.dir))} stages, {len(wrong)} files damaged",
+                        ]
+                    )
+                )
                 return 1 if wrong else 0
             case "gc":
                 return _gc(given)
     except ValueError as error:
-        print(f"ltb: {error}", file=sys.stderr)
+        print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
     return 0
 
@@ -69,7 +77,7 @@ def _table(found: list[Entry]) -> Table:
         made = entry.metadata["provenance"]
         cells = [entry.key, entry.metadata["label"], made.get("task", ""), made.get("seed", "")]
         cells += [f"{entry.density:.2%}" if entry.values is None else "", told.get(entry.key, "")]
-        table.add_row(*(escape(str(cell)) for cell in (*cells, f"{entry.bytes:,}", entry.metadata["run_id"])))
+        table.add_row(*(_text(cell) for cell in (*cells, f"{entry.bytes:,}", entry.metadata["run_id"])))
     return table
 
 
@@ -89,12 +97,17 @@ def _tree(found: list[Entry]) -> Tree:
         place = f"{made.get('task', '?')}, seed {made.get('seed', '?')}"
         source = next(iter(entry.parents), None)
         if source not in nodes and place not in nodes:
-            nodes[place] = root.add(escape(place))
+            nodes[place] = root.add(_text(place))
         parent = nodes[source] if source in nodes else nodes[place]
         named = [entry.metadata["label"], f"{entry.density:.2%}", told.get(entry.key, ""), entry.key[:8]]
         named += [f"({', '.join(measures[entry.key])})"] if entry.key in measures else []
-        nodes[entry.key] = parent.add(escape("  ".join(filter(None, named))))
+        nodes[entry.key] = parent.add(_text("  ".join(filter(None, named))))
     return root
+
+
+def _text(told: object) -> Text:
+    """Text that rich shows as it is: what stages say of themselves is neither markup nor anything for a terminal to do."""
+    return Text(printable(told))
 
 
 def _measures(found: list[Entry]) -> dict[str, list[str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ltb.core.errors import Damaged
 from ltb.core.masks import Masks
 from ltb.core.points import Point
 from ltb.core.tensors import Weights
+from ltb.core.text import printable
 
 FORMAT = "1"
 
@@ -29,12 +31,16 @@ FORMAT = "1"
 class Ticket:
     """A sparse network to be trained: masks, the origin point (already masked), and provenance (strings and numbers).
 
+    Raises ValueError for a mask that is not one of a weight of the origin.
     `ltb.HoldMasks(ticket)` holds the masks in anyone's Trainer; `ticket.apply(model)` puts the origin's weights in.
     """
 
     masks: Masks
     origin: Point
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        m.check(self.masks, self.origin.weights)
 
     @property
     def sparsity(self) -> float:
@@ -54,26 +60,26 @@ class Ticket:
         tensors.load(network_of(model), m.apply(self.origin.weights, self.masks))
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file; masks take one bit a weight."""
+        """Write one safetensors file; masks take one bit a weight. Raises ValueError for a step that is none."""
         contents = {f"weight/{name}": tensor for name, tensor in self.origin.weights.items()}
         contents |= {f"optimizer/{name}": tensor for name, tensor in (self.origin.optimizer or {}).items()}
         contents |= {f"mask/{name}": m.pack(mask) for name, mask in self.masks.items()}
         shapes = {name: list(mask.shape) for name, mask in self.masks.items()}
-        about = {"step": self.origin.step, "shapes": shapes, "provenance": dict(self.provenance)}
+        about = {"step": _step({"step": self.origin.step}), "shapes": shapes, "provenance": dict(self.provenance)}
         write_tensors(path, "ltb.ticket", contents, about)
 
     @classmethod
     def load(cls, path: str | Path) -> Ticket:
         """Read a ticket. Raises Damaged (a ValueError) naming the file when it is no whole ticket of this format."""
         contents, about = read_tensors(path, "ltb.ticket")
-        try:
-            masks = {name: m.unpack(contents[f"mask/{name}"], shape) for name, shape in about["shapes"].items()}
-            weights = under("weight/", contents)
-            m.check(masks, weights)
-            origin = Point(weights, int(about["step"]), under("optimizer/", contents) or None)
-            return cls(masks, origin, about["provenance"])
-        except (KeyError, ValueError) as error:
-            raise Damaged(f"{path} is damaged: {error}") from None
+        with _named(path):
+            weights, state = under("weight/", contents), under("optimizer/", contents)
+            masks = _masks(under("mask/", contents), _mapping(about, "shapes"), weights)
+            others = [name for name in contents if not name.startswith(("weight/", "optimizer/", "mask/"))]
+            others += [f"optimizer/{name}" for name in state if name.rpartition("/")[0] not in weights]
+            if others:
+                raise ValueError(f"{others[0]!r} is no part of a ticket")
+            return cls(masks, Point(weights, _step(about), state or None), _mapping(about, "provenance"))
 
 
 def save_point(point: Point, path: str | Path) -> None:
@@ -85,7 +91,8 @@ def save_point(point: Point, path: str | Path) -> None:
 def load_point(path: str | Path) -> Point:
     """Read a point. Raises Damaged that names the file when it is no whole one of this format."""
     contents, about = read_tensors(path, "ltb.point")
-    return Point(under("weight/", contents), int(about["step"]))
+    with _named(path):
+        return Point(under("weight/", contents), _step(about))
 
 
 def write_tensors(path: str | Path, kind: str, contents: Weights, about: Mapping[str, Any]) -> None:
@@ -107,17 +114,71 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     """Return a file's tensors and metadata. Raises Damaged, or FileNotFoundError, naming the file."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            about = json.loads((file.metadata() or {}).get("ltb", "{}"))
+            about = json.loads((file.metadata() or {}).get("ltb", "{}"), object_pairs_hook=_once)
             contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, ValueError) as error:
-        raise Damaged(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged: {printable(str(error).partition(chr(10))[0])}") from None
+    if type(about) is not dict:
+        raise Damaged(f"{path} is damaged: its header is {_shown(about)}")
     if about.get("kind") != kind:
-        raise Damaged(f"{path} is not an {kind} file but {about.get('kind', 'another safetensors file')}")
+        found = _shown(about["kind"]).strip('"') if "kind" in about else "another safetensors file"
+        raise Damaged(f"{path} is not an {kind} file but {found}")
     if about.get("format") != FORMAT:
-        raise Damaged(f"{path} has format {about.get('format')}; this version of ltb reads format {FORMAT}")
+        found = _shown(about.get("format")).strip('"')
+        raise Damaged(f"{path} has format {found}; this version of ltb reads format {FORMAT}")
     return contents, about
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Raise what is wrong with a file's contents as Damaged, in one line that names the file."""
+    try:
+        yield
+    except KeyError as error:
+        raise Damaged(f"{path} is damaged: {printable(error)} is missing") from None
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged: {printable(error)}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose names must differ: of equal ones Python's parser would take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"one of {', '.join(sorted(found))} is there twice")
+    return found
+
+
+def _mapping(about: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = about[name]
+    if type(found) is not dict:
+        raise ValueError(f"{name} is {_shown(found)}; names and what is said of each")
+    return found
+
+
+def _step(about: Mapping[str, Any]) -> int:
+    step = about["step"]
+    if type(step) is not int or not 0 <= step < 2**63:  # bool is an int to Python
+        raise ValueError(f"step is {_shown(step)}; a whole number, 0 or more")
+    return step
+
+
+def _masks(packed: Weights, shapes: Mapping[str, Any], weights: Weights) -> dict[str, Tensor]:
+    alone = sorted(packed.keys() ^ shapes.keys())
+    if alone:
+        raise ValueError(f"mask {alone[0]!r} has {'no shape' if alone[0] in packed else 'a shape alone'}")
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise ValueError(f"mask {name!r} names no weight")
+        # As JSON: to Python [1, 2], [1.0, 2] and [True, 2] are equal.
+        if json.dumps(shape) != json.dumps(list(weights[name].shape)):
+            raise ValueError(f"mask {name!r} is {_shown(shape)}; its weight is {list(weights[name].shape)}")
+    return {name: m.unpack(packed[name], weights[name].shape) for name in shapes}
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:60]
 
 
 def under(prefix: str, contents: Weights) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ltb.core.arguments import Parser
+from ltb.core.text import printable
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(program: str, line: str, code: int) -> int:
-    print(f"{program}: {line}", file=sys.stderr)
+    print(f"{program}: {printable(line)}", file=sys.stderr)
     return code
 
 

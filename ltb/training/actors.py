@@ -22,22 +22,45 @@ class HoldMasks(pl.Callback):
     """A callback to train a ticket in any Trainer: pruned entries are exactly 0 in weight, gradient, optimizer state.
 
     It takes an `ltb.Ticket` or its masks, and does not touch the weights that they keep (`ticket.apply` puts those in).
-    It works with gradient clipping, accumulation, mixed precision and any optimizer.
+    It works with gradient clipping, accumulation, mixed precision, any optimizer, and averages of weights (EMA, SWA) that
+    other callbacks swap in: pruned weights are 0 from the fit's beginning, after each step, before each minibatch of an
+    evaluation within the fit, in each state dict of the module, and at the fit's end. `Hold` says what is held in between.
     """
 
     def __init__(self, ticket: Any) -> None:
         self.masks: Masks = getattr(ticket, "masks", ticket)
         self._hold: Hold | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._hold = Hold(network_of(pl_module), self.masks)
-        self._hold.watch(trainer.optimizers)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._apply()  # a checkpoint may have been loaded since
+        if self._hold is not None:
+            self._hold.watch(trainer.optimizers)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._apply()
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        # Not only before the network's forward: a module that is its own network is never called as one.
+        self._apply()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._apply()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # The last of a fit's hooks: in those before it other callbacks and the module may put averaged weights in.
         self._release()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._release()
+
+    def _apply(self) -> None:
+        if self._hold is not None:
+            self._hold.apply()
 
     def _release(self) -> None:
         if self._hold is not None:
@@ -56,8 +79,8 @@ class Executed(pl.Callback):
             raise ValueError(f"module: it has {len(trainer.optimizers)} optimizers; the clock counts the steps of one")
         self._body.watch(trainer.optimizers)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._body.release()
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._body.release()  # after the module's own `on_train_end`, which may still put other weights in
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._body.release()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from ltb.core import tensors
 from ltb.core.prunable import prunable
 from ltb.core.step import Clock
 from ltb.training.chunked import ChunkedModule
@@ -65,7 +66,7 @@ class Classification(ChunkedModule):
         self._optimizer, self._l1, self._l2 = optimizer, l1, l2
         self._gradient_clip, self._accumulate = gradient_clip, accumulate
         weights = set(prunable(network).names) if l1 or l2 else set()
-        self._penalised = [parameter for name, parameter in network.named_parameters() if name in weights]
+        self._penalised = [parameter for name, parameter in tensors.parameters(network).items() if name in weights]
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 

@@ -91,13 +91,13 @@ class Training:
         network = network_of(self._build("init"))
         # First, since a network whose parameters have no shape yet cannot be compared either.
         self.coverage = prunable(network, exclude, include, embeddings)
-        self.initialisation = before = tensors.digest(network.state_dict())
+        self.initialisation = before = tensors.digest(tensors.state(network))
         again = network_of(self._build("init"))
         if {id(p) for p in network.parameters()} & {id(p) for p in again.parameters()}:
             raise ValueError(
                 "module: it must make a new network each time it is called, not hand out one that was trained"
             )
-        if before != tensors.digest(again.state_dict()):
+        if before != tensors.digest(tensors.state(again)):
             raise ValueError(
                 "module: two networks of one seed differ; it must draw from Python's, numpy's or torch's generators"
             )

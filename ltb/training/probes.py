@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ltb.core import tensors
 from ltb.core.contracts import loss_of, network_of
 from ltb.core.criteria import batches_of
 
@@ -28,7 +29,7 @@ class Gradient:
 
     def __call__(self, module: Any, batches: Callable[[], Iterable[Any]]) -> Mapping[str, Mapping[str, Tensor]]:
         loss = loss_of(module.eval(), "criterion.probe=Gradient")
-        parameters = {name: p for name, p in network_of(module).named_parameters() if p.requires_grad}
+        parameters = {name: p for name, p in tensors.parameters(network_of(module)).items() if p.requires_grad}
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
         for batch in batches_of(batches(), self.batches):
             gradients = torch.autograd.grad(loss(batch), list(parameters.values()), allow_unused=True)

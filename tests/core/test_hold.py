@@ -1,6 +1,7 @@
 """Dead is dead: under any optimizer a pruned weight, its gradient and its optimizer state are exactly 0 after each step."""
 
 import copy
+import inspect
 import math
 
 import pytest
@@ -23,6 +24,24 @@ OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5),
 }
+# Every optimizer of torch but two: SparseAdam wants sparse gradients, which cannot be masked, and LBFGS keeps one vector over
+# all parameters in the place of a state for each.
+NOT_HELD = {"LBFGS", "SparseAdam"}
+TORCHS = {
+    name: found
+    for name, found in vars(torch.optim).items()
+    if inspect.isclass(found) and issubclass(found, torch.optim.Optimizer) and name not in {*NOT_HELD, "Optimizer"}
+}
+SETTINGS = {
+    "Adagrad": [{"initial_accumulator_value": 0.1}],
+    "Adam": [{"amsgrad": True}, {"fused": True}, {"foreach": True}],
+    "Adamax": [{"foreach": True}],
+    "RMSprop": [{"centered": True, "momentum": 0.5}],
+    "Rprop": [{"foreach": True}, {"maximize": True}],
+    "SGD": [{"momentum": 0.9, "nesterov": True}, {"momentum": 0.9, "maximize": True}],
+}
+EACH = [(name, given) for name in sorted(TORCHS) for given in [{}, *SETTINGS.get(name, [])]]
+NOT_ELEMENTWISE = {"Adafactor", "Muon"}  # what moves a weight is made from others of its matrix
 
 
 def network(seed):
@@ -111,6 +130,118 @@ def test_dead_is_dead_in_attention_and_recurrent_layers_and_what_is_kept_trains(
             assert torch.equal(parameters[name] != 0, mask)
 
 
+def states(optimizer, parameter, shape):
+    return [value for value in optimizer.state[parameter].values() if getattr(value, "shape", None) == shape]
+
+
+@pytest.mark.parametrize(("name", "given"), EACH, ids=lambda value: value if isinstance(value, str) else str(value))
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 1000), decay=st.sampled_from([0.0, 0.1]))
+def test_under_every_optimizer_of_torch_dead_is_dead_and_what_is_kept_trains_as_if_it_were_alone(
+    name, given, seed, decay
+):
+    """`alone`: a vector of the kept weights with the kept gradients and an optimizer of its own, which knows no masks."""
+    torch.manual_seed(seed)
+    net, mask = nn.Linear(7, 5, bias=False), torch.rand(5, 7) < 0.4
+    mask[0, 0], mask[0, 1] = True, False
+    settled = {"lr": 0.05, **given} | ({"weight_decay": decay} if name != "Rprop" else {})
+    optimizer = TORCHS[name](net.parameters(), **settled)
+    hold = Hold(net, {"weight": mask})
+    hold.watch([optimizer])
+    alone = nn.Parameter(net.weight.detach()[mask].clone())
+    its = None if name in NOT_ELEMENTWISE else TORCHS[name]([alone], **settled)
+    for _ in range(5):
+        optimizer.zero_grad()
+        net(torch.randn(6, 7)).square().mean().backward()
+        alone.grad = net.weight.grad[mask].clone()
+        optimizer.step()
+        for tensor in (net.weight, net.weight.grad, *states(optimizer, net.weight, mask.shape)):
+            assert not torch.count_nonzero(tensor[~mask])
+        assert torch.isfinite(net.weight).all()
+        if its is not None:
+            its.step()
+            assert torch.allclose(net.weight.detach()[mask], alone.detach(), rtol=1e-6, atol=1e-7)
+
+
+def test_a_state_that_is_loaded_or_comes_later_is_masked_by_the_next_step():
+    """The state of a dense network, loaded into an optimizer that is held, does not bring the dead back to life."""
+    net, mask = nn.Linear(7, 5), torch.rand(5, 7) < 0.5
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)  # no state at all
+    Hold(net, {"weight": mask}).watch([optimizer])
+
+    def step():
+        optimizer.zero_grad()
+        net(torch.randn(6, 7)).square().mean().backward()
+        optimizer.step()
+        return [net.weight, *states(optimizer, net.weight, mask.shape)]
+
+    assert len(step()) == 1
+    told = optimizer.state_dict()
+    told["param_groups"][0]["momentum"] = 0.9
+    told["state"] = {0: {"momentum_buffer": torch.ones(5, 7)}, 1: {"momentum_buffer": torch.ones(5)}}
+    optimizer.load_state_dict(told)
+    for _ in range(2):
+        found = step()
+        assert len(found) == 2
+        assert not any(torch.count_nonzero(tensor[~mask]) for tensor in found)
+
+
+OUTSIDE = {
+    "copy": lambda w: w.copy_(torch.ones_like(w)),
+    "in place": lambda w: w.add_(1.0),
+    "through data": lambda w: w.data.add_(1.0),  # as averages are swapped in
+}
+
+
+@pytest.mark.parametrize("change", OUTSIDE)
+@pytest.mark.parametrize("training", [False, True])
+def test_weights_that_anything_else_changes_are_masked_before_they_are_used(change, training):
+    net, mask = nn.Sequential(nn.Linear(3, 1, bias=False)), torch.tensor([[True, False, True]])
+    hold = Hold(net, {"0.weight": mask})
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    hold.watch([optimizer])
+    net.train(training)
+
+    def changed():
+        with torch.no_grad():
+            OUTSIDE[change](net[0].weight)
+        assert net[0].weight.detach()[0, 1] != 0
+
+    changed()
+    with torch.inference_mode(not training):
+        found = net(torch.tensor([[0.0, 1.0, 0.0]])).detach()
+    if not training or change != "through data":
+        assert float(found) == 0.0
+    changed()
+    assert float(net.state_dict()["0.weight"][0, 1]) == 0.0
+    changed()
+    optimizer.step()
+    assert float(net[0].weight.detach()[0, 1]) == 0.0
+    changed()
+    hold.apply()
+    assert float(net[0].weight.detach()[0, 1]) == 0.0
+    changed()
+    hold.release()
+    assert net[0].weight.detach().ne(0).tolist() == mask.tolist()
+    changed()
+    net(torch.ones(1, 3)), net.state_dict(), hold.release()
+    assert net[0].weight.detach()[0, 1] != 0  # nothing is held any more
+
+
+def test_a_copy_of_a_network_that_is_held_has_weights_and_masks_of_its_own():
+    """As averages of weights are kept: a deep copy whose weights follow."""
+    net, mask = nn.Linear(3, 2), torch.tensor([[True, False, True]] * 2)
+    hold = Hold(net, {"weight": mask})
+    average = torch.optim.swa_utils.AveragedModel(net)
+    hold.release()
+    with torch.no_grad():
+        average.module.weight.fill_(1.0)
+        net.weight.fill_(2.0)
+    average.eval()(torch.zeros(1, 3))
+    assert average.module.weight.tolist() == [[1.0, 0.0, 1.0]] * 2
+    assert net.weight.tolist() == [[2.0] * 3] * 2
+
+
 def test_without_a_hold_masked_gradients_alone_would_let_dead_weights_move():
     """The trap: a stale momentum moves a pruned weight although its gradient is masked. With a hold it does not."""
     for held in (False, True):
@@ -191,5 +322,20 @@ def test_release_lets_go_and_a_mask_of_no_parameter_is_refused():
     net(torch.ones(1, 2)).sum().backward()
     assert torch.count_nonzero(net.weight.grad) == 2
     assert torch.equal(before["bias"], net.bias)
-    with pytest.raises(ValueError, match="names no parameter of Linear; there are weight, bias"):
+    with pytest.raises(ValueError, match="mask 'fc' names no weight; there are weight, bias"):
         Hold(net, {"fc": torch.ones(1, dtype=torch.bool)})
+
+
+NOT_MASKS = [
+    torch.tensor([[1.0, 0.0]]), torch.tensor([[1, 0]]), torch.tensor([[1, 0]], dtype=torch.uint8),
+    torch.tensor([True, False]), torch.ones(2, 1, dtype=torch.bool), [[True, False]], None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mask", NOT_MASKS, ids=str)
+def test_what_is_no_bool_tensor_of_the_parameters_shape_is_refused_in_one_line_that_names_it(mask):
+    net = nn.Linear(2, 1)
+    before = tensors.weights_of(net)
+    with pytest.raises(ValueError, match=r"^mask 'weight' is [^\n]*(a mask is torch.bool|its weight is \(1, 2\))$"):
+        Hold(net, {"weight": mask})
+    assert tensors.digest(before) == tensors.digest(tensors.weights_of(net))

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ltb.core.text import printable_lines
+
 # Okabe & Ito (2008) without its yellow, which fades on white, and with a wine red of P. Tol's in its place.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 # The same hues, lighter, for a dark ground: each at least 4.5 : 1 against it.
@@ -48,9 +50,18 @@ def styles(curves: Sequence[str]) -> dict[str, tuple[str, list[int], str]]:
     }
 
 
+def shown(spec: Any) -> Any:
+    """Return a specification in which names, as files and the user have them, are printable."""
+    if isinstance(spec, Mapping):
+        return {name: shown(value) for name, value in spec.items()}
+    if isinstance(spec, list | tuple):
+        return [shown(value) for value in spec]
+    return printable_lines(spec) if isinstance(spec, str) else spec
+
+
 def paint(spec: Mapping[str, Any]) -> str:
-    """Return a specification as JSON in light colours: the renderer of files knows no CSS."""
-    text = json.dumps(spec, allow_nan=False)
+    """Return a specification as JSON in light colours, for the renderer of files: it knows no CSS, nor control characters."""
+    text = json.dumps(shown(spec), allow_nan=False)
     return re.sub(r'"var\(--(\w+)\)"', lambda found: json.dumps(LIGHT.get(found[1], found[0][1:-1])), text)
 
 
