@@ -73,9 +73,9 @@ def _job(config: DictConfig) -> float | None:
         plan.show(made.run_id, made.stages, made.store, made.training.clock)
         return None
     if HydraConfig.get().mode is RunMode.MULTIRUN:
-        from ltb.run import sweep
+        from ltb.records import jobs
 
-        sweep.add(Path(HydraConfig.get().sweep.dir), made.folder)
+        jobs.add(Path(HydraConfig.get().sweep.dir), made.folder)
     try:
         run = Run(made, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)
         return run()[-1].get(f"val/{config.metric.name}")

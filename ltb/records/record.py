@@ -113,7 +113,7 @@ def layer_rows(level: Level) -> list[Row]:
 def merge_measures(folder: Path, new: Sequence[Row]) -> None:
     """Put rows into a run's measures.csv, in the place of those of the same measures; what others said stays."""
     path, names = folder / MEASURES, {row["measure"] for row in new}
-    old = [row for row in read_rows(path) if row["measure"] not in names] if path.exists() else []
+    old = [row for row in read_rows(path) if row["measure"] not in names] if files.there(path) else []
     write_rows(path, [*old, *new], MEASURE)
 
 
