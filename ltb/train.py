@@ -65,6 +65,7 @@ def _job(config: DictConfig) -> float | None:
         made = setup(resolved, names)  # type: ignore[arg-type]
         if not config.plan:
             made.check_one_step()
+            made = made.begun()
     except (ValueError, OmegaConfBaseException) as error:
         raise Refused(*_tell(_line(error))) from error
     if config.plan:

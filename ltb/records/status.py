@@ -51,7 +51,7 @@ class Standing:
 
 
 def read(sweep: Path) -> Standing:
-    """Return the status of a sweep from its folder. Raises ValueError where it is none, `Damaged` where one of its files is not whole."""
+    """Return the status of a sweep from its folder. Raises ValueError where it is none, `Damaged` where a file is not whole."""
     path = sweep / JOBS
     if not files.there(path):
         raise ValueError(f"{sweep}: not a sweep's folder (they are in runs/sweeps)")

@@ -111,8 +111,10 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError, TypeError) as error:
         raise Damaged(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    if not isinstance(about, dict):
+        raise Damaged(f"{path} is damaged: what it says of itself is not an object")
     if about.get("kind") != kind:
         raise Damaged(f"{path} is not an {kind} file but {about.get('kind', 'another safetensors file')}")
     if about.get("format") != FORMAT:
