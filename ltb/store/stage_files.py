@@ -74,7 +74,10 @@ def check_parents(folder: Path, metadata: Mapping[str, Any]) -> None:
     for key, digest in metadata["parents"].items():
         parent = folder.with_name(key)
         if digest is not None and files.there(parent / STAGE) and grown_from(read_metadata(parent)) != digest:
-            raise Damaged(f"{folder / STAGE}: it did not grow from what is in {parent} now")
+            raise Damaged(
+                f"{folder / STAGE}: it did not grow from what is in {parent} now; "
+                "was one of them made by another version of torch, or on another machine?"
+            )
 
 
 def check(folder: Path, name: str, expected: str) -> Path:
