@@ -1,6 +1,6 @@
 """A run with all that it needs in one tar file: its folder, its stages, what they grew from and what was measured on them.
 
-    manifest.json          the run's name and the SHA-256 of each file of its folder
+    manifest.json          the run's name, the SHA-256 of each file of its folder, a digest of this
     stages/<key>/<name>    the files of each stage, as in the store
     run/<path>             the files of the run's folder, those apart that are files of stages
 
@@ -18,13 +18,14 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ltb.core import files
 from ltb.core.errors import Damaged
 from ltb.records.schema import LEDGER
 from ltb.store import catalogue, references
 from ltb.store.catalogue import Entry
-from ltb.store.stage_files import STAGE, check, check_parents, grown_from, read_metadata, sha256
+from ltb.store.stage_files import STAGE, check, check_parents, digest_of, grown_from, read_metadata, sha256
 
 MANIFEST, STAGES, RUN = "manifest.json", "stages", "run"
 
@@ -47,7 +48,8 @@ def pack(store: Path, run: Path, file: Path) -> tuple[int, int]:
     stages = [entry for entry in found if entry.key in needed]
     hashes = {_checked(entry, name): f"{entry.key}/{name}" for entry in stages for name in entry.metadata["kept"]}
     own = {path.relative_to(run).as_posix(): path for path in _files(run, store)}
-    manifest = {"run": run.resolve().name, "files": {name: sha256(path) for name, path in own.items()}}
+    manifest: dict[str, Any] = {"run": run.resolve().name, "files": {name: sha256(path) for name, path in own.items()}}
+    manifest["digest"] = digest_of(manifest)
     temporary = file.with_name(f".{file.name}-{os.getpid()}")
     try:
         with tarfile.open(temporary, "w", dereference=True) as tar:
@@ -58,7 +60,7 @@ def pack(store: Path, run: Path, file: Path) -> tuple[int, int]:
             for entry in stages:
                 for name in (*entry.metadata["kept"], STAGE):
                     tar.add(entry.folder / name, f"{STAGES}/{entry.key}/{name}", recursive=False)
-            stored = [name for name in own if manifest["files"][name] not in hashes]  # type: ignore[index]
+            stored = [name for name in own if manifest["files"][name] not in hashes]
             for name in stored:
                 tar.add(own[name], f"{RUN}/{name}", recursive=False)
         os.replace(temporary, file)
@@ -96,6 +98,8 @@ def unpack(store: Path, runs: Path, file: Path) -> tuple[Path, int, int]:
         _extract(file, temporary)
         manifest = files.plain(temporary / MANIFEST, "list of a run's files")
         name, listed = manifest.get("run"), manifest.get("files")
+        if manifest.pop("digest", None) != digest_of(manifest):
+            raise Damaged(f"{file}: its {MANIFEST} is damaged")
         if (
             not isinstance(name, str)
             or not isinstance(listed, dict)

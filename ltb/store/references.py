@@ -18,6 +18,7 @@ from pathlib import Path
 from ltb.core import files
 from ltb.core.errors import Damaged
 from ltb.records.schema import LEDGER, STATUS
+from ltb.store.stage_files import digest_of
 
 RUNS = ".runs"  # in a store's folder
 
@@ -70,7 +71,7 @@ def register(store: Path, run: Path, stages: Iterable[str]) -> None:
     content = {"run": os.path.abspath(run), "stages": sorted(stages)}
     (store / RUNS).mkdir(parents=True, exist_ok=True)
     name = f"{run.name}-{hashlib.sha256(str(content['run']).encode()).hexdigest()[:8]}.json"
-    files.write(store / RUNS / name, json.dumps({**content, "digest": _digest(content)}))
+    files.write(store / RUNS / name, json.dumps({**content, "digest": digest_of(content)}))
 
 
 def registered(store: Path) -> list[Registered]:
@@ -79,7 +80,7 @@ def registered(store: Path) -> list[Registered]:
     for path in sorted((store / RUNS).glob("[!.]*")):
         told = files.plain(path, "run's registration")
         content = {name: told.get(name) for name in ("run", "stages")}
-        if told != {**content, "digest": _digest(content)}:
+        if told != {**content, "digest": digest_of(content)}:
             raise Damaged(f"{path} is damaged: its digest is not the one that was recorded when it was written")
         found.append(Registered(Path(told["run"]), frozenset(told["stages"])))
     return found
@@ -130,7 +131,3 @@ def _stages(path: Path) -> list[tuple[str, str]]:
     if not lines or any(len(line) != len(header) or not line[places[1]] for line in lines):
         raise Damaged(f"{path}: it has no stage for each level")
     return [(line[places[0]], line[places[1]]) for line in lines]
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -34,14 +34,15 @@ def grown_from(metadata: Mapping[str, Any]) -> str:
     they are there depends on who asked.
     """
     hashes = {name: metadata["sha256"][name] for name in (TICKET, TRAINED, MEASURED) if name in metadata["sha256"]}
-    return _digest([hashes, metadata["result"].get("values")])
+    return digest_of([hashes, metadata["result"].get("values")])
 
 
 def _seal(content: Mapping[str, Any]) -> str:
-    return _digest({name: value for name, value in content.items() if name not in ("kept", "digest")})
+    return digest_of({name: value for name, value in content.items() if name not in ("kept", "digest")})
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 of plain data, their order included."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
