@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ltb.core import files
+from ltb.core.errors import Damaged
 from ltb.records.schema import SWEEP
 
 BEFORE = "runs.txt"  # the list of sweeps that were made before: a folder a line
@@ -19,12 +20,20 @@ def add(sweep: Path, run: Path) -> None:
     """Note that the folder `run` is one of the sweep's; called by its job, in whatever process. Twice is as good as once."""
     listed, path = sweep / SWEEP, os.path.relpath(run, sweep)
     listed.mkdir(parents=True, exist_ok=True)
-    files.write(listed / f"{run.name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}", path + "\n")
+    files.write(listed / _name(path), path + "\n")
 
 
 def runs(sweep: Path) -> list[Path]:
     """Return the folders of a sweep's runs, each once; none where it is no sweep's folder. `Damaged` names what is no list."""
-    listed = sorted(path for path in (sweep / SWEEP).glob("*") if not path.name.startswith("."))
-    listed += [path] if files.there(path := sweep / BEFORE) else []
-    lines = [line for path in listed for line in files.text(path, "list of runs").splitlines() if line]
+    lines = []
+    for path in sorted(path for path in (sweep / SWEEP).glob("*") if not path.name.startswith(".")):
+        lines.append(files.text(path, "run of a sweep").removesuffix("\n"))
+        if _name(lines[-1]) != path.name:
+            raise Damaged(f"{path}: not the run of a sweep that it is named by")
+    if files.there(path := sweep / BEFORE):
+        lines += files.text(path, "list of runs").splitlines()
     return list(dict.fromkeys(sweep / line for line in lines))
+
+
+def _name(path: str) -> str:
+    return f"{PurePath(path).name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
