@@ -182,6 +182,8 @@ def _names(runs: Path, run_id: str) -> Iterator[Path]:
 def _tell_absent(ledger: Path, store: Store) -> None:
     if not files.there(ledger):
         return
+    if ledger.is_dir():
+        raise Damaged(f"{ledger}: a folder is where the ledger is to be written")
     try:
         finished = ledger_stages(ledger)
     except Damaged as error:

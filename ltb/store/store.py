@@ -225,8 +225,12 @@ class Store:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-        temporary.unlink(missing_ok=True)  # rename leaves both names where they are links to one file
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        finally:
+            temporary.unlink(missing_ok=True)  # rename leaves both names where they are links to one file
 
     def _commit(self, stage: Stage, result: Any) -> None:
         folder = self.path(stage)

@@ -255,7 +255,7 @@ class Training:
         _refuse_dynamics(fit.dynamics)
         listener.on_fit(fit.origin.step, fit.stop)
         done = checkpoints.load() if checkpoints else None
-        if done and done.best.step != early_stop_step(done.history, self.judge):
+        if done and done.history and done.best.step != early_stop_step(done.history, self.judge):
             done = None  # kept while another metric counted: the point at what is now the best step is gone
         begin = done.point if done else fit.origin
         if done:
