@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -83,7 +84,11 @@ def report(*, interrupted: bool) -> None:
             from ltb.report import command
 
             print(f"sweep   {sweep}")
-            standing = status.read(sweep)
+            try:
+                standing = status.read(sweep)
+            except ValueError as error:
+                print(f"ltb: {error}", file=sys.stderr)
+                continue
             if any((run.folder / LEDGER).exists() for run in standing.runs):
                 command.main([str(sweep)])
             if interrupted and standing.jobs is not None:

@@ -49,7 +49,10 @@ def digest_of(value: Any) -> str:
 def read_metadata(folder: Path) -> dict[str, Any]:
     """Return the metadata of a stage. Raises Damaged naming the file when it is not what was written, of this stage."""
     path = folder / STAGE
-    metadata = files.plain(path, "stage's metadata")
+    try:
+        metadata = files.plain(path, "stage's metadata")
+    except Damaged as error:
+        raise Damaged(f"{path} is damaged{str(error).removeprefix(str(path))}") from None
     if metadata.get("version", VERSION) != VERSION:
         raise Damaged(
             f"{path} has version {metadata['version']!r:.20}; this version of ltb reads version {VERSION}: "
