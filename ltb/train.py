@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-# A disk that is full, read-only or broken: the person's to mend, and no trace of ours helps.
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+# A disk that is full, read-only or broken, a folder where a file must be: the person's to mend, and no trace of ours helps.
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
 # A sweep's folder that cannot be made.
 FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
@@ -66,6 +66,7 @@ def _job(config: DictConfig) -> float | None:
         made = setup(resolved, names)  # type: ignore[arg-type]
         if not config.plan:
             made.check_one_step()
+            made = made.begun()
     except (ValueError, OmegaConfBaseException) as error:
         raise Refused(*_tell(_line(error))) from error
     if config.plan:
@@ -74,9 +75,9 @@ def _job(config: DictConfig) -> float | None:
         plan.show(made.run_id, made.stages, made.store, made.training.clock)
         return None
     if HydraConfig.get().mode is RunMode.MULTIRUN:
-        from ltb.run import sweep
+        from ltb.records import jobs
 
-        sweep.add(Path(HydraConfig.get().sweep.dir), made.folder)
+        jobs.add(Path(HydraConfig.get().sweep.dir), made.folder)
     try:
         run = Run(made, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)
         return run()[-1].get(f"val/{config.metric.name}")

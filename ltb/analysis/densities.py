@@ -27,7 +27,7 @@ def read(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for folder, its in levels.groupby("folder", sort=False):
         path = Path(str(folder)) / LAYERS
-        if folder and path.exists():
+        if folder and files.there(path):
             layers = table(path)
             _check(path, its, layers)
             parts.append(its.merge(layers, on="level"))

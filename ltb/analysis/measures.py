@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ltb.analysis import statistics
+from ltb.core import files
 from ltb.records import measured
 from ltb.records.schema import MEASURES
 
@@ -23,7 +24,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     the ledger is left out. `Damaged` names a file that is truncated or is no table of measures.
     """
     levels = statistics.named(statistics.distinct(rows))
-    tell = [str(folder) for folder in levels["folder"].unique() if folder and (Path(folder) / MEASURES).exists()]
+    tell = [str(folder) for folder in levels["folder"].unique() if folder and files.there(Path(folder) / MEASURES)]
     parts = [_of_run(levels[levels["folder"] == folder], folder) for folder in tell]
     parts = [part for part in parts if len(part)]
     if not parts:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ltb.analysis import statistics
+from ltb.core import files
 from ltb.records import ledger, variants
 from ltb.records.schema import STATUS
 
@@ -96,8 +97,7 @@ def statuses(runs: Iterable[ledger.Run]) -> list[dict[str, Any]]:
 
 def _status(folder: Path) -> dict[str, Any]:
     path = folder / STATUS
-    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return told if isinstance(told, dict) else {}
+    return files.plain(path, "run's status") if files.there(path) else {}
 
 
 def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
@@ -123,7 +123,11 @@ def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(listed, list):
         listed = [{**told, "levels": list(range(told.get("levels_done") or 0))}]
     parts = [part for part in listed if isinstance(part, dict) and (part.get("commit") or part.get("versions"))]
-    return [{**part, "levels": part.get("levels") or []} for part in parts]
+    kinds = {"levels": list, "versions": dict}
+    return [
+        part | {name: part[name] if isinstance(part.get(name), kind) else kind() for name, kind in kinds.items()}
+        for part in parts
+    ]
 
 
 def mixtures(rows: pd.DataFrame) -> list[str]:
@@ -132,7 +136,7 @@ def mixtures(rows: pd.DataFrame) -> list[str]:
     for task, folders in statistics.distinct(rows).groupby("task", sort=True)["folder"]:
         parts = [part for folder in folders.unique() if folder for part in _parts(_status(Path(folder)))]
         commits = _distinct(part.get("commit") for part in parts)
-        torches = _distinct((part.get("versions") or {}).get("torch") for part in parts)
+        torches = _distinct(part["versions"].get("torch") for part in parts)
         mixed = [f"{len(commits)} commits ({', '.join(commits)})"] * (len(commits) > 1)
         mixed += [f"{len(torches)} versions of torch ({', '.join(torches)})"] * (len(torches) > 1)
         if mixed:

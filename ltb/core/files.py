@@ -7,7 +7,6 @@ or a `Damaged` names it. Modes follow the user's umask, for groups share stores.
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import os
@@ -82,17 +81,19 @@ def read(path: Path, kind: str, largest: int = LARGEST) -> bytes:
     """Return the contents of a file. `Damaged` names one that cannot be read, is no regular file or is too large to be a `kind`."""
     try:
         # A named pipe would keep us waiting for someone who writes.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            about = os.fstat(file.fileno())
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise Damaged(f"{path}: not a {kind} (not a regular file)")
             if about.st_size > largest:
                 raise Damaged(f"{path}: not a {kind} ({about.st_size:,} bytes)")
-            return file.read()
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        # Opening a socket for reading fails with ENXIO, a circle of links with ELOOP.
-        told = "not a regular file" if error.errno in (errno.EISDIR, errno.ENXIO, errno.ELOOP) else error.strerror
-        raise Damaged(f"{path}: not a {kind} ({told})") from None
+        raise Damaged(f"{path}: not a {kind} ({error.strerror})") from None
 
 
 def text(path: Path, kind: str) -> str:

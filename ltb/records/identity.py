@@ -29,17 +29,9 @@ def write(folder: Path, settings: Mapping[str, Any]) -> str:
 def read(folder: Path) -> dict[str, Any] | None:
     """Return the settings of a run's `folder`, with the seed; None if it has no identity; `Damaged` if it is none."""
     path = folder / IDENTITY
-    if not path.exists():
+    if not files.there(path):
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except (
-        ValueError,
-        RecursionError,
-        KeyError,
-        TypeError,
-    ) as error:  # not JSON, not UTF-8, not an object with settings
-        raise Damaged(f"{path}: not a run's identity ({type(error).__name__}: {error})") from error
+    found = files.plain(path, "run's identity").get("settings")
     if not isinstance(found, dict):
         raise Damaged(f"{path}: not a run's identity (settings is {json.dumps(found)[:60]})")
     return found

@@ -19,8 +19,8 @@ import yaml
 
 from ltb.core import files
 from ltb.core.errors import Damaged
-from ltb.records import identity, variants
-from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, SWEEP, dtype
+from ltb.records import identity, jobs, variants
+from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 ABOUT = ("state", "metric", "direction", "variant", "folder")
@@ -72,11 +72,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
 
 def _walk(top: Path) -> Iterable[Path]:
     for folder, subfolders, names in os.walk(top):
-        if SWEEP in names:
-            listed = (Path(folder) / SWEEP).read_text(encoding="utf-8").splitlines()
-            yield from (
-                path for path in dict.fromkeys(Path(folder) / line for line in listed) if (path / LEDGER).exists()
-            )
+        yield from (path for path in jobs.runs(Path(folder)) if files.there(path / LEDGER))
         if LEDGER in names or (STATUS in names and CONFIG in names):
             subfolders.clear()  # folders inside a run's own folder are not searched
             yield Path(folder)
@@ -86,7 +82,7 @@ def _walk(top: Path) -> Iterable[Path]:
 def status(folder: Path) -> Run:
     """Return the status of the run in `folder`, from its status file; `Damaged` if that does not hold what it must."""
     path = folder / STATUS
-    if not path.exists():
+    if not files.there(path):
         return Run(folder, folder.name, "unknown", None, None, None, "accuracy", "max")
     told = _told(path)
     metric = told["metric"] or {}
@@ -107,12 +103,7 @@ def status(folder: Path) -> Run:
 
 def _told(path: Path) -> dict[str, Any]:
     """Return the fields of a status file, one that it lacks as None; `Damaged` unless each is of its type."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8
-        raise Damaged(f"{path}: not a run's status ({error})") from error
-    if not isinstance(told, dict):
-        raise Damaged(f"{path}: not a run's status (not an object)")
+    told = files.plain(path, "run's status")
     fields = {name: told.get(name) for name in TOLD}
     metric = fields["metric"] if isinstance(fields["metric"], dict) else {}
     checked = [(name, value, TOLD[name]) for name, value in fields.items()]
@@ -208,7 +199,7 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
     They are the runs' own identities where every run that keeps its settings wrote one, else what matters in their
     configurations: the names of the one are not those of the other.
     """
-    there = [folder for folder in folders if any((Path(folder) / name).exists() for name in (IDENTITY, CONFIG))]
+    there = [folder for folder in folders if any(files.there(Path(folder) / name) for name in (IDENTITY, CONFIG))]
     identities = {folder: found for folder in there if (found := identity.read(Path(folder))) is not None}
     if len(identities) == len(there):
         return {folder: {k: v for k, v in found.items() if k != "seed"} for folder, found in identities.items()}
@@ -219,21 +210,20 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
 def settings(folder: Path) -> dict[str, Any] | None:
     """Return the resolved configuration of the run in `folder`; None if it is not kept; `Damaged` if it is not YAML."""
     path = folder / CONFIG
-    if not path.exists():
+    if not files.there(path):
         return None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe as well, ten times faster
+    content = files.text(path, "run's configuration")
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = yaml.load(content, loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         raise Damaged(f"{path}: not YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(found, dict):
-        raise Damaged(f"{path}: not a mapping of settings")
-    return found
+    return files.bounded(path, "run's configuration", found, len(content))
 
 
 def table(path: Path) -> pd.DataFrame:
     """Return a ledger file as a table of fixed dtypes, without rows if it is missing; `Damaged` names file and line."""
-    if not path.exists():
+    if not files.there(path):
         return _typed(path, list(COLUMNS), [])
     header, lines = files.rows(path, "ledger")
     missing = [name for name in COLUMNS if name not in header and name not in LATER]

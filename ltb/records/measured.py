@@ -18,7 +18,7 @@ def read(folder: Path) -> pd.DataFrame:
     `Damaged` names the file, and the line of what is not a level or a number.
     """
     path = folder / MEASURES
-    if not path.exists():
+    if not files.there(path):
         return pd.DataFrame({name: pd.array([], dtype=kind) for name, kind in MEASURE.items()})  # type: ignore[call-overload]
     header, lines = files.rows(path, "table of measures")
     if header != list(MEASURE):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltb.core import files
+from ltb.core.errors import Damaged
 from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, MEASURE, MEASURES, STATUS
 
 if TYPE_CHECKING:
@@ -113,13 +114,18 @@ def layer_rows(level: Level) -> list[Row]:
 def merge_measures(folder: Path, new: Sequence[Row]) -> None:
     """Put rows into a run's measures.csv, in the place of those of the same measures; what others said stays."""
     path, names = folder / MEASURES, {row["measure"] for row in new}
-    old = [row for row in read_rows(path) if row["measure"] not in names] if path.exists() else []
+    old = [row for row in read_rows(path, MEASURE) if row["measure"] not in names] if files.there(path) else []
     write_rows(path, [*old, *new], MEASURE)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as text. Raises Damaged naming a file that is truncated."""
+def read_rows(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """Return the rows of a CSV file as text. Raises Damaged naming a file that is truncated, or lacks one of `columns`."""
     header, lines = files.rows(path, "table")
+    missing = [name for name in columns if name not in header]
+    if missing or any(len(line) != len(header) for line in lines):
+        raise Damaged(
+            f"{path}: " + (f"its header lacks {', '.join(missing)}" if missing else "a line has not a field a column")
+        )
     return [dict(zip(header, line, strict=True)) for line in lines]
 
 

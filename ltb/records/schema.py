@@ -6,7 +6,9 @@ Plain data: a reader needs neither torch nor anything that trains.
 from __future__ import annotations
 
 JOBS = "jobs.json"  # in a sweep's folder: {"jobs": how many it has in all, or null where that is unknown}
-SWEEP = "runs.txt"  # in a sweep's folder: its runs' folders, one a line, relative to it
+SWEEP = (
+    "sweep_runs"  # in a sweep's folder: a file a job with its run's folder, relative to the sweep's; see `records.jobs`
+)
 LEDGER, HISTORY, STATUS, CONFIG = "levels.csv", "history.csv", "status.json", "config.yaml"
 IDENTITY = "identity.json"  # the settings that decide the run's numbers; see `records.identity`
 LAYERS = "layers.csv"  # the weights that each layer keeps at each level: columns level, layer, kept, total

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import collections
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ltb.core import files
 from ltb.core.errors import Damaged
-from ltb.records import ledger
-from ltb.records.schema import JOBS, SWEEP
+from ltb.records import jobs, ledger
+from ltb.records.schema import JOBS
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,15 @@ class Standing:
 
 
 def read(sweep: Path) -> Standing:
-    """Return the status of a sweep from its folder. Raises ValueError where `sweep` is not the folder of a sweep."""
-    try:
-        jobs = json.loads((sweep / JOBS).read_text(encoding="utf-8"))["jobs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{sweep}: not a sweep's folder (they are in runs/sweeps)") from error
-    listed = (sweep / SWEEP).read_text(encoding="utf-8").splitlines() if (sweep / SWEEP).exists() else []
-    return Standing(tuple(_status(sweep / line) for line in dict.fromkeys(listed)), jobs)
+    """Return the status of a sweep from its folder. Raises ValueError where it is none, `Damaged` where a file is not whole."""
+    path = sweep / JOBS
+    if not files.there(path):
+        raise ValueError(f"{sweep}: not a sweep's folder (they are in runs/sweeps)")
+    told = files.plain(path, "sweep's number of jobs")
+    count = told.get("jobs", "nothing")
+    if count is not None and type(count) is not int:
+        raise Damaged(f"{path}: not a sweep's number of jobs ({count!r:.60})")
+    return Standing(tuple(map(_status, jobs.runs(sweep))), count)
 
 
 def _status(folder: Path) -> ledger.Run:

@@ -81,4 +81,7 @@ def is_hash(text: str) -> bool:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=repr)
+    try:
+        return json.dumps(value, sort_keys=True, default=repr)
+    except TypeError:  # keys that are no texts, or of several types
+        return repr(value)

@@ -35,6 +35,7 @@ from ltb.run.setup import Setup, setup
 from ltb.store.store import Store
 
 Rows = list[record.Row]
+NAMED = ("run_id", "task", "model", "data", "level", "stage")  # columns of a ledger that say what is measured
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     config = ledger.settings(folder)
     if config is None:
         raise ValueError(f"{folder / record.CONFIG} is missing: without it the run's network cannot be made again")
-    rows = record.read_rows(folder / record.LEDGER) if (folder / record.LEDGER).exists() else []
+    rows = record.read_rows(folder / record.LEDGER, NAMED) if (folder / record.LEDGER).exists() else []
     if not rows:
         raise ValueError("no level is finished yet")
     check_given(config)

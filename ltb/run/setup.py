@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ltb.core import files
+from ltb.core.errors import Damaged
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import stages
+from ltb.records.schema import LEDGER
 from ltb.run import identity, provenance
 from ltb.run.build import Config, build
 from ltb.run.compose import measures, recipe, trainer
 from ltb.run.secrets import Secrets
 from ltb.run.settings import check
 from ltb.store.keys import Keys, canonical, digest
+from ltb.store.references import ledger_stages
 from ltb.store.store import Store
 from ltb.training import Training
 
@@ -66,6 +73,31 @@ class Setup:
     def missing(self) -> list[Stage]:
         """The stages that are to be trained."""
         return missing(self.stages, self.store.has)
+
+    def begun(self) -> Setup:
+        """Return the setup in the folder that its run is to work in, which its store knows from now on.
+
+        A fresh run's is made here, a new one for each of several that begin at once. Says how many levels of a run that was
+        finished before are not in the store.
+        """
+        made = self._in_new_folder() if self.config["fresh"] else self
+        made.store.register(made.folder, made.stages)
+        _tell_absent(made.folder / LEDGER, made.store)
+        return made
+
+    def _in_new_folder(self) -> Setup:
+        for folder in _names(Path(self.config["runs"]), re.sub(r"\.\d+$", "", self.run_id)):
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return replace(
+                self,
+                folder=folder,
+                store=self.store.elsewhere(folder / "store", folder.name),
+                row={**self.row, "run_id": folder.name},
+            )
+        raise AssertionError("there is always a further name")
 
     def check_one_step(self) -> None:
         """Take one step of training, thrown away, where anything is to be trained: so what cannot work fails before it costs."""
@@ -143,18 +175,40 @@ def _training(config: Config, arguments: Mapping[str, Any], device: torch.device
 
 
 def _folders(config: Config, run_id: str) -> tuple[Path, Path]:
-    """The run's folder, a new one with a store of its own if it is to be fresh, and its store's."""
+    """The run's folder, a new one with a store of its own if it is to be fresh, and its store's. Neither is made yet."""
     runs, store = Path(config["runs"]), Path(config["store"]["dir"])
     folder = runs / run_id
     if config["fresh"]:
-        count = 2
-        while folder.exists():
-            folder = runs / f"{run_id}.{count}"
-            count += 1
+        folder = next(folder for folder in _names(runs, run_id) if not files.there(folder))
         store = folder / "store"
     check_writable(runs, "runs")
     check_writable(store, "store.dir")
     return folder, store
+
+
+def _names(runs: Path, run_id: str) -> Iterator[Path]:
+    """The folders that a fresh run may have, in turn."""
+    yield runs / run_id
+    for number in count(2):
+        yield runs / f"{run_id}.{number}"
+
+
+def _tell_absent(ledger: Path, store: Store) -> None:
+    if not files.there(ledger):
+        return
+    if ledger.is_dir():
+        raise Damaged(f"{ledger}: a folder is where the ledger is to be written")
+    try:
+        finished = ledger_stages(ledger)
+    except Damaged as error:
+        print(f"ltb: {error}; it is written again", file=sys.stderr)
+        return
+    absent = [key for key in finished if not files.there(store.folder / key)]
+    if absent:
+        print(
+            f"ltb: {len(absent)} of {len(finished)} finished levels are not in the store {store.folder}; they are trained again",
+            file=sys.stderr,
+        )
 
 
 def check_writable(folder: Path, key: str) -> None:

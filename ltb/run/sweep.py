@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -47,13 +47,6 @@ class Noted(Callback):
             _views[-1].start()
 
 
-def add(sweep: Path, run: Path) -> None:
-    """Note that `run` is one of the sweep's; called by its job, in whatever process."""
-    sweep.mkdir(parents=True, exist_ok=True)
-    with (sweep / SWEEP).open("a", encoding="utf-8") as file:
-        file.write(os.path.relpath(run, sweep) + "\n")
-
-
 def jobs(hydra: Mapping[str, Any]) -> int | None:
     """How many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way."""
     if not str(hydra["sweeper"]["_target_"]).endswith(".BasicSweeper"):
@@ -86,12 +79,16 @@ def report(*, interrupted: bool) -> None:
         _views.pop().stop()
     while _started:
         sweep = _started.pop()
-        if (sweep / SWEEP).exists():
+        if (sweep / SWEEP).is_dir():
             from ltb.records import status
             from ltb.report import command
 
             print(f"sweep   {sweep}")
-            standing = status.read(sweep)
+            try:
+                standing = status.read(sweep)
+            except ValueError as error:
+                print(f"ltb: {error}", file=sys.stderr)
+                continue
             if any((run.folder / LEDGER).exists() for run in standing.runs):
                 command.main([str(sweep)])
             if interrupted and standing.jobs is not None:

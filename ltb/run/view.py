@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class View(threading.Thread):
         self._stopped = threading.Event()
         self._begun: tuple[float, float] | None = None  # when the first job had begun, and how much was done by then
         self._told: dict[str, str] = {}
+        self._seen = Standing(())
 
     def run(self) -> None:
         """Look every second (a terminal) or every five, until `stop`; then once more."""
@@ -59,7 +61,9 @@ class View(threading.Thread):
             self.join()
 
     def _read(self) -> Standing:
-        found = status.read(self._folder)
+        with suppress(ValueError):  # damaged meanwhile: the command says so, and the last look stays
+            self._seen = status.read(self._folder)
+        found = self._seen
         if found.runs and self._begun is None:
             self._begun = time.monotonic(), found.fraction
         return found
@@ -103,20 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m ltb.watch", description="A live view over the jobs of a sweep.")
     parser.add_argument("sweep", metavar="DIR", nargs="?", type=Path, help="default: the newest in runs/sweeps")
     folder = parser.parse_args(arguments).sweep or _newest()
+    view, code = View(folder), 0
     try:
         status.read(folder)
-    except ValueError as error:
-        print(f"{parser.prog}: {printable(error)}", file=sys.stderr)
-        return 2
-    view = View(folder)
-    view.start()
-    try:
+        view.start()
         while not status.read(folder).ended:
             time.sleep(1)
     except KeyboardInterrupt:
         pass
+    except ValueError as error:
+        print(f"{parser.prog}: {printable(error)}", file=sys.stderr)
+        code = 2
     view.stop()
-    return 0
+    return code
 
 
 def _newest() -> Path:

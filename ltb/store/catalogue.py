@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import re
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from typing import Any
 
 from ltb.core import files
 from ltb.core.errors import Damaged
-from ltb.records.schema import LEDGER
-from ltb.store.stage_files import EARLY_STOP, OPTIMIZER, STAGE, TRAINED, check, read_metadata
+from ltb.store.references import RUNS
+from ltb.store.stage_files import EARLY_STOP, OPTIMIZER, STAGE, TRAINED, check, check_parents, read_metadata
+
+KEPT_ASIDE = (".locks", ".progress", RUNS)  # of the store itself
+KEY = re.compile("[0-9a-f]{20}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Entry:
     @property
     def parents(self) -> list[str]:
         """The keys of the stages that it grew from."""
-        return self.metadata["parents"]
+        return list(self.metadata["parents"])
 
     @property
     def density(self) -> float:
@@ -47,7 +51,7 @@ class Entry:
     @property
     def bytes(self) -> int:
         """The size of its files, whether a run's folder links to them or not."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        return sum(path.lstat().st_size for path in self.folder.iterdir())
 
     @property
     def age(self) -> float:
@@ -64,10 +68,11 @@ def measured(found: Iterable[Entry]) -> dict[str, str]:
     """Return, for each network's key, its test metric as text, the loss apart, where an evaluation of it is there."""
     told = {}
     for entry in found:
-        names = [name for name in entry.values or {} if name.startswith("test/") and "at_early_stop" not in name]
+        values = {name: value for name, value in (entry.values or {}).items() if value is not None}
+        names = [name for name in values if name.startswith("test/") and "at_early_stop" not in name]
         names = [name for name in names if name != "test/loss"] or names
-        if names and entry.metadata["label"] == "evaluate":
-            told[entry.parents[0]] = f"{names[0].removeprefix('test/')} {entry.values[names[0]]:.4f}"  # type: ignore[index]
+        if names and entry.parents and entry.metadata["label"] == "evaluate":
+            told[entry.parents[0]] = f"{names[0].removeprefix('test/')} {values[names[0]]:.4f}"
     return told
 
 
@@ -79,8 +84,12 @@ def folders(store: Path) -> list[Path]:
 
 
 def verify(store: Path) -> list[str]:
-    """Hash everything again; yield one line for each file that is not what was written."""
-    wrong = []
+    """Hash everything again; return a line for each file that is not what was written, and for each stage of other parents."""
+    wrong = [
+        f"{path} is damaged: it is not a folder"
+        for path in sorted(store.iterdir())
+        if KEY.fullmatch(path.name) and not path.is_dir()
+    ]
     for folder in folders(store):
         try:
             metadata = read_metadata(folder)
@@ -92,30 +101,39 @@ def verify(store: Path) -> list[str]:
                 check(folder, name, metadata["sha256"][name])
             except Damaged as error:
                 wrong.append(str(error))
+        try:
+            check_parents(folder, metadata)
+        except Damaged as error:
+            wrong += (
+                [str(error)] if str(error).startswith(str(folder)) else []
+            )  # the parent's own damage has its own line
     return wrong
 
 
-def referred(found: Iterable[Entry], runs: Path) -> set[str]:
-    """Return the keys in the ledgers of runs below `runs`, those that they grew from, and those of measures on them."""
+def closure(found: Iterable[Entry], wanted: Iterable[str]) -> set[str]:
+    """Return the keys of what is stored of `wanted`, of what that grew from, and of the measures on it."""
     by_key = {entry.key: entry for entry in found}
-    wanted = set()
-    for ledger in runs.rglob(LEDGER):
-        with ledger.open(encoding="utf-8", newline="") as file:
-            wanted |= {row["stage"] for row in csv.DictReader(file) if row.get("stage")}
-    known: set[str] = set()
-    while wanted:
-        key = wanted.pop()
+    waiting, known = set(wanted), set[str]()
+    while waiting:
+        key = waiting.pop()
         if key in by_key and key not in known:
             known.add(key)
-            wanted |= set(by_key[key].parents)
-    return known | {key for key, entry in by_key.items() if entry.values is not None and set(entry.parents) <= known}
+            waiting |= set(by_key[key].parents)
+    # A measure of the initialisation, which is not kept, has no parents here: it belongs to its training.
+    trainings = {by_key[key].metadata["training"] for key in known}
+    return known | {
+        key
+        for key, entry in by_key.items()
+        if entry.values is not None
+        and (set(entry.parents) <= known if entry.parents else entry.metadata["training"] in trainings)
+    }
 
 
 def leftovers(store: Path, hours: float = 24) -> list[Path]:
     """Return temporary folders and progress untouched for so many hours: what killed processes left."""
-    found = [path for path in store.glob(".*") if path.name not in (".locks", ".progress")]
+    found = [path for path in store.glob(".*") if path.name not in KEPT_ASIDE]
     found += list((store / ".progress").glob("*"))
-    return [path for path in found if time.time() - path.stat().st_mtime > 3600 * hours]
+    return [path for path in found if time.time() - path.lstat().st_mtime > 3600 * hours]
 
 
 def weights(entry: Entry) -> list[Path]:
@@ -131,6 +149,16 @@ def forget_weights(entry: Entry) -> None:
     files.write(entry.folder / STAGE, json.dumps(entry.metadata | {"kept": kept}, indent=1))
     for path in forgotten:
         path.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; a stage's folder is renamed first, so that nobody finds half of one."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
+        return
+    gone = path.with_name(f".gone-{path.name}") if not path.name.startswith(".") else path
+    path.rename(gone)
+    shutil.rmtree(gone)
 
 
 def freed(paths: Iterable[Path]) -> int:

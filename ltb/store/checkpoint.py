@@ -1,40 +1,68 @@
-"""The progress of a stage in training, in one file of the store that is replaced at times and removed at the end."""
+"""The progress of a stage in training, in one file of the store that is replaced at times and removed at the end.
+
+It says which stage it is of, and has a digest over all that is in it: names, steps, history and the bytes of every tensor.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from ltb.core import files, tensors
 from ltb.core.contracts import Progress
 from ltb.core.errors import Damaged
-from ltb.core.files import flush
 from ltb.core.points import Point
 from ltb.store.ticket import read_tensors, under, write_tensors
 
 KIND = "ltb.progress"
+log = logging.getLogger(__name__)
 
 
 class CheckpointFile:
-    """A file at `path` for one fit's progress, written at most every `seconds`, by the holder of the stage's lock."""
+    """A file at `path` for the progress of the stage of a key, written at most every `seconds` by the holder of its lock."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        self._path, self._seconds, self._last = path, seconds, time.monotonic()
+    def __init__(self, path: Path, stage: str, seconds: float) -> None:
+        self._path, self._stage, self._seconds, self._last = path, stage, seconds, time.monotonic()
 
     def load(self) -> Progress | None:
-        """Return the progress that was kept. Raises Damaged naming the file when it is not what was written."""
-        if not self._path.exists():
+        """Return the progress that was kept. A file that is not what was written is named, renamed, and not used."""
+        if not files.there(self._path):
             return None
-        contents, about = read_tensors(self._path, KIND)
         try:
-            snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
-            point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
-            return Progress(point, about["history"], best, snapshots, about["seconds"])
-        except KeyError as error:
-            raise Damaged(f"{self._path} is damaged: {error} is missing") from None
+            return self._read()
+        except Damaged as error:
+            log.warning(f"{error}; it is now {self._set_aside().name}, and the stage is trained from its beginning")
+            return None
+
+    def _read(self) -> Progress:
+        if not self._path.is_file():
+            raise Damaged(f"{self._path} is damaged: it is not a regular file")
+        contents, about = read_tensors(self._path, KIND)
+        written = about.pop("digest", None)
+        if written != _digest(about, contents):
+            raise Damaged(f"{self._path} is damaged: its digest is not the one that was recorded when it was written")
+        if about["stage"] != self._stage:
+            raise Damaged(
+                f"{self._path} is damaged: it is of stage {about['stage']}, not of the one that it is named by"
+            )
+        snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
+        point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
+        return Progress(point, about["history"], best, snapshots, about["seconds"])
+
+    def _set_aside(self) -> Path:
+        names = (self._path.with_suffix(f".damaged-{number}") for number in count(1))
+        name = next(name for name in names if not files.there(name))
+        os.rename(self._path, name)
+        return name
 
     def offer(self, progress: Callable[[], Progress]) -> None:
         """Write the progress if the last write is long enough ago."""
@@ -48,6 +76,7 @@ class CheckpointFile:
         for step, point in progress.snapshots.items():
             contents |= _contents(f"snapshot/{step}/", point)
         about = {
+            "stage": self._stage,
             "step": progress.point.step,
             "history": [dict(row) for row in progress.history],
             "best_step": progress.best.step,
@@ -56,14 +85,20 @@ class CheckpointFile:
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".writing")
-        write_tensors(temporary, KIND, contents, about)
-        flush(temporary)
+        write_tensors(temporary, KIND, contents, {**about, "digest": _digest(about, contents)})
+        files.share(temporary)
+        files.flush(temporary)
         os.replace(temporary, self._path)
 
     def remove(self) -> None:
         """Remove the progress: the stage is finished."""
         for path in (self._path, self._path.with_suffix(".writing")):
             path.unlink(missing_ok=True)
+
+
+def _digest(about: Mapping[str, Any], contents: Mapping[str, Tensor]) -> str:
+    told = {name: value for name, value in about.items() if name not in ("format", "kind")}
+    return hashlib.sha256(f"{json.dumps(told)}\n{tensors.digest(contents)}".encode()).hexdigest()
 
 
 def _contents(prefix: str, point: Point) -> dict[str, Tensor]:

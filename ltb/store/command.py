@@ -1,10 +1,9 @@
-"""``python -m ltb.store``: what the store of trained networks holds, whether it is whole, and what can be freed."""
+"""``python -m ltb.store``: what the store of trained networks holds, whether it is whole, what can be freed; runs to and fro."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ltb.core.arguments import Parser
+from ltb.core.errors import Damaged
 from ltb.core.text import printable
-from ltb.store import catalogue
+from ltb.store import archive, catalogue, references
 from ltb.store.catalogue import Entry
+from ltb.store.stage_files import STAGE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     gc.add_argument("--older", type=float, default=0.0, metavar="DAYS", help="only stages older than this")
     gc.add_argument("--runs", type=Path, help="where the runs are (default: the folder that the store is in)")
-    gc.add_argument("--yes", action="store_true", help="do not ask")
+    gc.add_argument("--yes", action="store_true", help="do not ask; without a terminal nothing is removed otherwise")
+    export = commands.add_parser("export", help="a run with all that it needs, in one tar file")
+    export.add_argument("run", type=Path, help="the run's folder")
+    export.add_argument("file", type=Path, help="the file that is made")
+    imported = commands.add_parser("import", help="put an exported run, checked, with its stages into a store")
+    imported.add_argument("file", type=Path, help="what export made")
+    imported.add_argument("--store", type=Path, dest="dir", default=argparse.SUPPRESS, help="the store, as --dir")
+    imported.add_argument(
+        "--runs", type=Path, help="where the run's folder goes (default: the folder that the store is in)"
+    )
     given = parser.parse_args(argv)
     # A pipe has no width: lines there are as long as they are.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
@@ -64,7 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 1 if wrong else 0
             case "gc":
                 return _gc(given)
-    except ValueError as error:
+            case "export":
+                stages, own = archive.pack(given.dir, given.run, given.file)
+                print(
+                    f"{given.file}: {stages} stages and {own} files of the run's own, {given.file.stat().st_size:,} bytes"
+                )
+            case "import":
+                run, came, there = archive.unpack(given.dir, given.runs or given.dir.parent, given.file)
+                print(printable(f"{run}: {came} stages came into {given.dir}, {there} were there"))
+    except (ValueError, OSError) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
     return 0
@@ -91,7 +109,10 @@ def _tree(found: list[Entry]) -> Tree:
     waiting = list(networks)
     keys = {entry.key for entry in networks}
     while waiting:
-        entry = next(e for e in waiting if (s := next(iter(e.parents), None)) not in keys or s in nodes)
+        ready = (e for e in waiting if (s := next(iter(e.parents), None)) not in keys or s in nodes)
+        entry = next(ready, None)
+        if entry is None:
+            raise Damaged(f"{waiting[0].folder / STAGE}: it grew from a stage that grew from it")
         waiting.remove(entry)
         made = entry.metadata["provenance"]
         place = f"{made.get('task', '?')}, seed {made.get('seed', '?')}"
@@ -125,29 +146,61 @@ def _one(found: list[Entry], key: str) -> Entry:
     return matching[0]
 
 
+def _free(given: argparse.Namespace, *, told: bool = True) -> tuple[list[Entry], list[Entry], list[Path]]:
+    """Return the stages that can be removed, those that can lose their weights, and what kills left.
+
+    Raises ValueError where it is not known what is in use. What stays for want of knowledge is `told`.
+    """
+    every = catalogue.entries(given.dir)
+    old = [entry for entry in every if entry.age >= given.older]
+    # Of a run that goes on, what is young: one that was killed says for ever that it is running.
+    busy = catalogue.closure(every, references.running(given.dir))
+    old = [entry for entry in old if entry.age >= 1 or entry.key not in busy]
+    whole = _unneeded(given, every, old, told=told) if given.unreferenced else []
+    weights = [entry for entry in old if given.weights and entry not in whole and catalogue.weights(entry)]
+    return whole, weights, catalogue.leftovers(given.dir)
+
+
+def _unneeded(given: argparse.Namespace, every: list[Entry], old: list[Entry], *, told: bool) -> list[Entry]:
+    in_use = references.references(given.dir, given.runs or given.dir.parent)
+    needed = catalogue.closure(every, in_use.needed)
+    unneeded = [entry for entry in old if entry.key not in needed]
+    whole = [entry for entry in unneeded if entry.metadata["run_id"] in in_use.known]
+    stay = len(unneeded) - len(whole)
+    lines = [f"{stay} stages stay: the runs that made them are not known here (--runs says where runs are)"] * (
+        stay > 0
+    )
+    lines += [f"{folder} is not where it was, and its stages stay" for folder in in_use.lost]
+    if told and lines:
+        print("\n".join(lines))
+    return whole
+
+
 def _gc(given: argparse.Namespace) -> int:
-    found = [entry for entry in catalogue.entries(given.dir) if entry.age >= given.older]
-    needed = catalogue.referred(catalogue.entries(given.dir), given.runs or given.dir.parent)
-    whole = [entry for entry in found if given.unreferenced and entry.key not in needed]
-    weights = [e for e in found if given.weights and e not in whole and catalogue.weights(e)]
-    left = catalogue.leftovers(given.dir)
-    files = [path for entry in whole for path in entry.folder.iterdir()] + [
-        path for e in weights for path in catalogue.weights(e)
-    ]
-    files += [path for top in left for path in ([top] if top.is_file() else top.rglob("*"))]
+    whole, weights, left = _free(given)
+    paths = [path for entry in whole for path in entry.folder.iterdir()]
+    paths += [path for entry in weights for path in catalogue.weights(entry)]
+    paths += [path for top in left for path in ([top] if top.is_file() else top.rglob("*"))]
     print(
         f"{len(whole)} stages that no run needs, the weights of {len(weights)} more, {len(left)} things that a kill left: "
-        f"{catalogue.freed(files):,} bytes come free (what a run's folder links to stays there)"
+        f"{catalogue.freed(paths):,} bytes come free (what a run's folder links to stays there)"
     )
     if not (whole or weights or left):
+        return 0
+    if not given.yes and not sys.stdin.isatty():
+        print("nothing was removed: --yes does it")
         return 0
     if not given.yes and input("remove them? [y/N] ").strip().lower() not in ("y", "yes"):
         print("nothing was removed")
         return 0
+    # A run may have begun while we asked: what it needs now stays.
+    keys = {entry.key for entry in (*whole, *weights)}
+    whole, weights, left = _free(given, told=False)
     for entry in weights:
-        catalogue.forget_weights(entry)
-    for path in (*(entry.folder for entry in whole), *left):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if entry.key in keys:
+            catalogue.forget_weights(entry)
+    for path in (*(entry.folder for entry in whole if entry.key in keys), *left):
+        catalogue.remove(path)
     return 0
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ltb.core import files
 from ltb.core.errors import Damaged
 
 VERSION = 2  # of stage keys and metadata; raise it when the same settings give other results than before
@@ -14,39 +16,81 @@ STAGE = "stage.json"
 TICKET, TRAINED = "ticket.safetensors", "trained.safetensors"
 OPTIMIZER, EARLY_STOP, MEASURED = "optimizer.safetensors", "early_stop.safetensors", "measured.safetensors"
 FIELDS = (
-    "key", "kind", "label", "parents", "training", "target", "control", "provenance", "made", "run_id", "kept", "sha256",
-    "seconds", "result",
+    "version", "key", "kind", "label", "parents", "training", "target", "control", "provenance", "made", "run_id", "kept", "sha256",
+    "seconds", "result", "digest",
 )  # fmt: skip
-# The further fields: of a fit's result, or of a measure's.
-TRAINED_FIELDS, MEASURED_FIELDS = ("start", "stop", "counts", "early_stop_step", "history"), ("values",)
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as they are written: with a digest of all but what is kept, for files are freed later on."""
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return {**plain, "digest": _seal(plain)}
+
+
+def grown_from(metadata: Mapping[str, Any]) -> str:
+    """Return the digest of what a stage's children grew from: its tensors' hashes, its values; not when or by whom it was made.
+
+    A stage that is computed once more has the same. Without the optimizer's state and the early-stop point, for whether
+    they are there depends on who asked.
+    """
+    hashes = {name: metadata["sha256"][name] for name in (TICKET, TRAINED, MEASURED) if name in metadata["sha256"]}
+    return digest_of([hashes, metadata["result"].get("values")])
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return digest_of({name: value for name, value in content.items() if name not in ("kept", "digest")})
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 of plain data, their order included."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """Return the metadata of a stage. Raises Damaged naming the file when it is not what this version of ltb writes."""
+    """Return the metadata of a stage. Raises Damaged naming the file when it is not what was written, of this stage."""
     path = folder / STAGE
     try:
-        metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = metadata["version"]
-        missing = [name for name in FIELDS if name not in metadata] if version == VERSION else []
-        if version == VERSION and not missing:
-            wanted = MEASURED_FIELDS if "values" in metadata["result"] else TRAINED_FIELDS
-            missing = [name for name in wanted if name not in metadata["result"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise Damaged(f"{path} is damaged") from None
-    if version != VERSION:
+        metadata = files.plain(path, "stage's metadata")
+    except Damaged as error:
+        raise Damaged(f"{path} is damaged{str(error).removeprefix(str(path))}") from None
+    if metadata.get("version", VERSION) != VERSION:
         raise Damaged(
-            f"{path} has version {version}; this version of ltb reads version {VERSION}: use another store.dir, or remove this one"
+            f"{path} has version {metadata['version']!r:.20}; this version of ltb reads version {VERSION}: "
+            "use another store.dir, or remove this one"
         )
+    missing = [name for name in FIELDS if name not in metadata]
     if missing:
         raise Damaged(f"{path} is damaged: it lacks {', '.join(missing)}")
+    if metadata["digest"] != _seal(metadata):
+        raise Damaged(f"{path} is damaged: its digest is not the one that was recorded when it was written")
+    kept = metadata["kept"]
+    if not isinstance(kept, list) or any(name not in list(metadata["sha256"]) for name in kept):
+        raise Damaged(f"{path} is damaged: kept names files that it has no hashes of")
+    if metadata["key"] != folder.name:
+        raise Damaged(
+            f"{path} is damaged: it is of stage {metadata['key']}, not of the one that its folder is named by"
+        )
     return metadata
+
+
+def check_parents(folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Raise Damaged, naming both stages, unless those that a stage grew from and that are there are what they were then."""
+    for key, digest in metadata["parents"].items():
+        parent = folder.with_name(key)
+        if digest is not None and files.there(parent / STAGE) and grown_from(read_metadata(parent)) != digest:
+            raise Damaged(
+                f"{folder / STAGE}: it did not grow from what is in {parent} now; "
+                "was one of them made by another version of torch, or on another machine?"
+            )
 
 
 def check(folder: Path, name: str, expected: str) -> Path:
     """Return the file `name` of a stage, once its SHA-256 is found to be the expected one. Raises Damaged naming it."""
     path = folder / name
-    if not path.exists():
+    if not files.there(path):
         raise Damaged(f"{path} is missing")
+    if not path.is_file():
+        raise Damaged(f"{path} is damaged: it is not a regular file")
     if sha256(path) != expected:
         raise Damaged(f"{path} is damaged: its SHA-256 is not the one that was recorded when it was written")
     return path

@@ -5,33 +5,38 @@
                         early_stop.safetensors the point at the early-stop step, where that is another one
                         optimizer.safetensors  the optimizer's state at the end, for stages that others go on from
                         measured.safetensors   the tensors of a measure
-                        stage.json             what it is, what it grew from, history or values, hashes; written last
+                        stage.json             what it is, what it grew from, history or values, hashes, and a digest of all
+                                               this; written last
     <store>/.locks/     one lock a key, so that two processes that want one stage compute it once
     <store>/.progress/  the progress of stages that are being trained
+    <store>/.runs/      the runs that were begun, with the keys of their stages; see `ltb.store.references`
 
-A stage is written into a temporary folder, flushed to the disk and renamed. What does not match its hash is named,
-never used and never deleted. `keep` says what is written: ``all``, ``tickets`` (no trained weights) or ``ledger`` (no
-tensors at all); what is not there and is asked for is computed again, and must have the hash that was recorded.
+A stage is written into a temporary folder, flushed to the disk and renamed. What does not match its hash, or grew from another
+parent than the one that is there, is named, never used and never deleted. `keep` says what is written: ``all``, ``tickets`` (no
+trained weights) or ``ledger`` (no tensors at all); what is not there and is asked for is computed again, and must have the hash
+that was recorded.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from ltb.core import files
 from ltb.core.cache import Cache
 from ltb.core.errors import Damaged, NotKept
 from ltb.core.files import flush
 from ltb.core.stage import Stage
-from ltb.store import stored
+from ltb.store import references, stored
 from ltb.store.checkpoint import CheckpointFile
 from ltb.store.keys import Keys
 from ltb.store.stage_files import (
@@ -43,7 +48,10 @@ from ltb.store.stage_files import (
     TRAINED,
     VERSION,
     check,
+    check_parents,
+    grown_from,
     read_metadata,
+    sealed,
     sha256,
 )
 
@@ -87,7 +95,7 @@ class Store:
 
     def has(self, stage: Stage) -> bool:
         """Return whether the stage is finished: its metadata, which is written last, is there."""
-        return (self.path(stage) / STAGE).exists()
+        return files.there(self.path(stage) / STAGE)
 
     def metadata(self, stage: Stage) -> dict[str, Any]:
         """Return the metadata of a finished stage."""
@@ -98,7 +106,9 @@ class Store:
         key = self.keys(stage)
         found = self._cache.get(key)
         if found is None and self.has(stage):
-            found = stored.read(self.path(stage), self.metadata(stage), lambda: self._again(stage, again))
+            metadata = self.metadata(stage)
+            check_parents(self.path(stage), metadata)
+            found = stored.read(self.path(stage), metadata, lambda: self._again(stage, again))
             self._remember(stage, found)
         return found
 
@@ -114,13 +124,26 @@ class Store:
 
     @contextmanager
     def claim(self, stage: Stage) -> Iterator[CheckpointFile]:
-        """Hold the stage's lock, so that one process at a time computes it; yield the file for its progress."""
+        """Hold the stage's lock, so that one process at a time computes it; yield the file for its progress.
+
+        Raises Damaged where its folder is there without metadata: nothing could be put in its place.
+        """
+        path = self.folder / ".locks" / f"{self.keys(stage)}.lock"
         try:
-            (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path, mode=path.parent.stat().st_mode & 0o666)
+            lock.acquire()
         except OSError as error:
-            raise ValueError(f"store.dir={self.folder}: {error.strerror or error}") from None
-        with FileLock(self.folder / ".locks" / f"{self.keys(stage)}.lock"):
+            told = error.strerror or error
+            raise ValueError(f"store.dir={self.folder}: {error.filename or path}: {told}") from None
+        try:
+            if files.there(self.path(stage)) and not self.has(stage):
+                raise Damaged(
+                    f"{self.path(stage)} is there without its {STAGE}: move it away, and the stage is computed again"
+                )
             yield self._progress(stage)
+        finally:
+            lock.release()
 
     def put(self, stage: Stage, result: Any) -> Any:
         """Write a result, whole or not at all; the caller holds the claim."""
@@ -131,42 +154,61 @@ class Store:
 
     def nearest(self, stage: Stage, step: int) -> Any | None:
         """Return the finished result of `stage`'s kind and trajectory that stopped last before `step`."""
-        best: dict[str, Any] = {}
-        for path in self.folder.glob(f"[!.]*/{STAGE}"):  # not another process's unfinished folder
+        there = set(os.listdir(self.folder)) if self.folder.is_dir() else set()
+        for earlier in range(step - 1, 0, -1):
+            # By their keys: to read the metadata of all that a shared store holds takes minutes.
+            folder = self.folder / self.keys(replace(stage, step=earlier))  # type: ignore[call-arg]
+            if folder.name not in there:
+                continue
             try:
-                metadata = read_metadata(path.parent)
+                metadata = read_metadata(folder)
             except Damaged:
                 continue  # it is named when it is asked for
-            result = metadata["result"]
-            same = (metadata["kind"], metadata["training"]) == (type(stage).__name__, self.keys.training)
-            if (
-                same
-                and {TICKET, TRAINED, OPTIMIZER} <= set(metadata["kept"])
-                and best.get("stop", -1) < result["stop"] < step
-            ):
-                best = {"folder": path.parent, "metadata": metadata, "stop": result["stop"]}
-        if not best:
-            return None
-        return stored.read(best["folder"], best["metadata"], _never)
+            if {TICKET, TRAINED, OPTIMIZER} <= set(metadata["kept"]):
+                return stored.read(folder, metadata, _never)
+        return None
 
     def _checked(self, stage: Stage, result: Any) -> Any:
         """Return a result computed once more, because what was asked for was not kept; the same bytes, or an error."""
         recorded = self.metadata(stage)["sha256"]
-        with tempfile.TemporaryDirectory(prefix=".again-", dir=self.folder) as folder:
-            stored.write(result, self.keys(stage), Path(folder), optimizer=OPTIMIZER in recorded)
-            for path in Path(folder).iterdir():
+        folder = files.new_folder(self.folder, ".again-")
+        try:
+            stored.write(result, self.keys(stage), folder, optimizer=OPTIMIZER in recorded)
+            for path in folder.iterdir():
                 # Where another metric counts now, the early-stop step may be another one.
                 if path.name in recorded and path.name != EARLY_STOP and sha256(path) != recorded[path.name]:
                     raise Damaged(
                         f"{self.path(stage) / path.name} was not kept, and computing it again gave other bytes than were recorded; "
                         "was it made by another version of torch, or on another machine?"
                     )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         self._progress(stage).remove()
         return result
 
     def _progress(self, stage: Stage) -> CheckpointFile:
         path = self.folder / ".progress" / f"{self.keys(stage)}.safetensors"
-        return CheckpointFile(path, self._checkpoint_every)
+        return CheckpointFile(path, self.keys(stage), self._checkpoint_every)
+
+    def elsewhere(self, folder: Path, run_id: str) -> Store:
+        """Return a store of the same stages in another folder, for another run."""
+        other = copy.copy(self)
+        other.folder, other._run_id, other._cache = folder, run_id, Cache()
+        return other
+
+    def register(self, run: Path, stages: Iterable[Stage]) -> None:
+        """Note that the run in the folder `run` needs `stages` and all that they grow from: what is not freed while it is there."""
+        found: dict[str, Stage] = {}
+        waiting = list(stages)
+        while waiting:
+            stage = waiting.pop()
+            if stage.kept and self.keys(stage) not in found:
+                found[self.keys(stage)] = stage
+                waiting += stage.parents
+        try:
+            references.register(self.folder, run, found)
+        except OSError as error:
+            raise ValueError(f"store.dir={self.folder}: {error.filename}: {error.strerror}") from None
 
     def link(self, stage: Stage, name: str, target: Path) -> None:
         """Put a file of a finished stage at `target`: a hard link where the file system has them, else a copy.
@@ -183,17 +225,19 @@ class Store:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-        temporary.unlink(missing_ok=True)  # rename leaves both names where they are links to one file
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        finally:
+            temporary.unlink(missing_ok=True)  # rename leaves both names where they are links to one file
 
     def _commit(self, stage: Stage, result: Any) -> None:
         folder = self.path(stage)
-        if folder.exists():
-            raise Damaged(f"{folder} is there without its {STAGE}: move it away, and the stage is computed again")
         prefix = f".{self.keys(stage)}-"
         for left in self.folder.glob(f"{prefix}*"):  # by a process that was killed: this one has the lock
             shutil.rmtree(left, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
+        temporary = files.new_folder(self.folder, prefix)
         try:
             optimizer = self._keep == "all" and (self._optimizer or "optimizer" in stage.keeps)
             stored.write(result, self.keys(stage), temporary, optimizer=optimizer)
@@ -201,10 +245,12 @@ class Store:
             kept = [name for name in hashes if name in KEPT[self._keep] or name == OPTIMIZER]
             for name in hashes.keys() - set(kept):
                 (temporary / name).unlink()
-            text = json.dumps(self._content(stage, result, hashes, kept), indent=1)
+            text = json.dumps(sealed(self._content(stage, result, hashes, kept)), indent=1)
             (temporary / STAGE).write_text(text, encoding="utf-8")
-            for path in (*temporary.iterdir(), temporary):
+            for path in temporary.iterdir():
+                files.share(path)
                 flush(path)
+            flush(temporary)
             os.rename(temporary, folder)
             flush(self.folder)
         except OSError as error:
@@ -212,13 +258,16 @@ class Store:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def _grown_from(self, parent: Stage) -> str | None:
+        return grown_from(self.metadata(parent)) if self.has(parent) else None
+
     def _content(self, stage: Stage, result: Any, hashes: Mapping[str, str], kept: list[str]) -> dict[str, Any]:
         return {
             "version": VERSION,
             "key": self.keys(stage),
             "kind": type(stage).__name__,
             "label": stage.label,
-            "parents": [self.keys(parent) for parent in stage.parents if parent.kept],
+            "parents": {self.keys(parent): self._grown_from(parent) for parent in stage.parents if parent.kept},
             "training": self.keys.training,
             "target": stage.pruned_to,
             "control": stage.broken_by,

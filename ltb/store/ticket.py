@@ -118,7 +118,7 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError, TypeError) as error:
         raise Damaged(f"{path} is damaged: {printable(str(error).partition(chr(10))[0])}") from None
     if type(about) is not dict:
         raise Damaged(f"{path} is damaged: its header is {_shown(about)}")

@@ -26,7 +26,7 @@ from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
 from ltb.core.prunable import prunable
 from ltb.core.recipe import Recipe
-from ltb.core.results import Measurement, Result, Trained
+from ltb.core.results import Measurement, Result, Trained, early_stop_step
 from ltb.core.seeds import derive
 from ltb.core.stage import within
 from ltb.core.step import Clock, Step
@@ -255,6 +255,8 @@ class Training:
         _refuse_dynamics(fit.dynamics)
         listener.on_fit(fit.origin.step, fit.stop)
         done = checkpoints.load() if checkpoints else None
+        if done and done.history and done.best.step != early_stop_step(done.history, self.judge):
+            done = None  # kept while another metric counted: the point at what is now the best step is gone
         begin = done.point if done else fit.origin
         if done:
             listener.on_step(begin.step - fit.origin.step)

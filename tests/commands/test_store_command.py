@@ -44,7 +44,7 @@ def test_ls_show_and_tree_tell_what_is_there(filled, capsys):
     lines = out.splitlines()
     named = [(re.search(r"\b[0-9a-f]{8}\b", line), line) for line in lines]
     depth = {found[0]: len(line) - len(line.lstrip("│├└─ ")) for found, line in named if found}
-    assert depth[key[:8]] > depth[json.loads(run(capsys, filled, "show", key[:7])[1])["parents"][0][:8]]
+    assert depth[key[:8]] > depth[next(iter(json.loads(run(capsys, filled, "show", key[:7])[1])["parents"]))[:8]]
     assert "dense to step 3" in out
     assert out.count("(evaluate)") == 7
 
@@ -83,6 +83,10 @@ def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
             folder.rmdir()
     (store / ".killed").mkdir()
     os.utime(store / ".killed", (time.time() - 2 * 86400,) * 2)
+    assert (
+        "nothing was removed: --yes does it" in run(capsys, filled, "gc", "--unreferenced")[1]
+    )  # stdin is no terminal
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda prompt: "n")
     assert "nothing was removed" in run(capsys, filled, "gc", "--unreferenced")[1]
     assert len(catalogue.folders(store)) == 16

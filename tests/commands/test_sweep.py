@@ -12,7 +12,7 @@ def test_a_sweep_ends_with_a_report_on_its_own_runs(command):
     command.done(*TINY, "method=one_shot")  # not of the sweep
     assert command("-m", *TINY, "method=imp,random", "seed=0,1").code == 0
     (sweep,) = (command.runs / "sweeps").iterdir()
-    assert len((sweep / "runs.txt").read_text().splitlines()) == 4
+    assert len(list((sweep / "sweep_runs").iterdir())) == 4
     assert json.loads((sweep / "jobs.json").read_text()) == {"jobs": 4}
     with (sweep / "summary.csv").open() as file:
         assert {row["method"] for row in csv.DictReader(file)} == {"imp", "random"}

@@ -172,7 +172,7 @@ def test_a_stage_within_a_choice_is_a_parent_in_keys_plan_and_loop(tmp_path):
     loop.result(students[0])
     given = toy.fits[-1].objective
     assert dict(given.at)["a"].equal(loop.result(teachers[0]).point.weights["a"])
-    assert store.metadata(students[0])["parents"] == [keys(Dense()), keys(teachers[0])]
+    assert list(store.metadata(students[0])["parents"]) == [keys(Dense()), keys(teachers[0])]
 
 
 def test_a_loop_that_trains_nothing_names_what_it_would_have_to_train(tmp_path):

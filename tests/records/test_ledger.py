@@ -182,7 +182,7 @@ DAMAGE = {
         (lambda text: text.replace('"max"', '"up"'), "direction 'up'"),
         (lambda text: text.replace('"accuracy"', '"mse"'), "no column test/mse"),
     ],
-    "config.yaml": [(lambda text: "a: [", "not YAML"), (lambda text: "- 1", "not a mapping")],
+    "config.yaml": [(lambda text: "a: [", "not YAML"), (lambda text: "- 1", "not an object")],
 }
 
 

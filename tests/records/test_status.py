@@ -5,8 +5,9 @@ import os
 
 import pytest
 
+from ltb.records import jobs as listed
 from ltb.records import status
-from ltb.records.schema import JOBS, SWEEP
+from ltb.records.schema import JOBS
 from tests.support.ledgers import write_run
 
 
@@ -18,8 +19,7 @@ def sweep(tmp_path):
 
     def add(name, done, state, **given):
         run = write_run(tmp_path / name, done, planned=4, state=state, run_id=name, **given)
-        with (folder / SWEEP).open("a") as file:
-            file.write(os.path.relpath(run, folder) + "\n")
+        listed.add(folder, run)
         return run
 
     def read(jobs):
@@ -57,8 +57,8 @@ def test_a_sweep_has_ended_when_every_job_has(sweep):
 def test_a_run_is_counted_once_and_a_status_that_cannot_be_read_is_unknown(sweep):
     folder, add, read = sweep
     run = add("a", 2, "running")
-    with (folder / SWEEP).open("a") as file:
-        file.write(os.path.relpath(run, folder) + "\n")
+    listed.add(folder, run)
+    (folder / listed.BEFORE).write_text(os.path.relpath(run, folder) + "\n")  # as sweeps did before
     assert len(read(1).runs) == 1
     (run / "status.json").write_text("{")
     assert str(read(1)) == "0 of 1 done, 0 running, 0 failed, 1 unknown"
@@ -68,6 +68,6 @@ def test_a_run_is_counted_once_and_a_status_that_cannot_be_read_is_unknown(sweep
 def test_a_folder_that_is_no_sweep_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / JOBS).write_text(content)
-    with pytest.raises(ValueError, match="not a sweep's folder") as told:
+    with pytest.raises(ValueError, match="not a sweep's") as told:
         status.read(tmp_path)
     assert str(tmp_path) in str(told.value)

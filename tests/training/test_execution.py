@@ -196,7 +196,7 @@ def test_a_replayed_start_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
     for number, one in enumerate(ones):
         whole = one.fit(dense(one, stop=21), evaluate=False)
         path = tmp_path / f"{number}.safetensors"
-        done = CheckpointFile(path, 0)
+        done = CheckpointFile(path, "k", 0)
         with pytest.raises(Killed):
             one.fit(dense(one, stop=21), evaluate=False, snapshots=[6, 11], checkpoints=Kept(path, 2))
         assert 0 < done.load().point.step < 21
