@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-# A disk that is full, read-only or broken, a folder where a file must be: the person's to mend, and no trace of ours helps.
+# A disk that is full, read-only or broken, a folder where a file must be: the user's to mend, and no trace of ours helps.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
+QUOTES = "'\""
 # A sweep's folder that cannot be made.
 FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
@@ -47,29 +48,28 @@ def job(config: DictConfig) -> float | None:
 def _job(config: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     from ltb.core.errors import Unavailable
 
-    launchers.settle(HydraConfig.get().runtime)
-    choices = HydraConfig.get().runtime.choices
+    runtime = HydraConfig.get().runtime
+    launchers.settle(runtime)
+    choices = runtime.choices
     names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
-        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        from ltb.run.settings import check
+        from ltb.run import settings
 
-        check(resolved)  # type: ignore[arg-type]  # as the run itself will, but before its seconds of imports
+        checked = settings.resolve(config)  # before the seconds of imports that the rest takes
         from ltb.run.run import Run
         from ltb.run.setup import setup
 
-        made = setup(resolved, names)  # type: ignore[arg-type]
-        if not config.plan:
+        made = setup(checked, names)
+        if not checked["plan"]:
             made.check_one_step()
             made = made.begun()
     except (ValueError, OmegaConfBaseException) as error:
         raise Refused(*_tell(_line(error))) from error
-    if config.plan:
+    if checked["plan"]:
         from ltb.run import plan
 
         plan.show(made.run_id, made.stages, made.store, made.training.clock)
@@ -80,7 +80,7 @@ def _job(config: DictConfig) -> float | None:
         jobs.add(Path(HydraConfig.get().sweep.dir), made.folder)
     try:
         run = Run(made, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)
-        return run()[-1].get(f"val/{config.metric.name}")
+        return run()[-1].get(f"val/{made.config['metric']['name']}")
     except Unavailable as error:
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
@@ -109,6 +109,9 @@ def main() -> None:
         if shown != launchers.stderr():
             _tell(line)
         code = 2 if isinstance(error, Refused) else 1
+    except launchers.Stop as error:
+        _tell(str(error))
+        code = 2
     except BrokenPipeError:  # --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
@@ -171,11 +174,25 @@ def _hydra() -> None:
             raise Failed(*_tell(launchers.lost(_line(error)))) from error
         if isinstance(error, OSError) and error.errno in FOLDER:
             raise Refused(
-                *_tell(f"{error.filename}: {error.strerror}; the sweep's folder cannot be written")
+                *_tell(
+                    f"hydra.run.dir, hydra.sweep.dir: {error.filename}: {error.strerror}; the folder cannot be written"
+                )
             ) from error
         raise
     finally:
         Plugins.instantiate_launcher = launcher  # type: ignore
+
+
+def _no_option(arguments: list[str]) -> str | None:
+    """The line for the first ``GROUP=VALUE`` whose value cannot be an option's name, such as a number or null."""
+    for argument in arguments:
+        group, _, value = argument.partition("=")
+        names = (
+            sorted(path.stem for path in Path(conf(), group).glob("*.yaml")) if group and group.isidentifier() else []
+        )
+        if names and (value == "null" or not any(map(str.isalpha, value))):
+            return f"{argument}: there is no such option; there are {', '.join(names)}"
+    return None
 
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:
@@ -188,6 +205,10 @@ def _line(error: BaseException) -> str:
     """An error's text in one line: what was given and what there is, without Hydra's and OmegaConf's footers."""
     if isinstance(error, OSError) and error.errno in DISK:
         return f"{error.filename}: {error.strerror}; what is finished is kept, and the same command goes on from there"
+    override = getattr(error, "override", None)  # one that is not of Hydra's grammar
+    if override and "=" in override and "Lexer" in str(error):
+        key, _, value = override.partition("=")
+        return f"{override}: Hydra's grammar asks for quotes: \"{key}='{value.strip(QUOTES)}'\""
     group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
     if group == "hydra/launcher" and name in launchers.EXTRAS:
         return launchers.absent(name)
@@ -205,6 +226,11 @@ def _line(error: BaseException) -> str:
         "See https://",
     )
     text = " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
+    key = getattr(error, "full_key", None)
+    if key and not text.startswith(key):
+        text = f"{key}={getattr(error, 'child_node', None)}: {text}"
+    if text.startswith("Config group override must be"):
+        return _no_option(sys.argv[1:]) or text
     given = text.partition("To append to your config use +")[2]
     if not given:
         return text

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import CountFromZero, Fraction, settle
 from ltb.core.criteria import Evidence, Scores
 from ltb.core.masks import Masks
 
@@ -67,8 +68,8 @@ class Allocation(ABC):
         self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
     ) -> dict[str, Tensor]: ...
 
-    def check(self, names: tuple[str, ...]) -> None:  # noqa: B027 - most allocations fit any network
-        """Raise ValueError when the allocation cannot serve a network whose prunable parameters are `names`."""
+    def check(self, counts: Mapping[str, int], target: float) -> None:  # noqa: B027 - most allocations fit any network
+        """Raise ValueError when the allocation cannot serve a network with so many weights in each prunable parameter."""
 
 
 def _guard(scores: Scores, masks: Masks, minimum: int) -> dict[str, Tensor]:
@@ -86,10 +87,21 @@ class Global(Allocation):
     `min_per_layer` weights of each layer are kept whatever their rank (0: a layer may collapse); the total stays exact.
     """
 
-    min_per_layer: int = 0
+    min_per_layer: CountFromZero = 0
 
     def __post_init__(self) -> None:
-        _check_minimum(self.min_per_layer)
+        settle(self, "allocation")
+
+    def check(self, counts: Mapping[str, int], target: float) -> None:
+        guarded, kept = (
+            sum(min(self.min_per_layer, n) for n in counts.values()),
+            kept_count(sum(counts.values()), target),
+        )
+        if guarded > kept:
+            raise ValueError(
+                f"allocation.min_per_layer={self.min_per_layer}: {len(counts)} layers would keep {guarded} weights, and a "
+                f"sparsity of {target:.6g} keeps {kept}"
+            )
 
     def __call__(
         self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
@@ -102,11 +114,7 @@ class Global(Allocation):
         if self.min_per_layer:
             guard = _guard(scores, masks, self.min_per_layer)
             guarded = torch.cat([guard[name].flatten() for name in names])
-        if int(guarded.sum()) > count:
-            raise ValueError(
-                f"allocation.min_per_layer={self.min_per_layer}: {len(names)} layers would keep {int(guarded.sum())} weights, "
-                f"and a sparsity of {target:.6g} keeps {count}"
-            )
+        self.check({name: mask.numel() for name, mask in masks.items()}, target)
         kept = guarded | keep_top(flat, candidates & ~guarded, count - int(guarded.sum()))
         parts = kept.split([masks[name].numel() for name in names])
         return {name: part.reshape(masks[name].shape) for name, part in zip(names, parts, strict=True)}
@@ -127,17 +135,15 @@ class Layerwise(Allocation):
     0.19
     """
 
-    rate: float = 0.2
-    rates: Mapping[str, float | str] | tuple[tuple[str, float | str], ...] = ()
-    min_per_layer: int = 0
+    rate: Fraction = 0.2
+    rates: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
+    min_per_layer: CountFromZero = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate < 1:
-            raise ValueError(f"allocation.rate={self.rate!r}: a fraction between 0 and 1, both excluded")
+        settle(self, "allocation")
         # Pairs, for their order counts: of several patterns that match a layer the first one does.
         pairs = tuple((pattern, self._factor(pattern, value)) for pattern, value in dict(self.rates).items())
         object.__setattr__(self, "rates", pairs)
-        _check_minimum(self.min_per_layer)
 
     def _factor(self, pattern: str, value: object) -> float:
         factor = 0.5 if value == "half" else value
@@ -148,12 +154,17 @@ class Layerwise(Allocation):
             )
         return float(factor)
 
-    def check(self, names: tuple[str, ...]) -> None:
+    def check(self, counts: Mapping[str, int], target: float) -> None:
         for pattern in dict(self.rates):
-            if not any(fnmatchcase(name, pattern) for name in names):
+            if not any(fnmatchcase(name, pattern) for name in counts):
                 raise ValueError(
-                    f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(names)}"
+                    f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(counts)}"
                 )
+        if target > 0 and self.min_per_layer >= max(counts.values()):
+            raise ValueError(
+                f"allocation.min_per_layer={self.min_per_layer}: no layer would lose a weight, for the largest has "
+                f"{max(counts.values())}"
+            )
 
     def layer_sparsity(self, name: str, target: float) -> float:
         """The sparsity of layer `name` at a target; of several patterns that match, the first counts."""
@@ -167,7 +178,7 @@ class Layerwise(Allocation):
     def __call__(
         self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
     ) -> dict[str, Tensor]:
-        self.check(tuple(masks))
+        self.check({name: mask.numel() for name, mask in masks.items()}, target)
         allocated = {}
         for name, mask in masks.items():
             count = max(
@@ -175,8 +186,3 @@ class Layerwise(Allocation):
             )
             allocated[name] = keep_top(scores[name].flatten(), mask.flatten(), count).reshape(mask.shape)
         return allocated
-
-
-def _check_minimum(value: int) -> None:
-    if value < 0:
-        raise ValueError(f"allocation.min_per_layer={value}: 0 or more weights")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import Count
 from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
 
@@ -46,7 +47,7 @@ class Criterion(ABC):
     """
 
     probe: ClassVar[Any] = None
-    rounds: int = 1
+    rounds: Count = 1
     version: ClassVar[int] = 1
 
     @abstractmethod

@@ -155,12 +155,13 @@ def levels(
     one step of what the recipe asks is taken, and thrown away.
     """
     chain = stages(recipe, training.clock)
-    recipe.allocation.check(training.prunable)
+    weights = training.initial()
+    recipe.allocation.check({name: weights[name].numel() for name in training.prunable}, recipe.schedule.targets[-1])
     memory = memory or Recent()
     if missing(chain, memory.has):
         training.check_one_step(recipe)
     loop = Loop(training, memory, starts(chain), listener)
-    evaluate = Evaluate(metric=training.judge[0], direction=training.judge[1])
+    evaluate = Evaluate(metric=training.judge[0], direction=training.judge[1])  # type: ignore[arg-type]
     wanted = [(measure, asked(measure, chain)) for measure in measures]
     for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
         trained, metrics = loop.result(stage), dict(loop.result(Measured((stage,), evaluate)).values)

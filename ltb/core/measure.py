@@ -9,8 +9,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from ltb.core.allowed import Split, Text, settle
 from ltb.core.contracts import Bench
 from ltb.core.results import Measurement, Number, Result, early_stop_step
 
@@ -51,17 +52,13 @@ class Evaluate(Measure):
     and early_stop_step with early_stop_is_last, whether that is the last evaluation.
     """
 
-    splits: tuple[str, ...] = ("val", "test")
-    at_early_stop: tuple[str, ...] = ("test",)
-    metric: str = "accuracy"
-    direction: str = "max"
+    splits: tuple[Split, ...] = ("val", "test")
+    at_early_stop: tuple[Split, ...] = ("test",)
+    metric: Text = "accuracy"
+    direction: Literal["max", "min"] = "max"
 
     def __post_init__(self) -> None:
-        for key in ("splits", "at_early_stop"):
-            object.__setattr__(self, key, tuple(getattr(self, key)))
-            wrong = [split for split in getattr(self, key) if split not in ("train", "val", "test")]
-            if wrong:
-                raise ValueError(f"measure.{key}={list(getattr(self, key))}: of train, val and test")
+        settle(self, f"measure.{self.name}")
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of

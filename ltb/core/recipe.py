@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from ltb.core.allocation import Allocation, Global
+from ltb.core.allocation import Allocation, Global, kept_count
+from ltb.core.allowed import Count, read
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Magnitude
 from ltb.core.dynamics import Dynamics
@@ -65,8 +68,9 @@ class Recipe:
         ):
             if not (key in OPTIONAL and getattr(self, key) is None) and not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
-        if self.criterion.rounds < 1:
-            raise ValueError(f"criterion.rounds={self.criterion.rounds}: 1 or more")
+            _check_frozen(key, getattr(self, key))
+        self.schedule.check()
+        read(Count, self.criterion.rounds, "criterion.rounds")
         if self.prune_from == "start" and self.rewind.trained_source:
             raise ValueError(
                 f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "
@@ -95,3 +99,27 @@ class Recipe:
                 f"rewind_step={self.rewind_step} is iteration {clock.at(self.rewind_step)}, and the run is {clock.length} "
                 "iterations long; the rewind step must lie before its end"
             )
+
+    def check_network(self, counts: Mapping[str, int]) -> None:
+        """Raise ValueError when the recipe does not fit a network with so many weights in each prunable parameter."""
+        targets, total = self.schedule.targets, sum(counts.values())
+        self.allocation.check(counts, targets[-1])
+        kept = [kept_count(total, target) for target in targets]
+        for level, (before, after) in enumerate(pairwise(kept)):
+            if after == before:
+                raise ValueError(
+                    f"schedule={self.schedule!r}: of {total} weights levels {level} and {level + 1} both keep {after}"
+                )
+
+
+def _check_frozen(key: str, value: object) -> None:
+    """Raise ValueError for a choice whose fields cannot say what it computes: it could be taken for another, or change."""
+    if value is None:
+        return
+    if not getattr(getattr(value, "__dataclass_params__", None), "frozen", False):
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise ValueError(f"{key}: {name} must be a frozen dataclass: its fields say what it computes")
+    try:
+        hash(value)
+    except TypeError as error:
+        raise ValueError(f"{key}={value!r}: fields of numbers, texts, and tuples of these ({error})") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
+from ltb.core.allowed import Limits, settle
 from ltb.core.points import Point
 from ltb.core.step import Clock, Step
 
@@ -21,14 +22,13 @@ class Rewind(ABC):
     set to 0 where the mask is 0.
     """
 
-    optimizer_state: str = "fresh"
+    optimizer_state: Literal["fresh", "kept"] = "fresh"
     trained_source: ClassVar[bool] = (
         False  # whether the origin's weights are the source's: then it must have been trained
     )
 
     def __post_init__(self) -> None:
-        if self.optimizer_state not in ("fresh", "kept"):
-            raise ValueError(f"rewind.optimizer_state={self.optimizer_state!r}: fresh or kept")
+        settle(self, "rewind")
 
     @property
     def source_state(self) -> bool:
@@ -81,17 +81,8 @@ class FineTune(Rewind):
     Past T the learning rate is the schedule's last one, or what `lr.after` says.
     """
 
-    length: Step = ONE_EPOCH
+    length: Annotated[Step, Limits("at least one iteration", least=1)] = ONE_EPOCH
     trained_source: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            object.__setattr__(self, "length", Step.parse(self.length))
-        except ValueError as error:
-            raise ValueError(f"rewind.length: {error}") from None
-        if self.length.count == 0:
-            raise ValueError("rewind.length=0: fine-tuning takes at least one iteration")
 
     def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
         return source, source.step + clock.at(self.length)

@@ -5,10 +5,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+from ltb.core.allowed import Fraction, Limits, settle
+
+LEVELS = 200
 
 
 class Schedule(ABC):
     """A frozen value whose `targets` are the sparsities of levels 0, 1, …: 0 first, then rising, below 1."""
+
+    def __post_init__(self) -> None:
+        settle(self, "schedule")
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError for a target that is no sparsity above the one before."""
+        targets = self.targets
+        if targets[:1] != (0,) or targets[-1] >= 1 or any(after <= before for before, after in pairwise(targets)):
+            raise ValueError(
+                f"schedule={self!r}: sparsities must start at 0, rise from level to level and stay below 1; "
+                f"these are {', '.join(f'{target:.6g}' for target in targets[:20])}"
+            )
 
     @property
     @abstractmethod
@@ -25,14 +44,8 @@ class Geometric(Schedule):
     [0.0, 0.2, 0.36, 0.488]
     """
 
-    rate: float = 0.2
-    levels: int = 15
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate < 1:
-            raise ValueError(f"schedule.rate={self.rate}: a fraction between 0 and 1, both excluded")
-        if self.levels < 0:
-            raise ValueError(f"schedule.levels={self.levels}: 0 (the dense network alone) or more")
+    rate: Fraction = 0.2
+    levels: Annotated[int, Limits(f"0 (the dense network alone) to {LEVELS}", least=0, below=LEVELS + 1)] = 15
 
     @property
     def targets(self) -> tuple[float, ...]:
@@ -47,13 +60,13 @@ class Explicit(Schedule):
     (0.0, 0.5, 0.9)
     """
 
-    sparsities: Sequence[float]
+    sparsities: Annotated[
+        Sequence[Annotated[float, Limits("each in [0, 1)", least=0, below=1)]],
+        Limits(f"at most {LEVELS}", below=LEVELS + 1),
+    ]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sparsities", tuple(self.sparsities))
-        if not all(0 <= value < 1 for value in self.sparsities):
-            raise ValueError(f"schedule.sparsities={list(self.sparsities)}: each must be in [0, 1)")
-        if any(after <= before for before, after in zip(self.sparsities, self.sparsities[1:], strict=False)):
+    def check(self) -> None:
+        if any(after <= before for before, after in pairwise(self.sparsities)):
             raise ValueError(f"schedule.sparsities={list(self.sparsities)}: must rise from level to level")
 
     @property
@@ -69,14 +82,8 @@ class Linear(Schedule):
     (0.0, 0.3, 0.6, 0.9)
     """
 
-    final: float
-    levels: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.final < 1:
-            raise ValueError(f"schedule.final={self.final}: a fraction between 0 and 1, both excluded")
-        if self.levels < 1:
-            raise ValueError(f"schedule.levels={self.levels}: 1 or more")
+    final: Fraction
+    levels: Annotated[int, Limits(f"1 to {LEVELS}", least=1, below=LEVELS + 1)]
 
     @property
     def targets(self) -> tuple[float, ...]:

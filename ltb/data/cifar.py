@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import torch
 
+from ltb.core.allowed import Count
 from ltb.core.errors import Damaged
-from ltb.data.dataset import InMemory
+from ltb.data.dataset import InMemory, Shape
 from ltb.data.download import ensure
 from ltb.data.source import Batch
 
@@ -30,15 +31,10 @@ class _CIFAR(InMemory):
     FOLDER: ClassVar[str]
     FILES: ClassVar[tuple[str, ...]]
 
-    shape: tuple[int, ...] = SHAPE
-    batch_size: int = 128
-    val_size: int = 5000
+    shape: Shape = SHAPE
+    batch_size: Count = 128
+    val_size: Count = 5000
     augment: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.augment not in (True, False):
-            raise ValueError(f"data.augment must be true or false, not {self.augment!r}")
 
     @property
     def padding(self) -> int:
@@ -70,7 +66,7 @@ class CIFAR10(_CIFAR):
     FILES: ClassVar = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
     MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
-    classes: int = CLASSES
+    classes: Count = CLASSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,4 +78,4 @@ class CIFAR100(_CIFAR):
     FILES: ClassVar = ("train", "test", "meta")
     MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 
-    classes: int = CLASSES
+    classes: Count = CLASSES

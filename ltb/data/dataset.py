@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import Count, Limits, Seed, Text, settle
 from ltb.core.errors import Damaged
 from ltb.core.seeds import derive
 from ltb.data.source import Batch, Source, TensorSource
+
+Shape = Annotated[tuple[Count, ...], Limits("one or more", least=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,42 +27,31 @@ class Dataset(ABC):
     the files, if there are any. A ``ValueError`` names the field that is out of range.
     """
 
-    shape: tuple[int, ...]
-    classes: int
-    batch_size: int
-    val_size: int
-    split_seed: int = 0
-    train_size: int | None = None
-    root: str = "data"
+    shape: Shape
+    classes: Count
+    batch_size: Count
+    val_size: Count
+    split_seed: Seed = 0
+    train_size: Count | None = None
+    root: Text = "data"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))  # a configuration file can only say [1, 28, 28]
-        if not self.shape or not all(_is_count(length) for length in self.shape):
-            raise ValueError(f"data.shape must be one or more whole numbers of at least 1, not {list(self.shape)}")
-        for field, least in (("classes", 1), ("batch_size", 1), ("val_size", 1), ("split_seed", 0)):
-            self.check_count(field, least)
-        if self.train_size is not None:
-            self.check_count("train_size", 1)
+        settle(self, "data")
 
     @abstractmethod
     def source(self, device: torch.device | str = "cpu") -> Source:
         """Return the dataset loaded, checked, split and on the device; ``Unavailable`` or ``Damaged`` if that fails."""
 
-    def check_count(self, field: str, least: int) -> None:
-        """Raise ``ValueError`` unless the field is a whole number of at least ``least``."""
-        if not _is_count(getattr(self, field), least):
-            raise ValueError(f"data.{field} must be a whole number of at least {least}, not {getattr(self, field)!r}")
-
     def check_sizes(self, examples: int) -> None:
         """Raise ``ValueError`` unless the splits and one minibatch fit in a training set of so many examples."""
         rest = examples - self.val_size
         if rest < 1:
-            raise ValueError(f"data.val_size must be less than {examples}, the training set, not {self.val_size}")
+            raise ValueError(f"data.val_size={self.val_size}: less than {examples}, the training set")
         if self.train_size is not None and self.train_size > rest:
-            raise ValueError(f"data.train_size must be at most {rest}, what validation leaves, not {self.train_size}")
+            raise ValueError(f"data.train_size={self.train_size}: at most {rest}, what validation leaves")
         size = rest if self.train_size is None else self.train_size
         if self.batch_size > size:
-            raise ValueError(f"data.batch_size must be at most {size}, the training split, not {self.batch_size}")
+            raise ValueError(f"data.batch_size={self.batch_size}: at most {size}, the training split")
 
     def split(self, examples: int) -> tuple[Tensor, Tensor]:
         """Return the indices, within a training set of so many examples, of the training and the validation split."""
@@ -86,9 +78,9 @@ class InMemory(Dataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shape != self.SHAPE:
-            raise ValueError(f"data.shape must be {list(self.SHAPE)} for {type(self).__name__}, not {list(self.shape)}")
+            raise ValueError(f"data.shape={list(self.shape)}: {list(self.SHAPE)} for {type(self).__name__}")
         if self.classes != self.CLASSES:
-            raise ValueError(f"data.classes must be {self.CLASSES} for {type(self).__name__}, not {self.classes}")
+            raise ValueError(f"data.classes={self.classes}: {self.CLASSES} for {type(self).__name__}")
         self.check_sizes(self.EXAMPLES[0])
 
     @abstractmethod
@@ -135,7 +127,3 @@ class InMemory(Dataset):
             raise Damaged(
                 f"the {part} set of {type(self).__name__} must have the labels 0..{self.classes - 1}, all of them"
             )
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import torch
 
+from ltb.core.allowed import Count
 from ltb.core.errors import Unavailable
 from ltb.core.seeds import derive
-from ltb.data.dataset import InMemory
+from ltb.data.dataset import InMemory, Shape
 from ltb.data.source import Batch
 
 
@@ -27,10 +28,10 @@ class Digits(InMemory):
     CLASSES: ClassVar = 10
     EXAMPLES: ClassVar = (1437, 360)
 
-    shape: tuple[int, ...] = SHAPE
-    classes: int = CLASSES
-    batch_size: int = 50
-    val_size: int = 237
+    shape: Shape = SHAPE
+    classes: Count = CLASSES
+    batch_size: Count = 50
+    val_size: Count = 237
 
     def read(self) -> tuple[Batch, Batch]:
         try:

@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from ltb.core.allowed import Count, Limits, Text
 from ltb.core.errors import Damaged, Unavailable
 from ltb.core.seeds import derive
-from ltb.data.dataset import Dataset
+from ltb.data.dataset import Dataset, Shape
 from ltb.data.source import SPLITS, Batch, Batches, Source, Split
 
 if TYPE_CHECKING:
@@ -36,18 +37,17 @@ class ImageNet(Dataset):
     processes read them; their number changes no result.
     """
 
-    shape: tuple[int, ...] = (3, 224, 224)
-    classes: int = 1000
-    batch_size: int = 256
-    val_size: int = 10000
-    root: str = "data/imagenet"
-    workers: int = 8
+    shape: Shape = (3, 224, 224)
+    classes: Count = 1000
+    batch_size: Count = 256
+    val_size: Count = 10000
+    root: Text = "data/imagenet"
+    workers: Annotated[int, Limits("0 to 1024", least=0, below=1025)] = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.shape) != 3 or self.shape[0] != 3 or self.shape[1] != self.shape[2]:
-            raise ValueError(f"data.shape must be [3, n, n] for ImageNet, not {list(self.shape)}")
-        self.check_count("workers", 0)
+            raise ValueError(f"data.shape={list(self.shape)}: [3, n, n] for ImageNet")
 
     def source(self, device: torch.device | str = "cpu") -> FolderSource:
         root = Path(self.root).expanduser()

@@ -17,8 +17,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import Count
 from ltb.core.errors import Damaged
-from ltb.data.dataset import InMemory
+from ltb.data.dataset import InMemory, Shape
 from ltb.data.download import ensure
 from ltb.data.source import Batch
 
@@ -41,10 +42,10 @@ class _IDXImages(InMemory):
     ELSEWHERE: ClassVar[Sequence[Path]] = ()  # other folders in which the files may be; nothing is written there
     ADVICE: ClassVar = ""
 
-    shape: tuple[int, ...] = SHAPE
-    classes: int = CLASSES
-    batch_size: int = 60
-    val_size: int = 5000
+    shape: Shape = SHAPE
+    classes: Count = CLASSES
+    batch_size: Count = 60
+    val_size: Count = 5000
 
     def read(self) -> tuple[Batch, Batch]:
         folder = self._folder()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from ltb.core.allowed import Count
 from ltb.core.errors import Unavailable
-from ltb.data.dataset import InMemory
+from ltb.data.dataset import InMemory, Shape
 from ltb.data.source import Batch
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ class MNIST1D(InMemory):
     CLASSES: ClassVar = 10
     EXAMPLES: ClassVar = (4000, 1000)
 
-    shape: tuple[int, ...] = SHAPE
-    classes: int = CLASSES
-    batch_size: int = 100
-    val_size: int = 400
+    shape: Shape = SHAPE
+    classes: Count = CLASSES
+    batch_size: Count = 100
+    val_size: Count = 400
 
     def read(self) -> tuple[Batch, Batch]:
         x, y, x_test, y_test = (torch.from_numpy(array) for array in _made())

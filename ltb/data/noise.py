@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
+from ltb.core.allowed import Count, Limits, Seed
 from ltb.core.seeds import derive
 from ltb.data.dataset import Dataset
 from ltb.data.source import Batch, TensorSource
@@ -19,16 +21,14 @@ class Noise(Dataset):
     set. Drawn from ``noise_seed``. There is nothing to normalise.
     """
 
-    batch_size: int = 64
-    val_size: int = 128
-    size: int = 1152
-    test_size: int = 128
-    noise_seed: int = 0
+    batch_size: Count = 64
+    val_size: Count = 128
+    size: Annotated[int, Limits("2 or more and below 2**31", least=2, below=2**31)] = 1152
+    test_size: Count = 128
+    noise_seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field, least in (("size", 2), ("test_size", 1), ("noise_seed", 0)):
-            self.check_count(field, least)
         self.check_sizes(self.size)
 
     def source(self, device: torch.device | str = "cpu") -> TensorSource:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import Count, Split, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Result
-from ltb.measures.class_scores import check_split, class_scores
+from ltb.measures.class_scores import class_scores
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,11 @@ class Calibration(Measure):
     the bin (float64, NaN in a bin without examples).
     """
 
-    split: str = "test"
-    bins: int = 15
+    split: Split = "test"
+    bins: Count = 15
 
     def __post_init__(self) -> None:
-        check_split(self.split)
-        if self.bins < 1:
-            raise ValueError(f"measure.bins={self.bins}: 1 or more")
+        settle(self, f"measure.{self.name}")
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of

@@ -11,14 +11,6 @@ from torch import Tensor
 from ltb.core.contracts import Bench
 from ltb.core.results import Result
 
-SPLITS = ("train", "val", "test")
-
-
-def check_split(split: str) -> None:
-    """Raise ValueError unless `split` is one."""
-    if split not in SPLITS:
-        raise ValueError(f"measure.split={split!r}: train, val or test")
-
 
 def class_scores(result: Result, bench: Bench, split: str, measure: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the scores, float64 (batch, classes), and labels, int64 (batch,), of each minibatch of `split`, on the CPU.

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import Split, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
-from ltb.measures.class_scores import check_split, class_scores
+from ltb.measures.class_scores import class_scores
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class PerClass(Measure):
     Tensors: confusion, int64 (classes, classes): examples of the class of the row, predicted as that of the column.
     """
 
-    split: str = "test"
+    split: Split = "test"
 
     def __post_init__(self) -> None:
-        check_split(self.split)
+        settle(self, f"measure.{self.name}")
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.models.arguments import image_shape, one_of, whole
+from ltb.core.allowed import Count, checked
+from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import GlorotNormal, Initialiser
 
 CHANNELS = (64, 64, 128, 128, 256, 256)
@@ -25,11 +26,12 @@ class ConvN(nn.Module):
     to be halved depth / 2 times.
     """
 
+    @checked("model")
     def __init__(
-        self, shape: Sequence[int], classes: int, depth: int = 2, initialiser: Initialiser = INITIALISER
+        self, shape: Shape, classes: Count, depth: Literal[2, 4, 6] = 2, initialiser: Initialiser = INITIALISER
     ) -> None:
         super().__init__()
-        self.depth = one_of("depth", depth, (2, 4, 6))
+        self.depth = depth
         halvings = depth // 2
         channels, height, width = image_shape(shape, least=2**halvings)
         for number, outputs in enumerate(CHANNELS[:depth], start=1):
@@ -38,7 +40,7 @@ class ConvN(nn.Module):
         features = channels * (height >> halvings) * (width >> halvings)
         self.fc1 = nn.Linear(features, HIDDEN)
         self.fc2 = nn.Linear(HIDDEN, HIDDEN)
-        self.output = nn.Linear(HIDDEN, whole("classes", classes))
+        self.output = nn.Linear(HIDDEN, classes)
         initialiser(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import init
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-NORM_WEIGHTS = ("ones", "uniform")
+from ltb.core.allowed import settle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,7 @@ class Initialiser(ABC):
     norm_weight: Literal["ones", "uniform"] = "ones"
 
     def __post_init__(self) -> None:
-        if self.norm_weight not in NORM_WEIGHTS:
-            raise ValueError(
-                f"model.initialiser.norm_weight must be one of {', '.join(NORM_WEIGHTS)}, not {self.norm_weight!r}"
-            )
+        settle(self, "model.initialiser")
 
     def __call__(self, module: nn.Module) -> None:
         for layer in module.modules():

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.models.arguments import whole, wholes
+from ltb.core.allowed import Count, checked
+from ltb.models.arguments import Shape
 from ltb.models.initialisers import GlorotNormal, Initialiser
 
 INITIALISER = GlorotNormal()  # the paper's
@@ -21,21 +22,21 @@ class MLP(nn.Module):
     one linear layer. ``ValueError`` if a number is below 1.
     """
 
+    @checked("model")
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        widths: Sequence[int] = (300, 100),
+        shape: Shape,
+        classes: Count,
+        widths: Sequence[Count] = (300, 100),
         initialiser: Initialiser = INITIALISER,
     ) -> None:
         super().__init__()
-        widths = wholes("widths", widths)
         self.depth = len(widths)
-        features = math.prod(wholes("shape", shape))
+        features = math.prod(shape)
         for number, width in enumerate(widths, start=1):
             self.add_module(f"fc{number}", nn.Linear(features, width))
             features = width
-        self.output = nn.Linear(features, whole("classes", classes))
+        self.output = nn.Linear(features, classes)
         initialiser(self)
 
     def forward(self, x: Tensor) -> Tensor:

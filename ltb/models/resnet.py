@@ -7,15 +7,15 @@ normalisation is drawn from U[0, 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.models.arguments import image_shape, one_of, whole
+from ltb.core.allowed import Count, checked
+from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import Initialiser, KaimingNormal
 
-DEPTHS = (20, 32, 44, 56, 110)
 INITIALISER = KaimingNormal(norm_weight="uniform")
 
 
@@ -47,24 +47,24 @@ class ResNetCIFAR(nn.Module):
     of range; ``depth`` is one of 20, 32, 44, 56, 110.
     """
 
+    @checked("model")
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int = 20,
-        width: int = 16,
+        shape: Shape,
+        classes: Count,
+        depth: Literal[20, 32, 44, 56, 110] = 20,
+        width: Count = 16,
         initialiser: Initialiser = INITIALISER,
     ) -> None:
         super().__init__()
         channels, _, _ = image_shape(shape)
-        blocks = (one_of("depth", depth, DEPTHS) - 2) // 6
-        width = whole("width", width)
+        blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.stage1 = _stage(width, width, blocks, stride=1)
         self.stage2 = _stage(width, 2 * width, blocks, stride=2)
         self.stage3 = _stage(2 * width, 4 * width, blocks, stride=2)
-        self.output = nn.Linear(4 * width, whole("classes", classes))
+        self.output = nn.Linear(4 * width, classes)
         initialiser(self)
 
     def forward(self, x: Tensor) -> Tensor:

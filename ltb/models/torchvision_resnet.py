@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
-from ltb.models.arguments import image_shape, one_of, whole
+from ltb.core.allowed import Count, checked
+from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import Initialiser, KaimingNormal
 
 INITIALISER = KaimingNormal()
@@ -20,11 +21,12 @@ class TorchvisionResNet(nn.Module):
     ``ValueError`` if an argument is out of range; ``depth`` is 18 or 50.
     """
 
+    @checked("model")
     def __init__(
         self,
-        shape: Sequence[int],
-        classes: int,
-        depth: int = 18,
+        shape: Shape,
+        classes: Count,
+        depth: Literal[18, 50] = 18,
         cifar_stem: bool = False,
         initialiser: Initialiser = INITIALISER,
     ) -> None:
@@ -32,10 +34,8 @@ class TorchvisionResNet(nn.Module):
 
         super().__init__()
         channels, _, _ = image_shape(shape)
-        if cifar_stem not in (True, False):
-            raise ValueError(f"model.cifar_stem must be true or false, not {cifar_stem!r}")
-        build = {18: resnet18, 50: resnet50}[one_of("depth", depth, (18, 50))]
-        network = build(weights=None, num_classes=whole("classes", classes))
+        build = {18: resnet18, 50: resnet50}[depth]
+        network = build(weights=None, num_classes=classes)
         if cifar_stem:
             network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
             network.maxpool = nn.Identity()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.models.arguments import image_shape, one_of, whole
+from ltb.core.allowed import Count, checked
+from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import Initialiser, KaimingNormal
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the five groups, with max-pooling between one and the next
@@ -24,12 +25,13 @@ class VGG(nn.Module):
     cancels. ``ValueError`` if an argument is out of range.
     """
 
+    @checked("model")
     def __init__(
-        self, shape: Sequence[int], classes: int, depth: int = 16, initialiser: Initialiser = INITIALISER
+        self, shape: Shape, classes: Count, depth: Literal[11, 13, 16, 19] = 16, initialiser: Initialiser = INITIALISER
     ) -> None:
         super().__init__()
         channels, _, _ = image_shape(shape, least=16)
-        self.convolutions = CONVOLUTIONS[one_of("depth", depth, CONVOLUTIONS)]
+        self.convolutions = CONVOLUTIONS[depth]
         number = 0
         for outputs, count in zip(CHANNELS, self.convolutions, strict=True):
             for _ in range(count):
@@ -37,7 +39,7 @@ class VGG(nn.Module):
                 self.add_module(f"conv{number}", nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False))
                 self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
                 channels = outputs
-        self.output = nn.Linear(channels, whole("classes", classes))
+        self.output = nn.Linear(channels, classes)
         initialiser(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from ltb.run import launchers
-from ltb.run.settings import check
+from ltb.run.settings import Checked as CheckedSettings
+from ltb.run.settings import resolve
 
 SHOWN = 3  # jobs that a line names, at most
 GROUPS = ("task", "model", "data")
@@ -54,7 +55,6 @@ class Checked:
         key = ""
         try:
             config, names, engine = self._composed(overrides)
-            check(config)
             key = json.dumps([names, {**config, "seed": None}], sort_keys=True, default=str)
             if key not in found:
                 _make(config, names, here="joblib" in engine or engine == launchers.HERE["_target_"])
@@ -64,19 +64,20 @@ class Checked:
             found[key] = self._told(error)
         return found.setdefault(key, None)
 
-    def _composed(self, overrides: list[str]) -> tuple[Any, dict[str, str], str]:
+    def _composed(self, overrides: list[str]) -> tuple[CheckedSettings, dict[str, str], str]:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         choices = composed.hydra.runtime.choices
         names = {group: str(choices.get(group)) for group in GROUPS}
         with open_dict(composed):
             engine = str(composed.pop("hydra").launcher._target_)
-        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True), names, engine
+        return resolve(composed), names, engine
 
 
-def _make(config: Mapping[str, Any], names: Mapping[str, str], *, here: bool) -> None:
-    from ltb.run.compose import measures, recipe, trainer
+def _make(given: CheckedSettings, names: Mapping[str, str], *, here: bool) -> None:
+    from ltb.run.compose import check, measures, recipe, trainer
     from ltb.run.setup import setup
 
+    config = check(given)
     recipe(config)
     measures(config)
     _, device = trainer(config["trainer"])

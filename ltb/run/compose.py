@@ -6,10 +6,31 @@ from typing import Any
 
 import torch
 
+from ltb.core.allowed import hints_of, plain
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.measures import StepFlops
+from ltb.run import build as building
 from ltb.run.build import Config, build
+from ltb.run.settings import Checked
+from ltb.training.lightning import check_settings
+
+RECIPE = hints_of(Recipe)
+# Section -> what its _target_ makes; optimizer, learning rate and model are what the module takes them for.
+KINDS = {
+    **{name: RECIPE[name] for name in ("schedule", "criterion", "allocation", "rewind", "control", "execution")},
+    "model": Any, "optimizer": Any, "lr": Any, "data": Any, "module": Any,
+}  # fmt: skip
+
+
+def check(config: Checked) -> Checked:
+    """Return a configuration whose sections, too, have their values as the constructors that they name have them.
+
+    Raises ValueError, for one line. Nothing is made.
+    """
+    found = {key: building.check(config[key], key, kind) for key, kind in KINDS.items() if key in config}
+    measures = {name: building.check(node, f"measure.{name}", Measure) for name, node in config["measure"].items()}
+    return Checked({**config, **found, "measure": measures, "trainer": plain(check_settings(config["trainer"]))})
 
 
 def recipe(config: Config) -> Recipe:
@@ -38,11 +59,9 @@ def measures(config: Config) -> tuple[Measure, ...]:
 
 def trainer(config: Config) -> tuple[dict[str, Any], torch.device]:
     """Arguments of the Trainer as they are used here, and the device that data and weights will be on."""
-    kinds, accelerator = ("cpu", "gpu", "auto"), config["accelerator"]
-    if accelerator not in kinds:
-        raise ValueError(f"trainer.accelerator={accelerator!r}: one of {', '.join(kinds)}")
+    accelerator = config.get("accelerator", "cpu")
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto")
+        raise ValueError("trainer.accelerator='gpu': torch sees no GPU here; use trainer=cpu or trainer=auto")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     # Kernels that differ from call to call are a GPU's: trainer=auto on a CPU is trainer=cpu.
     given = {key: value for key, value in config.items() if on_gpu or (key, value) != ("deterministic", "warn")}

@@ -13,6 +13,10 @@ EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "s
 HERE = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
 
 
+class Stop(BaseException):
+    """A sweep that cannot be run, and why. Hydra makes a warning of any Exception in a callback."""
+
+
 def absent(launcher: str) -> str:
     """The line for a launcher that is not installed."""
     return f"hydra/launcher={launcher} is not installed: pip install 'ltb[{EXTRAS[launcher]}]'"

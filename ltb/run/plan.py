@@ -21,13 +21,17 @@ from ltb.store.store import Store
 
 # Over all runs that this process plans: the stages named, their iterations, and those that are to be trained.
 _named: list[int] = []
-_planned: dict[str, int] = {}
+_planned: dict[tuple[Path, str], int] = {}  # by its store and key
 
 
 def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> None:
     """Print the stages of one run, and the sum over the runs planned so far in this process."""
     console = Console(highlight=False, soft_wrap=True)
-    todo = missing(wanted, lambda stage: store.has(stage) or store.keys(stage) in _planned)
+
+    def place(stage: Stage) -> tuple[Path, str]:
+        return store.folder, store.keys(stage)
+
+    todo = missing(wanted, lambda stage: store.has(stage) or place(stage) in _planned)
     every = missing(wanted, lambda stage: False)
     # A start is replayed where another run of this plan, which does not pass it, trains the dense network.
     every += [stage for stage in todo if stage not in every]
@@ -47,9 +51,9 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
         target = "" if stage.pruned_to is None else f"{stage.pruned_to:.4f}"
         table.add_row(Text(printable(stage.label)), target, key[:8], state, f"{cost:,}")
         _named.append(cost)
-    _planned.update({store.keys(stage): stage.iterations(clock) for stage in todo})
+    _planned.update({place(stage): stage.iterations(clock) for stage in todo})
     passed = [start for start in starts(wanted) if any(stage.passes(start) for stage in todo)]
-    _planned.update({store.keys(start): 0 for start in passed})
+    _planned.update({place(start): 0 for start in passed})
     console.print(table)
     left = sum(_planned.values())
     speed = _seconds_per_iteration(store.folder)

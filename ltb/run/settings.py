@@ -1,121 +1,141 @@
 """The plain settings of a run: their types and ranges in one place, checked before anything slow is imported.
 
-What a ``_target_`` describes (`Choice`) is checked by `ltb.run.build` and by its own class; that settings go together is checked
-where they meet. Torch is not imported here.
+What a ``_target_`` describes (`Choice`) is checked by `ltb.run.build`, by the same rules (`ltb.core.allowed`); that settings go
+together is checked where they meet. Torch is not imported here.
 """
 
 from __future__ import annotations
 
-import math
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from ltb.core.allowed import (
+    Count,
+    Fraction,
+    Group,
+    Limits,
+    NotNegative,
+    Positive,
+    Seed,
+    Text,
+    check_names,
+    hints_of,
+    plain,
+    read_group,
+)
 from ltb.core.step import Step
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 Choice = Mapping[str, Any]
-Section = TypeVar("Section")
-
-PATTERNS = "a list of glob patterns of parameter names"
-
-
-def one_of(*allowed: str) -> dict[str, Any]:
-    """For a field: its text is one of a few."""
-    return {"allowed": allowed}
-
-
-def limits(said: str, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf) -> dict[str, Any]:
-    """For a field: its number, or its step's count, is `least` or more, above `above` and below `below`; a message says `said`."""
-    return {"said": said, "least": least, "above": above, "below": below}
+Patterns = Annotated[tuple[Text, ...], "a list of glob patterns of parameter names"]
+Length = Annotated[Step, Limits("at least 1", least=1)]
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Beside:
+    """For Annotated: no part of what a run is. Runs that differ in it alone are one run, in one folder.
+
+    together: whether its options can be chosen at once, ``measure=[a,b]``.
+    """
+
+    together: bool = False
+
+
+BESIDE = Beside()
+Threads = Annotated[int, Limits("1 to 1024", least=1, below=1025)]
+
+
+@dataclass(frozen=True)
+class Protocol(Group):
     """What a paper's protocol fixes for a task; optimizers, schedules and allocations read it."""
 
-    batch_size: int = field(metadata=limits("1 or more", least=1))
+    batch_size: Count
     augment: bool
-    learning_rate: float = field(metadata=limits("above 0", above=0))
+    learning_rate: Positive
     milestones: tuple[Step, ...]
     warmup: Step
-    momentum: float = field(metadata=limits("0 or more and below 1", least=0, below=1))
-    weight_decay: float = field(metadata=limits("0 or more", least=0))
-    rate: float = field(metadata=limits("between 0 and 1, both excluded", above=0, below=1))
+    momentum: Annotated[float, Limits("0 or more and below 1", least=0, below=1)]
+    weight_decay: NotNegative
+    rate: Fraction
     layer_rates: Choice
     rewind_step: Step
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Group):
     """How long a network is trained, and how often it is validated."""
 
-    length: Step = field(metadata=limits("at least 1", least=1))
-    evaluate_every: Step | None = field(metadata=limits("at least 1", least=1))
+    length: Length
+    evaluate_every: Length | None
 
 
 @dataclass(frozen=True)
-class Prunable:
+class Prunable(Group):
     """Glob patterns of what may be pruned."""
 
-    include: tuple[str, ...] | None = field(metadata={"word": PATTERNS})
-    exclude: tuple[str, ...] = field(metadata={"word": PATTERNS})
+    include: Patterns | None
+    exclude: Patterns
     embeddings: bool
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Group):
     """The logged metric that counts, and by how much a matching level may be worse than the dense network."""
 
-    name: str
-    direction: str = field(metadata=one_of("max", "min"))
-    tolerance: float = field(metadata=limits("0 or more", least=0))
+    name: Text
+    direction: Literal["max", "min"]
+    tolerance: NotNegative
+
+    def __post_init__(self) -> None:
+        if (self.name, self.direction) == ("loss", "max"):
+            raise ValueError("direction='max': a loss is better where it is lower; min with name=loss")
 
 
 @dataclass(frozen=True)
-class Store:
+class Store(Group):
     """Where trained networks are kept, which of their files, and how often their progress."""
 
-    dir: str
-    keep: str = field(metadata=one_of("all", "tickets", "ledger"))
-    checkpoint_every: float = field(metadata=limits("0 or more seconds", least=0))
+    dir: Text
+    keep: Literal["all", "tickets", "ledger"]
+    checkpoint_every: Annotated[float, Limits("0 or more seconds", least=0)]
 
 
 @dataclass(frozen=True)
-class Logger:
+class Logger(Group):
     """W&B."""
 
-    mode: str = field(metadata=one_of("auto", "online", "offline"))
-    project: str
-    entity: str | None
-    tags: tuple[str, ...]
+    mode: Literal["auto", "online", "offline"]
+    project: Text
+    entity: Text | None
+    tags: tuple[Text, ...]
     artifacts: bool
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Group):
     """All keys of a composed configuration."""
 
     protocol: Protocol
-    method: str
-    study: str | None
-    seed: int = field(metadata=limits("0 or more and below 2**63", least=0, below=2**63))
-    salt: str | None
+    method: Text
+    study: Annotated[Text | None, BESIDE]
+    seed: Seed
+    salt: Text | None
     rewind_step: Step
-    prune_from: str = field(metadata=one_of("previous", "dense", "start"))
+    prune_from: Literal["previous", "dense", "start"]
     training: Training
     prunable: Prunable
-    metric: Metric
-    measure: Choice
-    runs: str
-    store: Store
-    fresh: bool
-    threads: int = field(metadata=limits("1 or more", least=1))
-    progress: bool
-    plan: bool
-    logger: Logger | None
+    metric: Annotated[Metric, BESIDE]
+    measure: Annotated[Choice, Beside(together=True)]
+    runs: Text
+    store: Annotated[Store, BESIDE]
+    fresh: Annotated[bool, BESIDE]
+    threads: Threads
+    progress: Annotated[bool, BESIDE]
+    plan: Annotated[bool, BESIDE]
+    logger: Annotated[Logger | None, BESIDE]
     trainer: Choice
     data: Choice
     module: Choice
@@ -130,94 +150,31 @@ class Settings:
     execution: Choice | None = None
 
 
-def check(config: Mapping[str, Any]) -> Settings:
-    """The plain settings of a resolved configuration.
+class Checked(dict[str, Any]):
+    """A resolved configuration that `check` has found right: its values as their types have them, in plain data."""
+
+
+def check(config: Mapping[str, Any]) -> Checked:
+    """Return a resolved configuration with its plain settings as their types have them; what is `Checked`, as it is.
 
     Raises ValueError, in one line that names the key and what is allowed, for a key that is not known or not there, and for a
     value of another type or out of its range.
     """
-    return _section(Settings, config, "")
+    if isinstance(config, Checked):
+        return config
+    found = plain(read_group(Settings, config, ""))
+    return Checked({name: found[name] for name in config})
 
 
-def _section(kind: type[Section], config: Any, key: str) -> Section:
-    known: dict[str, Field[Any]] = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(config, Mapping):
-        raise ValueError(f"{key}={config!r}: a section of settings: {', '.join(known)}")
-    hints, path = typing.get_type_hints(kind), f"{key}." if key else ""
-    for name, value in config.items():
-        if name not in known:
-            raise ValueError(f"{path}{name}={value!r}: there is no such setting; {_nearest(str(name), known)}")
-    absent = [name for name, one in known.items() if name not in config and one.default is MISSING]
-    if absent:
-        raise ValueError(f"{path}{absent[0]} is not set")
-    return kind(
-        **{
-            name: _value(hints[name], known[name].metadata, config[name], path + name)
-            for name in known
-            if name in config
-        }
-    )
+def resolve(config: DictConfig) -> Checked:
+    """Return a composed configuration, its interpolations resolved, as `check` does. Raises OmegaConf's errors too."""
+    from omegaconf import OmegaConf
+
+    check_names(Settings, OmegaConf.to_container(config), "")  # type: ignore[arg-type]  # before interpolations miss a key
+    return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    found = get_close_matches(name, known, n=1)
-    return f"the nearest is {found[0]}" if found else f"there are {', '.join(known)}"
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _step(value: Any) -> bool:
-    try:
-        Step.parse(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _each(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
-
-
-KINDS: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
-    bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: ("a whole number", _whole),
-    float: ("a number", lambda value: _whole(value) or (isinstance(value, float) and math.isfinite(value))),
-    str: ("a text", _text),
-    Step: ("iterations as 500it or epochs as 2ep", _step),
-    tuple[str, ...]: ("a list of texts", _each(_text)),
-    tuple[Step, ...]: ("a list of steps such as [500it] or [80ep, 120ep]", _each(_step)),
-    Choice: ("a section of settings", lambda value: isinstance(value, Mapping)),
-}
-
-
-def _value(hint: Any, rules: Mapping[str, Any], value: Any, key: str) -> Any:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    kind = kinds[0]  # the other, if there is one, is None
-    if isinstance(kind, type) and is_dataclass(kind) and kind is not Step:
-        # `logger=none` is an empty section.
-        return None if value in (None, {}) and type(None) in kinds else _section(kind, value, key)
-    if value is None and type(None) in kinds:
-        return None
-    word, fits = KINDS[kind]
-    if not fits(value) or not _allowed(rules, value):
-        wanted = f"one of {', '.join(rules['allowed'])}" if "allowed" in rules else rules.get("word", word)
-        wanted += f", {rules['said']}" if "said" in rules else ""
-        raise ValueError(f"{key}={value!r}: {wanted}{' or null' if type(None) in kinds else ''}")
-    if kind is Step:
-        return Step.parse(value)
-    if kind == tuple[Step, ...]:
-        return tuple(map(Step.parse, value))
-    return tuple(value) if kind == tuple[str, ...] else value
-
-
-def _allowed(rules: Mapping[str, Any], value: Any) -> bool:
-    if "said" not in rules:
-        return value in rules.get("allowed", (value,))
-    number = value if isinstance(value, int | float) else Step.parse(value).count
-    return bool(rules["least"] <= number < rules["below"] and number > rules["above"])
+def beside(key: str) -> Beside | None:
+    """Return what a key such as ``measure`` or ``store.keep`` is `Beside`, None for a part of what a run is."""
+    hint = hints_of(Settings).get(key.partition(".")[0])
+    return next((extra for extra in get_args(hint) if isinstance(extra, Beside)), None)

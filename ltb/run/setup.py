@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from ltb.core import files
 from ltb.core.errors import Damaged
@@ -20,11 +21,10 @@ from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import stages
 from ltb.records.schema import LEDGER
-from ltb.run import identity, provenance
+from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
 from ltb.run.compose import measures, recipe, trainer
 from ltb.run.secrets import Secrets
-from ltb.run.settings import check
 from ltb.store.keys import Keys, canonical, digest
 from ltb.store.references import ledger_stages
 from ltb.store.store import Store
@@ -101,8 +101,12 @@ class Setup:
 
     def check_one_step(self) -> None:
         """Take one step of training, thrown away, where anything is to be trained: so what cannot work fails before it costs."""
-        if self.missing():
+        if not self.missing():
+            return
+        try:
             self.training.check_one_step(self.recipe)
+        except MisconfigurationException as error:
+            raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def setup(config: Config, names: Mapping[str, str]) -> Setup:
@@ -110,20 +114,21 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
 
     Raises ValueError, in one line that names the key, for a configuration that cannot be run.
     """
-    plain = check(config)
-    torch.set_num_threads(plain.threads)
+    config = compose.check(settings.check(config))
+    seed = config["seed"]
+    torch.set_num_threads(config["threads"])
     made = recipe(config)
     asked = measures(config)
     arguments, device = trainer(config["trainer"])
-    training = _training(config, arguments, device, plain.seed)
+    training = _training(config, arguments, device, seed)
     wanted = stages(made, training.clock)
-    made.allocation.check(training.prunable)
+    made.check_network(training.coverage.counts)
     decides = identity.settings(config, training, arguments)
-    keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": plain.threads})
+    keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": config["threads"]})
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
-    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{plain.seed}-{settled[:6]}"
+    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
     folder, store = _folders(config, run_id)
     secrets = Secrets.of(config)
     row = {
@@ -133,7 +138,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         "task": names["task"],
         "model": names["model"],
         "data": names["data"],
-        "seed": plain.seed,
+        "seed": seed,
     }
     kept = Store(
         store,
@@ -216,5 +221,8 @@ def check_writable(folder: Path, key: str) -> None:
     nearest = folder.absolute()
     while not nearest.exists():
         nearest = nearest.parent
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ValueError(f"{key}={folder}: {nearest} is not a folder that can be written")
+    try:
+        # Tried, for what the system allows is not all that decides (a full disk, /proc).
+        tempfile.TemporaryDirectory(dir=nearest, prefix=".ltb-").cleanup()
+    except OSError as error:
+        raise ValueError(f"{key}={folder}: {nearest} is not a folder that can be written ({error.strerror})") from None

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.experimental.callback import Callback
 
 from ltb.core import files
 from ltb.records.schema import JOBS, LEDGER, SWEEP
-from ltb.run import launchers
+from ltb.run import launchers, settings
 
 if TYPE_CHECKING:
     from ltb.run import view
+
+MOST = 10_000  # jobs of a sweep: more are a slip of the pen, and Hydra lists them all before the first
 
 _started: list[Path] = []
 _views: list[view.View] = []
@@ -29,12 +32,12 @@ class Noted(Callback):
 
     def on_multirun_start(self, config: Any, **given: Any) -> None:
         """Called by Hydra before the first job."""
-        sweep = Path(config.hydra.sweep.dir)
+        count, sweep = jobs(config.hydra), Path(config.hydra.sweep.dir)
         _started.append(sweep)
         if config.plan is False:
             with suppress(OSError):  # Hydra writes in this folder next, and its error is told
                 sweep.mkdir(parents=True, exist_ok=True)
-                files.write(sweep / JOBS, json.dumps({"jobs": jobs(config.hydra)}))
+                files.write(sweep / JOBS, json.dumps({"jobs": count}))
                 self._show(config, sweep)
         if config.plan is True:  # takes seconds, and is to be read here
             config.hydra.launcher = launchers.HERE
@@ -48,15 +51,55 @@ class Noted(Callback):
 
 
 def jobs(hydra: Mapping[str, Any]) -> int | None:
-    """How many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way."""
+    """How many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way.
+
+    Raises `launchers.Stop` for a sweep without jobs, of more than `MOST`, and of jobs that would be one and the same run.
+    """
     if not str(hydra["sweeper"]["_target_"]).endswith(".BasicSweeper"):
         return None
     params = [f"{key}={values}" for key, values in (hydra["sweeper"].get("params") or {}).items()]
     counts = {}
     for override in OverridesParser.create().parse_overrides([*params, *hydra["overrides"]["task"]]):
         swept = override.is_sweep_override() and override.is_discrete_sweep()
-        counts[override.get_key_element()] = len(list(override.sweep_string_iterator())) if swept else 1
-    return math.prod(counts.values())
+        counts[override.get_key_element()] = _count(override) if swept else 1
+    total = math.prod(counts.values())
+    if total > MOST:
+        raise launchers.Stop(
+            f"{', '.join(f'{key} ({count})' for key, count in counts.items() if count > 1)}: {MOST} jobs at most"
+        )
+    return total
+
+
+def _count(override: Override) -> int:
+    given, key = str(override.input_line), override.get_key_element()
+    try:
+        value = override.value()
+        many = _length(value) if isinstance(value, RangeSweep) else None
+        count = (
+            many
+            if many is not None and (many == 0 or many > MOST)
+            else len(found := list(override.sweep_string_iterator()))
+        )
+    except ValueError as error:
+        raise launchers.Stop(f"{given}: {error}") from None
+    if not count:
+        raise launchers.Stop(f"{given}: there is no value in it")
+    if count <= MOST and len(set(found)) < count:
+        raise launchers.Stop(f"{given}: a value is there twice, and its jobs would be one and the same run")
+    place = settings.beside(key)
+    if place and count > 1:
+        together = f"; all at once: '{key}=[{','.join(found)}]'" if place.together else ""
+        raise launchers.Stop(
+            f"{given}: its jobs would be one and the same run, for {key} is no part of what a run is{together}"
+        )
+    return count
+
+
+def _length(value: RangeSweep) -> int:
+    found = value.range()
+    if isinstance(found, range):
+        return len(found)
+    return max(0, math.ceil((float(found.stop) - float(found.start)) / float(found.step)))
 
 
 def _forget(sweep: Path) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from ltb.core import tensors
+from ltb.core.allowed import Count, NotNegative, Positive, checked
 from ltb.core.prunable import prunable
 from ltb.core.step import Clock
 from ltb.training.chunked import ChunkedModule
@@ -37,24 +38,18 @@ class Classification(ChunkedModule):
     too).
     """
 
+    @checked("module")
     def __init__(
         self,
         network: nn.Module,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         learning_rate: LearningRateSchedule,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        gradient_clip: float | None = None,
-        accumulate: int = 1,
+        l1: NotNegative = 0.0,
+        l2: NotNegative = 0.0,
+        gradient_clip: Positive | None = None,
+        accumulate: Count = 1,
     ) -> None:
         super().__init__()
-        for key, value in (("l1", l1), ("l2", l2)):
-            if value < 0:
-                raise ValueError(f"module.{key}={value}: 0 or more")
-        if gradient_clip is not None and gradient_clip <= 0:
-            raise ValueError(f"module.gradient_clip={gradient_clip}: above 0, or null for none")
-        if accumulate < 1:
-            raise ValueError(f"module.accumulate={accumulate}: 1 or more parts")
         if "lr" in getattr(optimizer, "keywords", {}):
             raise ValueError(
                 f"optimizer.lr={optimizer.keywords['lr']}: it would have no effect, for the rate is set at each step: give lr.base"  # type: ignore[attr-defined]
@@ -62,13 +57,23 @@ class Classification(ChunkedModule):
         self.automatic_optimization = False
         self.network = network
         self.learning_rate = learning_rate
-        self.clock: Clock | None = None  # set by whoever fits the module
+        self._clock: Clock | None = None
         self._optimizer, self._l1, self._l2 = optimizer, l1, l2
         self._gradient_clip, self._accumulate = gradient_clip, accumulate
         weights = set(prunable(network).names) if l1 or l2 else set()
         self._penalised = [parameter for name, parameter in tensors.parameters(network).items() if name in weights]
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+
+    @property
+    def clock(self) -> Clock | None:
+        """The run's clock, set by whoever fits the module. ValueError for a learning rate that does not fit its length."""
+        return self._clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        self.learning_rate.check(clock)
+        self._clock = clock
 
     def configure_optimizers(self) -> Optimizer:
         return self._optimizer(self.network.parameters())

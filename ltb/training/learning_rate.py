@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ltb.core.allowed import NotNegative, Positive, settle
 from ltb.core.step import Clock, Step
 
 NO_STEPS = Step(0)
@@ -22,16 +23,17 @@ class LearningRateSchedule(ABC):
     retrain at a tenth of the rate.
     """
 
-    base: float
+    base: Positive
     warmup: Step = NO_STEPS
-    after: float | None = None
+    after: Positive | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.base, (int, float)) and 0 < self.base < math.inf):
-            raise ValueError(f"lr.base={self.base}: a number above 0")
-        if self.after is not None and not 0 < self.after < math.inf:
-            raise ValueError(f"lr.after={self.after}: a number above 0, or null for the last rate of the schedule")
-        object.__setattr__(self, "warmup", _step("lr.warmup", self.warmup))
+        settle(self, "lr")
+
+    def check(self, clock: Clock) -> None:
+        """Raise ValueError where the schedule does not fit in the run: what lies beyond T would have no effect."""
+        if clock.at(self.warmup) > clock.length:
+            raise ValueError(f"lr.warmup={self.warmup}: at most the length of the run, {clock.length}it")
 
     @abstractmethod
     def shape(self, step: int, clock: Clock) -> float:
@@ -59,16 +61,23 @@ class Milestones(LearningRateSchedule):
     """The rate `base`, multiplied by `factor` at each of the rising `milestones` (steps): the usual step decay."""
 
     milestones: Sequence[Step]
-    factor: float = 0.1
+    factor: Positive = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        steps = tuple(_step("lr.milestones", step) for step in self.milestones)
-        if any(before.unit == after.unit and after <= before for before, after in pairwise(steps)):
-            raise ValueError(f"lr.milestones={[str(step) for step in steps]}: must rise")
-        if not 0 < self.factor < math.inf:
-            raise ValueError(f"lr.factor={self.factor}: a number above 0")
-        object.__setattr__(self, "milestones", steps)
+        if any(before.unit == after.unit and after <= before for before, after in pairwise(self.milestones)):
+            raise ValueError(f"lr.milestones={[str(step) for step in self.milestones]}: must rise")
+
+    def check(self, clock: Clock) -> None:
+        super().check(clock)
+        steps = [clock.at(milestone) for milestone in self.milestones]
+        given = [str(milestone) for milestone in self.milestones]
+        if any(after <= before for before, after in pairwise(steps)):
+            raise ValueError(
+                f"lr.milestones={given}: must rise; with epochs of {clock.epoch_length}it they are at {steps}"
+            )
+        if steps and steps[-1] >= clock.length:
+            raise ValueError(f"lr.milestones={given}: before the end of the run, {clock.length}it; [] for none")
 
     def shape(self, step: int, clock: Clock) -> float:
         return self.base * self.factor ** sum(step >= clock.at(milestone) for milestone in self.milestones)
@@ -78,21 +87,14 @@ class Milestones(LearningRateSchedule):
 class Cosine(LearningRateSchedule):
     """Half a cosine from `base` to `final` between the end of warm-up and T (Loshchilov & Hutter 2017, no restart)."""
 
-    final: float = 0.0
+    final: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.final <= self.base:
+        if self.final > self.base:
             raise ValueError(f"lr.final={self.final}: between 0 and lr.base={self.base}")
 
     def shape(self, step: int, clock: Clock) -> float:
         warmup = clock.at(self.warmup)
         done = (step - warmup) / (clock.length - warmup)
         return self.final + (self.base - self.final) * (1 + math.cos(math.pi * done)) / 2
-
-
-def _step(key: str, value: Step | str | int) -> Step:
-    try:
-        return Step.parse(value)
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None

@@ -8,11 +8,12 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
+from ltb.core.allowed import Positive, hints_of, nearest, read
 from ltb.core.step import Clock
 
 PRECISIONS = ("32-true", "bf16-mixed", "64-true", "32", "64", "bf16")
@@ -34,37 +35,49 @@ def own_processes() -> dict[str, Any]:
     return {"accelerator": "cpu", "devices": 1, "plugins": LightningEnvironment()}
 
 
+OWNED = {
+    "callbacks", "logger", "max_epochs", "min_epochs", "max_steps", "min_steps", "max_time", "val_check_interval",
+    "check_val_every_n_epoch", "limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches",
+    "fast_dev_run", "overfit_batches", "accumulate_grad_batches", "reload_dataloaders_every_n_epochs", "barebones", *QUIET,
+    "log_every_n_steps", "default_root_dir", "enable_autolog_hparams", "model_registry",  # nothing of Lightning's is written
+}  # fmt: skip
+PLACED = {"devices", "num_nodes", "strategy", "sync_batchnorm", "plugins"}  # one process on one device
+HINTS: Mapping[str, Any] = {
+    **hints_of(pl.Trainer),
+    "accelerator": Literal["cpu", "gpu", "auto"],
+    "precision": Literal["32-true", "bf16-mixed", "64-true"],
+    "gradient_clip_val": Positive | None,
+    "gradient_clip_algorithm": Literal["norm", "value"] | None,
+    "profiler": Literal["simple", "advanced"] | None,
+}
+
+
+def check_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a ``trainer`` section as the Trainer's annotations have them.
+
+    Raises ValueError for one that is ltb's to set, one that the Trainer does not have, and a value that it does not take.
+    """
+    _check_names(given, OWNED | PLACED)
+    return {name: read(HINTS[name], value, f"trainer.{name}") for name, value in given.items()}
+
+
 def check_trainer(given: Mapping[str, Any]) -> None:
     """Raise ValueError for Trainer arguments that fit sets itself, that break the clock, or that do not exist."""
-    owned = {
-        "callbacks",
-        "max_epochs",
-        "min_epochs",
-        "max_steps",
-        "min_steps",
-        "max_time",
-        "val_check_interval",
-        "logger",
-    }
-    owned |= {
-        "check_val_every_n_epoch",
-        "limit_train_batches",
-        "limit_val_batches",
-        "limit_test_batches",
-        "fast_dev_run",
-    }
-    owned |= {"overfit_batches", "accumulate_grad_batches", "reload_dataloaders_every_n_epochs", *QUIET}
-    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
-    for name in given:
-        if name not in known or name in owned:
-            why = (
-                "is set by ltb, for the clock depends on it"
-                if name in owned
-                else "is no setting of Lightning's Trainer"
-            )
-            raise ValueError(f"trainer.{name}: it {why}; there are {', '.join(sorted(known - owned))}")
+    _check_names(given, OWNED)
     if str(given.get("precision", "32-true")) not in PRECISIONS:
         raise ValueError(f"trainer.precision={given['precision']!r}: one of {', '.join(PRECISIONS)}")
+
+
+def _check_names(given: Mapping[str, Any], owned: set[str]) -> None:
+    known = set(inspect.signature(pl.Trainer).parameters)
+    for name, value in given.items():
+        if name in owned:
+            there = ", ".join(sorted(known - owned))
+            raise ValueError(f"trainer.{name}={value!r}: it is set by ltb, for runs depend on it; there are {there}")
+        if name not in known:
+            raise ValueError(
+                f"trainer.{name}={value!r}: there is no such setting; {nearest(name, sorted(known - owned))}"
+            )
 
 
 def trainer_of(**arguments: Any) -> pl.Trainer:

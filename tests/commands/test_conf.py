@@ -96,7 +96,7 @@ def stand_in(task):
     return (
         f"task={task}", "data=noise", f"data.shape={shape}", f"data.classes={data.classes}", "protocol.batch_size=4",
         "data.size=16", "data.val_size=8", "data.test_size=8", "training.length=3it",
-        "training.evaluate_every=3it", "protocol.rewind_step=1it",
+        "training.evaluate_every=3it", "protocol.rewind_step=1it", "protocol.milestones=[1it,2it]", "protocol.warmup=0it",
         "schedule.levels=1", "logger=none", "progress=false",
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ltb.train import Refused, conf
-from tests.support.command import TINY, folders, ledger, status
+from tests.support.command import TINY, folders, ledger, own_process, status
 
 # What is typed -> what the line must hold: the key with its value, and what is allowed or what there is.
 REFUSED = {
@@ -27,8 +27,8 @@ REFUSED = {
     "foo=1": ["foo=1", "seed", "rewind_step", "schedule"],
     "schedule.foo=1": ["schedule.foo=1", "rate, levels"],
     "optimizer.momentom=0.9": ["optimizer.momentom=0.9", "betas, weight_decay"],
-    "+optimizer.momentom=0.9": ["optimizer.momentom", "Adam has no such setting", "betas"],
-    "+module.foo=1": ["module.foo", "Classification has no such setting", "gradient_clip"],
+    "+optimizer.momentom=0.9": ["optimizer.momentom=0.9", "Adam has no such setting", "betas"],
+    "+module.foo=1": ["module.foo=1", "Classification has no such setting", "gradient_clip"],
     "rewind.length=3it": ["rewind.length=3it", "optimizer_state"],
     "metric.direction=up": ["metric.direction='up'", "one of max, min"],
     "metric.name=f1": ["metric.name='f1'", "test/accuracy", "test/loss"],
@@ -36,7 +36,7 @@ REFUSED = {
     "trainer.precision=16-mixed": ["trainer.precision='16-mixed'", "bf16-mixed"],
     "trainer.accelerator=tpu": ["trainer.accelerator='tpu'", "cpu, gpu, auto"],
     "logger=wandb logger.mode=maybe": ["logger.mode='maybe'", "auto, online, offline"],
-    "rewind.optimizer_state=old": ["rewind.optimizer_state='old'", "fresh or kept"],
+    "rewind.optimizer_state=old": ["rewind.optimizer_state='old'", "one of fresh, kept"],
     "criterion._target_=ltb.core.criteria.Nope": ["criterion._target_=ltb.core.criteria.Nope"],
     "criterion._target_=ltb.core.rewind.Weights": ["criterion", "Weights", "Criterion"],
     # Types
@@ -53,15 +53,15 @@ REFUSED = {
     "metric.tolerance=some": ["metric.tolerance='some'", "a number"],
     "prunable.exclude=output.weight": ["prunable.exclude='output.weight'", "a list"],
     "prunable.include=3": ["prunable.include=3", "a list"],
-    "module.gradient_clip=high": ["module.gradient_clip='high'", "a number or null"],
+    "module.gradient_clip=high": ["module.gradient_clip='high'", "a number, above 0 or null"],
     "protocol.batch_size=ten": ["protocol.batch_size='ten'", "a whole number"],
     "data.batch_size=ten": ["data.batch_size='ten'", "a whole number"],
     "optimizer.betas=0.9": ["optimizer.betas=0.9", "a list"],
-    "model.widths=16": ["module.network.widths=16", "a list"],
-    "lr=3": ["a string", "Got int"],
+    "model.widths=16": ["model.widths=16", "a list of whole numbers"],
+    "lr=3": ["lr=3", "there is no such option", "cosine"],
     # Ranges
     "seed=-1": ["seed=-1", "0 or more"],
-    "threads=0": ["threads=0", "1 or more"],
+    "threads=0": ["threads=0", "1 to 1024"],
     "schedule.rate=1.5": ["schedule.rate=1.5", "between 0 and 1"],
     "schedule.levels=-1": ["schedule.levels=-1", "0"],
     "schedule=linear schedule.final=1 schedule.levels=2": ["schedule.final=1", "between 0 and 1"],
@@ -73,11 +73,11 @@ REFUSED = {
     "data.val_size=60": ["data.val_size", "60"],
     "data.train_size=41": ["data.train_size", "40", "41"],
     "protocol.batch_size=0": ["protocol.batch_size=0", "1 or more"],
-    "data.batch_size=0": ["data.batch_size", "at least 1", "0"],
+    "data.batch_size=0": ["data.batch_size=0", "1 or more"],
     "protocol.batch_size=41": ["data.batch_size", "40", "41"],
     "protocol.learning_rate=-1": ["protocol.learning_rate=-1", "above 0"],
     "lr.base=-1": ["lr.base=-1", "above 0"],
-    "lr.warmup=3": ["lr.warmup", "3", "500it"],
+    "lr.warmup=3": ["lr.warmup=3", "500it"],
     "metric.tolerance=-0.1": ["metric.tolerance=-0.1", "0 or more"],
     "metric.tolerance=nan": ["metric.tolerance=nan", "a number"],
     "metric.tolerance=true": ["metric.tolerance=True", "a number"],
@@ -87,11 +87,11 @@ REFUSED = {
     "store=null": ["store"],
     "prunable=null": ["prunable", "section"],
     "seed=999999999999999999999999": ["seed=999999999999999999999999", "below 2**63"],
-    "+trainer.max_epochs=3": ["trainer.max_epochs", "is set by ltb"],
-    "+trainer.foo=1": ["trainer.foo", "is no setting of Lightning's Trainer"],
+    "+trainer.max_epochs=3": ["trainer.max_epochs=3", "is set by ltb"],
+    "+trainer.foo=1": ["trainer.foo=1", "there is no such setting"],
     "allocation.min_per_layer=-1": ["allocation.min_per_layer=-1", "0 or more"],
     "module.accumulate=0": ["module.accumulate=0", "1 or more"],
-    "rewind=fine_tune rewind.length=0it": ["rewind.length=0", "at least one iteration"],
+    "rewind=fine_tune rewind.length=0it": ["rewind.length='0it'", "at least one iteration"],
     "method=impp": ["method=impp", "imp_rewind", "one_shot"],
     # Choices that do not go together
     "prune_from=start rewind=learning_rate": ["rewind=LearningRate", "prune_from=start", "rewind=weights"],
@@ -109,7 +109,49 @@ REFUSED = {
     # Hydra's grammar
     "seed": ["seed", "EQUAL"],
     "model=mlp,lenet_300_100": ["model=mlp,lenet_300_100", "--multirun"],
-    "seed=${nope}": ["nope", "not found"],
+    "seed=${nope}": ["seed=${nope}", "not found"],
+    "study=müller": ["study=müller", "\"study='müller'\""],
+    "study=日本": ["\"study='日本'\""],
+    "task=null": ["task=null", "there is no such option", "mnist1d_mlp"],
+    # Keys that are not there, and keys that are gone
+    "+foo=1": ["foo=1", "there is no such setting"],
+    "+training.evaluate_evry=1it": ["training.evaluate_evry='1it'", "the nearest is evaluate_every"],
+    "+logger.group=foo logger=none": ["logger.group='foo'", "no such setting"],
+    "+callbacks.a=1": ["callbacks={'a': 1}", "no such setting"],
+    "+control.foo=1": ["control={'foo': 1}", "_target_"],
+    "~seed": ["seed is not set", "a whole number"],
+    "~training rewind=fine_tune": ["training is not set", "length, evaluate_every"],
+    "~runs": ["runs is not set"],
+    "~model.widths ~model.classes": ["model: MLP needs classes"],
+    # What the Trainer takes
+    "+trainer.devices=2": ["trainer.devices=2", "is set by ltb", "precision"],
+    "+trainer.strategy=ddp": ["trainer.strategy='ddp'", "is set by ltb"],
+    "+trainer.num_nodes=2": ["trainer.num_nodes=2", "is set by ltb"],
+    "+trainer.deterministic=nope": ["trainer.deterministic='nope'", "true or false or one of warn"],
+    "+trainer.gradient_clip_val=abc": ["trainer.gradient_clip_val='abc'", "a number, above 0"],
+    "+trainer.gradient_clip_val=1": ["trainer", "gradient clipping is not supported for manual optimization"],
+    "+trainer.profiler=nope": ["trainer.profiler='nope'", "simple, advanced"],
+    # What a constructor takes
+    "optimizer.weight_decay=nan": ["optimizer.weight_decay=nan"],
+    "optimizer.weight_decay=-1": ["optimizer.weight_decay=-1.0", "Invalid weight_decay"],
+    "optimizer.betas=[1.5,0.9]": ["optimizer: Invalid beta"],
+    "+optimizer.amsgrad=3": ["optimizer.amsgrad=3: true or false"],
+    "optimizer.betas=[0.9]": ["optimizer.betas=[0.9]", "a list of 2 numbers"],
+    "schedule=explicit schedule.sparsities=[abc]": ["schedule.sparsities=['abc']", "a list of numbers"],
+    "model.initialiser=3": ["model.initialiser=3", "a section with a _target_ that makes Initialiser"],
+    "measure=calibration measure.calibration.bins=0": ["measure.calibration.bins=0", "1 or more"],
+    # What would have no effect, or never end
+    "allocation.min_per_layer=1000000000": ["allocation.min_per_layer=1000000000", "640"],
+    "allocation=global allocation.min_per_layer=700": ["allocation.min_per_layer=700", "2 layers would keep"],
+    "lr.warmup=9it": ["lr.warmup=9it", "8it"],
+    "lr=milestones protocol.milestones=[9it]": ["lr.milestones=['9it']", "8it"],
+    "schedule.rate=1e-17": ["schedule", "1e-17", "rise"],
+    "schedule.rate=1e-9": ["schedule", "1e-09", "levels 0 and 1 both keep 800"],
+    "schedule.levels=100000000000": ["schedule.levels=100000000000", "to 200"],
+    "threads=100000": ["threads=100000", "1 to 1024"],
+    "metric.name=loss metric.direction=max": ["metric.direction='max'", "min"],
+    "runs=/proc/x": ["runs=/proc/x", "not a folder that can be written"],
+    "hydra.run.dir=/dev/null/x": ["hydra.run.dir", "/dev/null/x", "Not a directory"],
 }
 
 
@@ -119,7 +161,10 @@ def left(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("given", REFUSED)
 def test_refused(command, given):
-    tiny = [one for one in TINY if f"{one.partition('.')[0]}=" not in given or one.startswith("data")]
+    taken = [f"{one.partition('=')[0].partition('.')[0]}=" for one in TINY]
+    tiny = [
+        one for one, group in zip(TINY, taken, strict=True) if f" {group}" not in f" {given}" or one.startswith("data")
+    ]
     result = command(*tiny, *given.split(" "))
     assert (result.code, result.out) == (2, "")
     assert result.line.startswith("ltb: ")
@@ -134,7 +179,7 @@ def test_a_gpu_that_is_not_there(command):
     result = command(*TINY, "trainer=gpu")
     assert (result.code, result.line) == (
         2,
-        "ltb: trainer=gpu: torch sees no GPU here; use trainer=cpu or trainer=auto",
+        "ltb: trainer.accelerator='gpu': torch sees no GPU here; use trainer=cpu or trainer=auto",
     )
 
 
@@ -247,3 +292,50 @@ def test_help_names_every_group_and_option(command):
             assert f"{group.name}: {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" in result.out
     for words in ("+experiment=NAME", "-m KEY=A,B", "python -m ltb.report"):
         assert words in result.out
+
+
+SWEEPS = {
+    "seed=range(0)": ["seed=range(0)", "there is no value"],
+    "seed=range(0,1000000000)": ["seed (1000000000)", "10000 jobs at most"],
+    "seed=range(0,1e9)": ["10000 jobs at most"],
+    "seed=range(0,200) salt=range(0,200)": ["seed (200), salt (200)", "10000 jobs at most"],
+    "seed=0,1,0": ["seed=0,1,0", "a value is there twice"],
+    "measure=calibration,per_class": ["measure=calibration,per_class", "'measure=[calibration,per_class]'"],
+    "study=a,b": ["study=a,b", "one and the same run"],
+    "store.keep=all,tickets": ["store.keep=all,tickets", "one and the same run"],
+}
+
+
+@pytest.mark.parametrize("given", SWEEPS)
+def test_a_sweep_that_is_none(command, given):
+    result = command("-m", *TINY, *given.split(" "))
+    assert (result.code, result.out) == (2, "")
+    for part in SWEEPS[given]:
+        assert part in result.line
+    assert left(command.folder) == []
+
+
+WHOLE = (
+    "seed=-1",
+    "threads=100000",
+    "~training",
+    "study=müller",
+    "-m seed=range(0,1000000000)",
+    "+trainer.num_nodes=2",
+)
+SLOW = (
+    "schedule.rate=1e-17",
+    "runs=/proc/x",
+    "+optimizer.betas=[0.9]",
+    "optimizer.weight_decay=-1",
+)  # ten seconds each
+
+
+@pytest.mark.parametrize("given", [*WHOLE, *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)])
+def test_a_whole_command(tmp_path, given):
+    """In a process of its own: one line, nothing left, nothing that crashes or hangs."""
+    given = given.split(" ")
+    with own_process(tmp_path, *given[:-1], *TINY, given[-1]) as running:
+        out, err = running.communicate(timeout=120)
+    assert (running.returncode, out, len(err.splitlines()), err[:5]) == (2, "", 1, "ltb: ")
+    assert left(tmp_path) == []

@@ -98,7 +98,7 @@ def test_the_console_script_from_any_directory(tmp_path):
     [
         (["data=nope"], ["data=nope", "sine", "waves", "mnist1d"]),
         (["criterion=magnitude_increase", "+criterion.foo=1"], ["criterion.foo", "MagnitudeIncrease has no such"]),
-        (["data=waves", "data.classes=3"], ["data.classes must be 2 for Waves, not 3"]),
+        (["data=waves", "data.classes=3"], ["data.classes=3: 2 for Waves"]),
         (["module=regression", "data=sine", "model=tiny"], ["metric.name='accuracy'", "test/mse"]),
         (["criterion=careless"], ["mine.Careless must be a frozen dataclass"]),
     ],

@@ -138,11 +138,15 @@ def test_a_plan_lists_every_stage_and_writes_nothing(command, monkeypatch):
     assert not [line for line in again.out.splitlines() if " to do " in line and not line.startswith("so far")]
 
 
-def test_a_sweep_trains_what_its_plan_said(command, monkeypatch):
+@pytest.mark.parametrize(
+    ("methods", "fresh"), [("imp,imp_rewind,imp_shuffle,random", False), ("imp,imp_shuffle,random", True)]
+)
+def test_a_sweep_trains_what_its_plan_said(command, monkeypatch, methods, fresh):
     monkeypatch.setattr(plan, "_planned", {})  # as in a process that has planned nothing yet
-    given = ("-m", *TINY, "method=imp,imp_rewind,imp_shuffle,random", "seed=0,1")
+    given = ("-m", *TINY, f"method={methods}", "seed=0,1", f"fresh={fresh}")
     planned = re.findall(r"(\d+) to do \((\d+) iterations", command(*given, "plan=true").out)[-1]
     assert command(*given).code == 0
-    found = [e.metadata["result"] for e in catalogue.entries(command.runs / "store") if e.values is None]
+    stores = command.runs.glob("*/store") if fresh else [command.runs / "store"]  # one of each run, or one of all
+    found = [e.metadata["result"] for store in stores for e in catalogue.entries(store) if e.values is None]
     trained = [result["stop"] - result["start"] for result in found]
     assert (len(trained), sum(trained)) == tuple(map(int, planned))

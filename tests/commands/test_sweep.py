@@ -37,8 +37,8 @@ def test_a_sweep_into_a_folder_that_cannot_be_made_is_refused(command):
     (command.folder / "file").write_text("not a folder")
     found = command("-m", *TINY, "seed=0,1", "runs=file/runs")
     assert (found.code, found.out) == (2, "")
-    assert found.line.startswith("ltb: file/runs/sweeps")
-    assert found.line.endswith(": Not a directory; the sweep's folder cannot be written")
+    assert found.line.startswith("ltb: hydra.run.dir, hydra.sweep.dir: file/runs/sweeps")
+    assert found.line.endswith(": Not a directory; the folder cannot be written")
 
 
 @pytest.mark.parametrize(

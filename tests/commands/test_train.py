@@ -302,6 +302,6 @@ def test_a_job_that_fails_in_a_sweep_does_not_stop_the_others(command):
     assert sorted(status(folder)["state"] for folder in folders(command.runs)) == ["complete", "complete", "failed"]
     failed, refused = result.err.splitlines()
     assert failed.startswith(f"ltb: {made['failed'].name} failed: scores are NaN")
-    assert refused == "ltb: lr.base=-1: a number above 0"
+    assert refused == "ltb: lr.base=-1: a number, above 0"
     assert "scores are NaN" in status(made["failed"])["error"]
     assert len(ledger(made["failed"])) == 1

@@ -180,19 +180,30 @@ def test_layer_rates_follow_the_target_for_any_schedule():
     ("make", "message"),
     [
         (lambda: Layerwise(rate=0.0), r"allocation.rate=0.0"),
-        (lambda: Layerwise(rate=1), r"allocation.rate=1: a fraction between 0 and 1"),
+        (lambda: Layerwise(rate=1), r"allocation.rate=1: a number, between 0 and 1"),
         (
             lambda: Layerwise(rates={"a": 5}),
             r"allocation.rates\['a'\]=5: half or a number, .* the rate \(0.2\) is below 1",
         ),
         (lambda: Layerwise(rates={"a": -0.1}), r"allocation.rates\['a'\]=-0.1"),
-        (lambda: Layerwise(rates={"a": math.nan}), r"allocation.rates\['a'\]=nan"),
+        (lambda: Layerwise(rates={"a": math.nan}), r"allocation.rates.a=nan: a finite value"),
         (lambda: Layerwise(rates={"a": True}), r"allocation.rates\['a'\]=True"),
         (lambda: Layerwise(rates={"a": "third"}), r"allocation.rates\['a'\]='third': half or a number"),
         (lambda: Global(min_per_layer=-1), r"allocation.min_per_layer=-1"),
-        (lambda: Layerwise(rates={"out*": "half"}).check(("fc1", "fc2")), r"'out\*' matches no prunable .* fc1, fc2"),
+        (
+            lambda: Layerwise(rates={"out*": "half"}).check({"fc1": 4, "fc2": 4}, 0.5),
+            r"'out\*' matches no prunable .* fc1, fc2",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("allocation", [Global(min_per_layer=8), Layerwise(min_per_layer=8)])
+def test_a_minimum_that_leaves_nothing_to_prune_is_refused_before_training(allocation):
+    with pytest.raises(ValueError, match=r"allocation.min_per_layer=8: "):
+        allocation.check({"a": 8, "b": 4}, 0.5)
+    allocation.check({"a": 8, "b": 4}, 0)
+    type(allocation)(min_per_layer=3).check({"a": 8, "b": 4}, 0.5)

@@ -227,5 +227,5 @@ def test_rounds_of_a_constant_score_end_at_the_masks_of_one_round(allocation):
     )
     for level, other in zip(one, many, strict=True):
         assert same(level.trained.masks, other.trained.masks)
-    with pytest.raises(ValueError, match=r"criterion.rounds=0: 1 or more"):
+    with pytest.raises(ValueError, match=r"criterion.rounds=0: a whole number, 1 or more"):
         Recipe(criterion=InRounds(0))

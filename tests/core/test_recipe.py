@@ -1,8 +1,11 @@
 """A recipe refuses nonsense, naming the key and what is allowed."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from ltb.core.controls import Shuffle
+from ltb.core.criteria import Criterion, Magnitude
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Geometric
@@ -26,11 +29,43 @@ from ltb.core.step import Clock
             lambda: Recipe(rewind=LearningRate(), control=Shuffle()),
             "control=shuffle trains weights that the ticket lacks",
         ),
-        (lambda: Weights("old"), "rewind.optimizer_state='old': fresh or kept"),
-        (lambda: FineTune(length="1"), "rewind.length: '1' is not a step"),
-        (lambda: FineTune(length="0it"), "rewind.length=0"),
+        (lambda: Weights("old"), "rewind.optimizer_state='old': one of fresh, kept"),
+        (lambda: FineTune(length="1"), "rewind.length='1': iterations as"),
+        (lambda: FineTune(length="0it"), "rewind.length='0it': .*at least one iteration"),
     ],
 )
 def test_nonsense_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class Careless(Criterion):
+    def __call__(self, weights, evidence):
+        return weights
+
+
+@dataclass
+class Melting(Criterion):
+    sharpness: int = 1
+
+    def __call__(self, weights, evidence):
+        return weights
+
+
+@dataclass(frozen=True)
+class Listed(Magnitude):
+    layers: object = ()
+
+
+@pytest.mark.parametrize("criterion", [Careless(), Melting()])
+def test_a_choice_is_a_frozen_dataclass(criterion):
+    with pytest.raises(ValueError, match=r"^criterion: .*(Careless|Melting) must be a frozen dataclass"):
+        Recipe(criterion=criterion)
+
+
+def test_a_choice_has_fields_that_are_hashed():
+    assert Recipe(criterion=Listed(("a", "b")))
+    with pytest.raises(
+        ValueError, match=r"^criterion=Listed\(.*: fields of numbers, texts, and tuples of these \(unhashable"
+    ):
+        Recipe(criterion=Listed(["a"]))

@@ -60,10 +60,10 @@ def test_glorot_is_the_default():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 3}, r"model\.depth must be one of 2, 4, 6, not 3"),
-        ({"shape": (40,)}, r"model\.shape must be \[channels, height, width\]"),
-        ({"shape": (3, 7, 8), "depth": 6}, r"height and width at least 8, not \[3, 7, 8\]"),
-        ({"classes": -1}, r"model\.classes must be .* not -1"),
+        ({"depth": 3}, r"model\.depth=3: one of 2, 4, 6"),
+        ({"shape": (40,)}, r"model\.shape=.*: \[channels, height, width\]"),
+        ({"shape": (3, 7, 8), "depth": 6}, r"model\.shape=\[3, 7, 8\]: .*height and width at least 8"),
+        ({"classes": -1}, r"model\.classes=-1: a whole number, 1 or more"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

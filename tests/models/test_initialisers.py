@@ -88,5 +88,5 @@ def test_an_initialiser_is_a_value():
     assert KaimingNormal() == KaimingNormal(norm_weight="ones") != KaimingNormal(norm_weight="uniform")
     assert KaimingNormal() != GlorotNormal()
     assert repr(KaimingNormal()) == "KaimingNormal(norm_weight='ones')"
-    with pytest.raises(ValueError, match=r"model\.initialiser\.norm_weight must be one of ones, uniform, not 'one'"):
+    with pytest.raises(ValueError, match=r"model\.initialiser\.norm_weight='one': one of ones, uniform"):
         KaimingNormal(norm_weight="one")

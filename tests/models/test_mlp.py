@@ -49,11 +49,11 @@ def test_the_initialiser_is_used():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"widths": (300, 0)}, r"model\.widths must be .* not 0"),
-        ({"widths": (1.5,)}, r"model\.widths must be .* not 1\.5"),
-        ({"classes": 0}, r"model\.classes must be .* not 0"),
-        ({"classes": True}, r"model\.classes must be .* not True"),
-        ({"shape": (0,)}, r"model\.shape must be .* not 0"),
+        ({"widths": (300, 0)}, r"model\.widths=.*: a list of whole numbers, "),
+        ({"widths": (1.5,)}, r"model\.widths=.*: a list of whole numbers, "),
+        ({"classes": 0}, r"model\.classes=0: a whole number, 1 or more"),
+        ({"classes": True}, r"model\.classes=True: a whole number, 1 or more"),
+        ({"shape": (0,)}, r"model\.shape=.*: a list of whole numbers, "),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

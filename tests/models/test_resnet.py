@@ -85,10 +85,10 @@ def test_it_is_determined_by_the_global_seed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 18}, r"model\.depth must be one of 20, 32, 44, 56, 110, not 18"),
-        ({"width": 0}, r"model\.width must be .* not 0"),
-        ({"shape": (784,)}, r"model\.shape must be \[channels, height, width\]"),
-        ({"classes": 0}, r"model\.classes must be .* not 0"),
+        ({"depth": 18}, r"model\.depth=18: one of 20, 32, 44, 56, 110"),
+        ({"width": 0}, r"model\.width=0: a whole number, 1 or more"),
+        ({"shape": (784,)}, r"model\.shape=.*: \[channels, height, width\]"),
+        ({"classes": 0}, r"model\.classes=0: a whole number, 1 or more"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -47,10 +47,10 @@ def test_the_initialiser_reaches_every_layer():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 34}, r"model\.depth must be one of 18, 50, not 34"),
-        ({"cifar_stem": "no"}, r"model\.cifar_stem must be true or false, not 'no'"),
-        ({"shape": (64,)}, r"model\.shape must be \[channels, height, width\]"),
-        ({"classes": 0}, r"model\.classes must be .* not 0"),
+        ({"depth": 34}, r"model\.depth=34: one of 18, 50"),
+        ({"cifar_stem": "no"}, r"model\.cifar_stem='no': true or false"),
+        ({"shape": (64,)}, r"model\.shape=.*: \[channels, height, width\]"),
+        ({"classes": 0}, r"model\.classes=0: a whole number, 1 or more"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -54,9 +54,9 @@ def test_the_default_initialisation_is_that_of_open_lth():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 12}, r"model\.depth must be one of 11, 13, 16, 19, not 12"),
-        ({"shape": (1, 8, 8)}, r"model\.shape must be .* at least 16, not \[1, 8, 8\]"),
-        ({"classes": 0}, r"model\.classes must be .* not 0"),
+        ({"depth": 12}, r"model\.depth=12: one of 11, 13, 16, 19"),
+        ({"shape": (1, 8, 8)}, r"model\.shape=\[1, 8, 8\]: .* at least 16"),
+        ({"classes": 0}, r"model\.classes=0: a whole number, 1 or more"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

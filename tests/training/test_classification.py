@@ -94,9 +94,9 @@ def test_the_measures_are_means_over_examples_whatever_the_batches():
             {"optimizer": OPTIMIZERS["adam"]},
             "optimizer.lr=0.1: it would have no effect, for the rate is set at each step",
         ),
-        ({"l1": -1.0}, "module.l1=-1.0: 0 or more"),
-        ({"gradient_clip": 0.0}, "module.gradient_clip=0.0: above 0"),
-        ({"accumulate": 0}, "module.accumulate=0: 1 or more"),
+        ({"l1": -1.0}, "module.l1=-1.0: a number, 0 or more"),
+        ({"gradient_clip": 0.0}, "module.gradient_clip=0.0: a number, above 0"),
+        ({"accumulate": 0}, "module.accumulate=0: a whole number, 1 or more"),
     ],
 )
 def test_what_cannot_be_is_refused(given, message):

@@ -47,15 +47,36 @@ def test_step_decay_and_cosine_are_those_of_torch(step, factor):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Constant(base=0.0), "lr.base=0.0: a number above 0"),
-        (lambda: Constant(base="fast"), "lr.base=fast"),
-        (lambda: Constant(base=0.1, warmup="5"), "lr.warmup: '5' is not a step"),
+        (lambda: Constant(base=0.0), "lr.base=0.0: a number, above 0"),
+        (lambda: Constant(base="fast"), "lr.base='fast'"),
+        (lambda: Constant(base=0.1, warmup="5"), "lr.warmup='5': iterations as"),
         (lambda: Constant(base=0.1, after=0.0), "lr.after=0.0"),
         (lambda: Milestones(base=0.1, milestones=["6ep", "3ep"]), r"lr.milestones=\['6ep', '3ep'\]: must rise"),
-        (lambda: Milestones(base=0.1, milestones=["soon"]), "lr.milestones: 'soon' is not a step"),
+        (lambda: Milestones(base=0.1, milestones=["soon"]), "lr.milestones=.*'soon'.*: a list of steps"),
         (lambda: Cosine(base=0.1, final=0.2), "lr.final=0.2: between 0 and lr.base=0.1"),
     ],
 )
 def test_what_cannot_be_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (Constant(base=0.1, warmup="11ep"), r"lr.warmup=11ep: at most the length of the run, 100it"),
+        (
+            Milestones(base=0.1, milestones=["50it", "10ep"]),
+            r"lr.milestones=\['50it', '10ep'\]: before the end of the run, 100it",
+        ),
+        (
+            Milestones(base=0.1, milestones=["50it", "2ep"]),
+            r"lr.milestones=\['50it', '2ep'\]: must rise; .* \[50, 20\]",
+        ),
+    ],
+)
+def test_what_lies_beyond_the_run_is_refused(schedule, message):
+    with pytest.raises(ValueError, match=message):
+        schedule.check(CLOCK)
+    Constant(base=0.1, warmup="10ep").check(CLOCK)
+    Milestones(base=0.1, milestones=["3ep", "99it"]).check(CLOCK)

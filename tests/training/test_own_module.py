@@ -114,9 +114,9 @@ def test_what_breaks_the_clock_or_the_rewind_is_refused_before_training():
             Regression,
             Numbers(),
             {"trainer": {"accumulate_grad_batches": 2}},
-            "accumulate_grad_batches: it is set by ltb",
+            "accumulate_grad_batches=2: it is set by ltb",
         ),
-        (Regression, Numbers(), {"trainer": {"foo": 2}}, "trainer.foo: it is no setting of Lightning's Trainer"),
+        (Regression, Numbers(), {"trainer": {"foo": 2}}, "trainer.foo=2: there is no such setting"),
         (Regression, Numbers(), {"trainer": {"precision": "16-mixed"}}, "trainer.precision='16-mixed': one of"),
     ):
         with pytest.raises(ValueError, match=message):
