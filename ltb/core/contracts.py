@@ -1,4 +1,4 @@
-"""Contracts between the rooms: what the loop asks of whatever trains, remembers, measures and watches, and of a person's module.
+"""Contracts between the rooms: what the loop asks of whatever trains, remembers, measures and watches, and of the user's module.
 
 The module's contract: a LightningModule with
 

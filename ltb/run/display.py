@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one bar over all levels with the time that is left, and a line a level."""
+"""What the user sees while a run goes on: one bar over all levels with the time that is left, and a line a level."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def table(rows: list[dict[str, Any]], metric: str) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as a person says it.
+    """A length of time in words.
 
     >>> duration(200), duration(7500)
     ('3 min 20 s', '2 h 05 min')

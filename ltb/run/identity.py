@@ -18,7 +18,7 @@ NUISANCES = ("root", "workers", "num_workers")
 def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the numbers of a training, without the recipe; `trainer` are the Trainer's arguments as they are used.
 
-    Classes are named as `ltb.store.source_code.identity` does: by their public name, a person's own with its source.
+    Classes are named as `ltb.store.source_code.identity` does: by their public name, the user's own with its source.
     """
     data = {key: value for key, value in config["data"].items() if key not in NUISANCES}
     prunable = {key: value for key, value in config["prunable"].items() if value}

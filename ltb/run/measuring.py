@@ -47,7 +47,7 @@ class Asked:
 
     @classmethod
     def parse(cls, settings: Sequence[str], own: Path | None) -> Asked:
-        """Read ``measure=a,b`` and ``measure.a.key=value``; `own` is a folder with measures of a person's own."""
+        """Read ``measure=a,b`` and ``measure.a.key=value``; `own` is a folder with measures of the user's own."""
         folders = [Path(conf()) / "measure", *([own / "measure"] if own else [])]
         there = {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
         chosen = [text.partition("=")[2] for text in settings if text.startswith("measure=")]

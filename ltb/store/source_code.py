@@ -82,7 +82,7 @@ def _identity(thing: Any, module: ModuleType | None = None, where: str = "") -> 
     bound = inspect.ismethod(thing) and not inspect.isclass(thing.__self__)
     if bound or not (inspect.isclass(thing) or (callable(thing) and hasattr(thing, "__qualname__"))):
         raise TypeError(f"{where}a class or a function, not {thing!r:.80}")
-    pieces = [each for each in (*_pieces(thing), module) if each is not None and _owner(each) == "person"]
+    pieces = [each for each in (*_pieces(thing), module) if each is not None and _owner(each) == "user"]
     name = _name(thing)
     if pieces:
         return {"name": name, "source": _digest(pieces)}
@@ -176,7 +176,7 @@ def _file(names: Namespace) -> str | None:
 
 
 def _owner(piece: Any) -> str:
-    """Return "ltb", "library" or "person"."""
+    """Return "ltb", "library" or "user"."""
     names = _namespace(piece)
     module, path = _dotted(names), _file(names)
     if path is None:
@@ -185,9 +185,9 @@ def _owner(piece: Any) -> str:
             isinstance(piece, type)
             and (module in _MAIN or any(isinstance(each, FunctionType) for each in vars(piece).values()))
         )
-        return "person" if written and module.partition(".")[0] not in sys.stdlib_module_names else "library"
+        return "user" if written and module.partition(".")[0] not in sys.stdlib_module_names else "library"
     owner = _folder_owner(path)
-    return "person" if owner == "ltb" and module.partition(".")[0] != "ltb" else owner
+    return "user" if owner == "ltb" and module.partition(".")[0] != "ltb" else owner
 
 
 @functools.cache
@@ -201,7 +201,7 @@ def _folder_owner(path: str) -> str:
             each.startswith(folder + os.sep) for folder in _LIBRARIES
         ):
             return "library"
-    return "person"
+    return "user"
 
 
 @functools.cache
@@ -255,7 +255,7 @@ def _digest(pieces: Iterable[Any]) -> str:
         tokens = sorted((name, _token(value)) for name, value in parts.items())
         typed.append(repr((getattr(piece, "__qualname__", ""), _written(code) if code else "", tokens)))
         names |= _names(code, "IMPORT_NAME") if code else set()
-        todo += [each for value in parts.values() for each in _reached(value) if _owner(each) == "person"]
+        todo += [each for value in parts.values() for each in _reached(value) if _owner(each) == "user"]
     files = sorted((name, _read(path).digest) for path, name in _imported(roots, sorted(names)).items())
     return hashlib.sha256(repr((files, sorted(typed))).encode()).hexdigest()
 
@@ -271,7 +271,7 @@ def _imported(roots: Iterable[Namespace], names: Iterable[str]) -> dict[str, str
         if name not in known:
             package = name.rpartition(".")[0]
             place = _find(name, add(package).folders if package else None)
-            owned = place.path is None or _folder_owner(place.path) == "person"
+            owned = place.path is None or _folder_owner(place.path) == "user"
             known[name] = place if owned else _NOWHERE
             if owned and place.path is not None:
                 todo.append((place.path, name, package if place.folders is None else name))
