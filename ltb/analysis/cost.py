@@ -23,10 +23,11 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     - total_steps: search_steps and its own fit (end_step − start_step)
     - search_flops, total_flops: those times the FLOPs of a step of the dense network, forward and backward
 
-    and n (seeds), mean, std, low, high (95 % t interval), min, max of the value. Costs are NaN where the ledger is
-    from before they were recorded.
+    and n (seeds), mean, std, low, high (95 % t interval), min, max of the value, and diverged of all seeds, how many diverged there
+    (they are in n and the mean, unless their value is NaN). Costs are NaN where the ledger is from before they were recorded.
     """
-    levels = statistics.named(statistics.distinct(rows)).dropna(subset="value")
+    levels = statistics.named(statistics.distinct(rows))
+    levels = levels[levels["value"].notna() | levels["diverged"]]
     fit = (levels["end_step"] - levels["start_step"]).astype("float64")
     search, step = (levels[name].astype("float64") for name in ("search_steps", "step_flops"))
     levels = levels.assign(
@@ -36,4 +37,5 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
         total_flops=(search + fit) * step,
     )
     groups = levels.groupby(KEYS, sort=True)
-    return groups[MEANS].mean().join(statistics.spread(groups["value"])).reset_index()
+    table = groups[MEANS].mean().join(statistics.spread(groups["value"])).join(statistics.lost(groups))
+    return table.reset_index()

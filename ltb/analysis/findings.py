@@ -14,12 +14,15 @@ import pandas as pd
 from ltb.analysis import cost, densities, matching, measures, paired, points, provenance, statistics
 from ltb.records import ledger
 
+LISTED = 20  # runs in a sentence
+
 
 @dataclass(frozen=True)
 class Contents:
     """The runs that were found, their rows, and the tables of statistics made from them.
 
-    points: of `points.table`; tolerances: by task; notes: what a reader must know of the data, a sentence each.
+    points: of `points.table`; diverged: a row a level that diverged, its run and seed; tolerances: by task; notes: what a
+    reader must know of the data, a sentence each.
     """
 
     runs: Sequence[ledger.Run]
@@ -33,6 +36,7 @@ class Contents:
     cost: pd.DataFrame
     densities: pd.DataFrame
     measures: pd.DataFrame
+    diverged: pd.DataFrame
     tolerances: Mapping[str, float]
     notes: Sequence[str]
 
@@ -57,6 +61,7 @@ class Contents:
             "densities.csv": self.densities,
             # Not measures.csv: the folder may be a run's own, which has a file of that name.
             "measure_means.csv": self.measures,
+            "diverged.csv": self.diverged,
         }
         return {name: table for name, table in found.items() if len(table)}
 
@@ -73,6 +78,9 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
         warnings.simplefilter("always", UserWarning)
         runs, rows = ledger.load(paths)
         drawn = points.table(rows) if len(rows) else rows
+        lost = _diverged(rows)
+        if drawn.empty and len(lost):
+            raise ValueError(f"there is nothing to draw: {next(iter(_named(rows, lost)))}")
         if drawn.empty:
             unfinished = [f"not complete: {run}" for run in runs if run.state not in ("complete", "unknown")]
             raise ValueError("; ".join(["no level is finished yet", *unfinished]))
@@ -93,14 +101,33 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
             cost=cost.table(rows),
             densities=densities.read(rows),
             measures=measures.table(rows),
+            diverged=lost,
             tolerances=tolerances,
         )
-        more = [*_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
+        more = [*_named(rows, lost), *_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
 
 
+def _diverged(rows: pd.DataFrame) -> pd.DataFrame:
+    levels = statistics.named(statistics.distinct(rows))
+    kept = ["task", "curve", "run_id", "seed", "level", "density"]
+    return levels.loc[levels["diverged"], kept].reset_index(drop=True)
+
+
+def _named(rows: pd.DataFrame, lost: pd.DataFrame) -> Iterable[str]:
+    """Yield the sentence that names the runs and levels that diverged."""
+    runs = [
+        f"{run_id} (level{'s' * (len(its) > 1)} {', '.join(map(str, its['level']))})"
+        for run_id, its in lost.groupby("run_id", sort=False)
+    ]
+    if runs:
+        more = f", and {len(runs) - LISTED} more runs (diverged.csv has all)" if len(runs) > LISTED else ""
+        yield f"{len(lost)} of {len(rows)} levels diverged (loss nan or inf): {', '.join(runs[:LISTED])}{more}"
+
+
 def _infinite(rows: pd.DataFrame) -> Iterable[str]:
-    values = statistics.distinct(rows)["value"]
+    levels = statistics.distinct(rows)
+    values = levels.loc[~levels["diverged"], "value"]
     infinite = int(np.isinf(values).sum())
     if infinite:
         yield f"in {infinite} of {len(values)} levels the metric is infinite (did training diverge?): the figures leave them out"

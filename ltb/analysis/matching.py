@@ -29,13 +29,16 @@ TYPES = {
     **dict.fromkeys(("mean_density", "gap", "gap_low", "gap_high"), "float64"),
     "demonstrated": "bool",
     "demonstrated_density": "float64",
+    "dense_diverged": "int64",
 }
 
 
 def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     """Return the sparsest matching ticket of each curve, once from single runs and once from the mean over seeds.
 
-    Runs with a dense level and at least one pruned level count; curves without any are left out.
+    Runs with a dense level and at least one pruned level count; curves without any are left out. A level that diverged never
+    matches, nor does a mean over seeds one of which did. A run whose dense network diverged has nothing to be compared with:
+    it is not in n, but in `dense_diverged`; a curve all of whose runs are so has n = 0 and no numbers.
     Columns: task, method, control, variant, curve, quantity (test/<metric>), direction, then from single runs
 
     - n: seeds; matched: those in which any pruned level matches; at_edge: those whose sparsest tried level matches
@@ -53,14 +56,19 @@ def table(rows: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
       matching"; else it matches "on average". demonstrated_density: of the sparsest level that is demonstrated, or NaN
     """
     check(tolerance)
-    levels = statistics.named(statistics.against_dense(rows)).dropna(subset="gap")
+    levels = statistics.named(statistics.against_dense(rows))
+    levels = levels[levels["gap"].notna() | (levels["diverged"] & levels["dense"].notna()) | levels["dense_diverged"]]
     tried = levels[levels["run_id"].isin(levels.loc[levels["level"] > 0, "run_id"])]
+    lost = tried[tried["dense_diverged"]].groupby(KEYS)["run_id"].nunique().rename("dense_diverged")
+    tried = tried[~tried["dense_diverged"]]
     runs = _per_run(tried, tolerance).groupby(KEYS, sort=True)
     found = pd.DataFrame(columns=KEYS)
     if len(tried):
         found = runs.apply(_over_seeds).join(_mean_curve(tried, tolerance)).reset_index()
-        found["demonstrated"] = found["demonstrated"].eq(True)
-    return found.reindex(columns=list(TYPES)).astype(TYPES)
+    found = found.merge(lost.reset_index(), on=KEYS, how="outer").reindex(columns=list(TYPES))
+    found["demonstrated"] = found["demonstrated"].eq(True)
+    none = {"n": 0, "matched": 0, "at_edge": 0, "interval": "", "dense_diverged": 0}
+    return found.astype({"interval": "str"}).fillna(none).astype(TYPES)
 
 
 def _per_run(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
@@ -105,12 +113,14 @@ def _interval(logs: np.ndarray) -> tuple[float, float, str]:
 def _mean_curve(levels: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """Return each curve's sparsest pruned level that matches in the mean over seeds, and the sparsest demonstrated."""
     pruned = levels[levels["level"] > 0].groupby([*KEYS, "level"], sort=True)
-    spread = statistics.spread(pruned["gap"]).join(pruned[["sparsity", "density"]].mean()).reset_index()
-    full = spread[spread["n"] == spread.groupby(KEYS)["n"].transform("max")]
+    means = pruned[["sparsity", "density"]].mean().join(pruned["diverged"].sum())
+    spread = statistics.spread(pruned["gap"]).join(means).reset_index()
+    full = spread[(spread["n"] == spread.groupby(KEYS)["n"].transform("max")) & (spread["diverged"] == 0)]
     full = full.assign(
         matches=[matches(gap, tolerance) for gap in full["mean"]],
         demonstrated=[n >= LEAST and matches(low, tolerance) for low, n in zip(full["low"], full["n"], strict=True)],
-    ).sort_values("sparsity", kind="stable")
+    )
+    full = full.astype({"matches": "bool", "demonstrated": "bool"}).sort_values("sparsity", kind="stable")
     names = {"level": "mean_level", "density": "mean_density", "n": "mean_n", "mean": "gap", "low": "gap_low"}
     average = full[full["matches"]].drop_duplicates(KEYS, keep="last").set_index(KEYS)
     surely = full[full["demonstrated"]].drop_duplicates(KEYS, keep="last").set_index(KEYS)

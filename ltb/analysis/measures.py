@@ -12,14 +12,15 @@ from ltb.records import measured
 from ltb.records.schema import MEASURES
 
 POINT = [*statistics.CURVE, "curve", "level"]
-COLUMNS = [*POINT, "density", "measure", "quantity", *statistics.STATISTICS]
+COLUMNS = [*POINT, "density", "measure", "quantity", *statistics.STATISTICS, "diverged", "seeds"]
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row per curve, level, measure and quantity, for the runs of `rows` (from `ledger.read`) with measures.
 
     Columns: task, method, control, variant, curve, level and density (means over the seeds; both missing for a measure
-    over several stages), measure, quantity, and n (seeds), mean, std, low, high (95 % t interval), min, max. Several
+    over several stages), measure, quantity, and n (seeds), mean, std, low, high (95 % t interval), min, max, and of
+    how many seeds the level diverged (they are in n and the mean, unless their value is NaN). Several
     values that one run has of one quantity at one level, of several stages, count as their mean. A level that is not in
     the ledger is left out. `Damaged` names a file that is truncated or is no table of measures.
     """
@@ -31,9 +32,11 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     found = pd.concat(parts, ignore_index=True)
     keys = [*POINT, "measure", "quantity"]
-    seeds = found.groupby([*keys, "seed"], sort=False, dropna=False)[["value", "density"]].mean()
+    of_seed = found.groupby([*keys, "seed"], sort=False, dropna=False)
+    seeds = of_seed[["value", "density"]].mean().join(of_seed["diverged"].any())
     groups = seeds.groupby(level=keys, sort=False, dropna=False)
-    table = statistics.spread(groups["value"]).join(groups["density"].mean()).reset_index()
+    means = groups["density"].mean().to_frame().join(statistics.lost(groups))
+    table = statistics.spread(groups["value"]).join(means).reset_index()
     table = table.astype({"n": "int64", "level": "Int64"})
     return table.sort_values(["task", "curve", "measure", "level"], kind="stable", ignore_index=True)[COLUMNS]
 
@@ -44,4 +47,6 @@ def _of_run(levels: pd.DataFrame, folder: str) -> pd.DataFrame:
     about = levels.iloc[:1][[*statistics.CURVE, "curve", "run_id", "seed"]]
     density = levels.drop_duplicates("level").set_index("level")["density"]
     there = found["level"].isna() | found["level"].isin(density.index)
-    return found[there].assign(density=found["level"].map(density).astype("float64")).merge(about, on="run_id")
+    lost = found["level"].isin(levels.loc[levels["diverged"], "level"])
+    found = found.assign(density=found["level"].map(density).astype("float64"), diverged=lost)
+    return found[there].merge(about, on="run_id")

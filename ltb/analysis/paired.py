@@ -20,7 +20,20 @@ EXACT = 1e-14  # of a value's size: below it a spread or a mean is rounding, and
 WHERE = ["task", "quantity", "direction"]
 COLUMNS = [
     *("task", "quantity", "direction", "a", "b", "level_a", "level_b", "target_sparsity"),
-    *("density", "density_a", "density_b", "n", "mean", "std", "low", "high", "p", "verdict", "seeds_needed"),
+    *(
+        "density",
+        "density_a",
+        "density_b",
+        "n",
+        "diverged",
+        "mean",
+        "std",
+        "low",
+        "high",
+        "p",
+        "verdict",
+        "seeds_needed",
+    ),
 ]
 
 
@@ -30,11 +43,12 @@ def differences(rows: pd.DataFrame, *, reference: str | None = None) -> pd.DataF
     Pairs are unordered, named a < b; with `reference` (a curve's `statistics.name`) they are every other curve a
     against b = reference. Levels are compared where their target sparsities are equal, else where their densities are
     (within a millionth of them); nothing is interpolated. Level 0 is left out where it is one network for both, and a
-    seed where either value is not finite (n says how many are left).
+    seed where either value is not finite or either level diverged (n says how many are left, `diverged` how many of those
+    seeds have a level that diverged; where no seed is left, n is 0 and there is no mean).
 
     Columns: task, quantity (test/<metric>), direction, a, b, level_a, level_b, target_sparsity (a's), density (mean of
     both), density_a, density_b (means over seeds: equal targets may come to unequal densities, where one of them has
-    rates of its own for some layers), n (seeds), mean, std (sample), low and high (95 % by Student's t of the paired
+    rates of its own for some layers), n (seeds), diverged, mean, std (sample), low and high (95 % by Student's t of the paired
     differences; NaN for one seed), p (two-sided paired t test), verdict, seeds_needed.
 
     `verdict` is "a" or "b" (the better one, by the metric's direction) where the interval excludes 0 and n ≥ 3, else
@@ -92,7 +106,8 @@ def _references(points: pd.DataFrame) -> pd.Series:
 def _points(rows: pd.DataFrame, reference: str | None) -> pd.DataFrame:
     """Return a row per task, curve, seed and target, with `target` and `same` (density), equal numbers where equal."""
     points = statistics.named(statistics.distinct(rows))
-    points = points[np.isfinite(points["value"])]
+    points = points[np.isfinite(points["value"]) | points["diverged"]]
+    points = points.assign(value=points["value"].mask(points["diverged"]))
     known = set(points["curve"])
     if reference is not None and reference not in known:
         raise ValueError(f"reference={reference!r}: no such curve; one of {', '.join(sorted(known))}")
@@ -117,7 +132,7 @@ def _pairs(points: pd.DataFrame, right: pd.DataFrame | None) -> pd.DataFrame:
 
     The pairs are every two curves, or every curve and those on the `right`.
     """
-    kept = [*WHERE, "seed", "curve", "level", "target_sparsity", "density", "target", "same", "value"]
+    kept = [*WHERE, "seed", "curve", "level", "target_sparsity", "density", "target", "same", "value", "diverged"]
     found = []
     for key in ("target", "same"):
         others = points if right is None else right
@@ -136,7 +151,12 @@ def _table(pairs: pd.DataFrame) -> pd.DataFrame:
     difference = pairs["value_a"] - pairs["value_b"]
     size = np.maximum(pairs["value_a"].abs(), pairs["value_b"].abs())
     both = (pairs["density_a"] + pairs["density_b"]) / 2
-    pairs = pairs.assign(difference=difference.where(difference.abs() > EXACT * size, 0.0), size=size, both=both)
+    pairs = pairs.assign(
+        difference=difference.mask(difference.abs() <= EXACT * size, 0.0),
+        size=size,
+        both=both,
+        lost=pairs["diverged_a"] | pairs["diverged_b"],
+    )
     groups = pairs.groupby([*WHERE, "curve_a", "curve_b", "level_a", "level_b"], sort=True)
     table = groups.agg(
         target_sparsity=("target_sparsity_a", "mean"),
@@ -145,6 +165,7 @@ def _table(pairs: pd.DataFrame) -> pd.DataFrame:
         density_b=("density_b", "mean"),
         size=("size", "max"),
         n=("difference", "count"),
+        diverged=("lost", "sum"),
         mean=("difference", "mean"),
         std=("difference", "std"),
         unequal=("difference", "any"),

@@ -11,7 +11,7 @@ from ltb.analysis import statistics
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row per seed and point to draw; the dense network alone is not a curve unless nothing else is.
 
-    A value that is not finite (a training that diverged) is not drawn.
+    A value that is not finite is not drawn; a finite one of a level that diverged is, and `diverged` says so.
     """
     long = statistics.tidy(rows)
     shown = long["kind"].isin(["value", "early_stop_step"]) & (long["density"] > 0) & np.isfinite(long["value"])

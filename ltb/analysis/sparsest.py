@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 ROUNDING = 1e-9  # 0.8 - 0.1 > 0.7 in binary: a value exactly at the tolerance still counts
@@ -13,7 +14,8 @@ def sparsest_matching(
     """Return the highest sparsity whose value is no worse than the dense network's by more than `tolerance`.
 
     `levels` are (sparsity, value) pairs in any order, value in the units of `dense` and `tolerance`; with
-    direction "min" lower is better (an error). Levels without a value (NaN) do not match; None if no level does.
+    direction "min" lower is better (an error). Levels without a value (NaN, as that of a level that diverged) do not match;
+    None if no level does, or the dense network has no value.
     A level may match although a denser one does not: the highest is taken, as in Frankle & Carbin (2019).
 
     >>> sparsest_matching([(0.0, 0.70), (0.2, 0.71), (0.36, 0.69), (0.488, 0.60)], dense=0.70, tolerance=0.01)
@@ -28,12 +30,12 @@ def sparsest_matching(
 
 
 def matches(gap: float, tolerance: float) -> bool:
-    """Return whether a level better than the dense network by `gap` (negative: worse) is within tolerance; NaN is not.
+    """Return whether a level better than the dense network by `gap` (negative: worse) is within tolerance; NaN and ±∞ are not.
 
     >>> matches(0.7 - 0.8, 0.1), matches(-0.11, 0.1), matches(float("nan"), 0.1)
     (True, False, False)
     """
-    return gap >= -tolerance - ROUNDING
+    return math.isfinite(gap) and gap >= -tolerance - ROUNDING
 
 
 def check(tolerance: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.typing import SeriesGroupBy
+from pandas.api.typing import DataFrameGroupBy, SeriesGroupBy
 from scipy.special import stdtrit
 
 CURVE = ["task", "method", "control", "variant"]
@@ -39,18 +39,25 @@ def spread(groups: SeriesGroupBy[Any, Any]) -> pd.DataFrame:
     return table.loc[:, STATISTICS]
 
 
+def lost(groups: DataFrameGroupBy[Any, Any]) -> pd.DataFrame:
+    """Return for each group of rows, a row a seed, how many diverged, of how many seeds, those without a value included."""
+    return pd.DataFrame(groups["diverged"].agg(diverged="sum", seeds="size"))
+
+
 def distinct(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with each run once, control and variant filled in, and in `value` the `quantity` that counts.
 
     - A run found in several folders is taken from the one with the most levels.
     - Runs of the same curve and seed with other results have other settings: they are kept apart by a short label
       in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
+    - `diverged` is a truth value; a level of which the ledger does not say did not.
     - `quantity` is the name test/<metric>, `value` what the ledger has there, `value_at_early_stop` what it has at
       test/<metric>_at_early_stop (NaN where it has none).
     """
     rows = _once(_defaults(rows)).sort_values(["run_id", "level"], kind="stable", ignore_index=True)
     rows = rows.assign(
         control=rows.groupby("run_id")["control"].transform("last"),
+        diverged=rows["diverged"].eq(True).fillna(False).astype("bool"),
         quantity=("test/" + rows["metric"]).astype("str"),
         value=_pick(rows, "test/{}"),
         value_at_early_stop=_pick(rows, "test/{}_at_early_stop"),
@@ -60,40 +67,50 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
 
 def tidy(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a `value` per run, level and quantity: test/<metric>, test/<metric>_at_early_stop, early_stop_step."""
+    return _long(rows).dropna(subset="value").reset_index(drop=True)
+
+
+def _long(rows: pd.DataFrame) -> pd.DataFrame:
     rows = distinct(rows)
     parts = []
     for column, template in KINDS.items():
         quantity = [template.format(metric) for metric in rows["metric"]]
-        keep = rows[[*POINT, "run_id", "seed", "sparsity", "density", "metric", "direction"]]
+        keep = rows[[*POINT, "run_id", "seed", "sparsity", "density", "metric", "direction", "diverged"]]
         value = rows[column].astype("float64")
         parts.append(keep.assign(kind=column, quantity=pd.Series(quantity, index=rows.index, dtype="str"), value=value))
-    return pd.concat(parts, ignore_index=True).dropna(subset="value").reset_index(drop=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Return mean and spread over seeds of every point of every curve, one row per point and quantity.
 
     Columns: task, method, control, variant, level, target_sparsity, sparsity, density, quantity, n (seeds), mean,
-    std (sample, n − 1; NaN for one seed), low and high (95 % t interval of the mean; NaN for one seed), min, max.
+    std (sample, n − 1; NaN for one seed), low and high (95 % t interval of the mean; NaN for one seed), min, max,
+    diverged and seeds: how many seeds diverged there, of how many. They are in n and the mean, unless their value is NaN.
     Accuracies are fractions in [0, 1], early_stop_step a step of the training clock.
     """
-    long = tidy(rows)
+    long = _long(rows)
     keys = [*POINT, "kind", "quantity"]
-    groups = long.groupby(keys, sort=False)
-    table = spread(groups["value"]).join(groups[["sparsity", "density"]].mean()).reset_index()
+    groups = long[long["value"].notna() | (long["diverged"] & (long["kind"] == "value"))].groupby(keys, sort=False)
+    means = groups[["sparsity", "density"]].mean().join(lost(groups))
+    table = spread(groups["value"]).join(means).reset_index()
     table["order"] = table["kind"].map(list(KINDS).index)
     table = table.sort_values([*CURVE, "order", "level"], kind="stable", ignore_index=True)
-    return table.loc[:, [*POINT, "sparsity", "density", "quantity", *STATISTICS]]
+    return table.loc[:, [*POINT, "sparsity", "density", "quantity", *STATISTICS, "diverged", "seeds"]]
 
 
 def dense(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and spread over seeds of each task's dense networks (level 0): task, quantity, direction, n, mean …
+    """Return mean and spread over seeds of each task's dense networks (level 0): task, quantity, direction, n, mean …, diverged.
 
+    What diverged is in neither n nor the mean: `diverged` counts those seeds, and where all did n is 0 and the mean NaN.
     All methods of a task grow from one dense network per seed, which counts once. Where one seed has several that
     differ (settings differ between runs), their mean stands for the seed and a warning says so.
     """
-    level0 = distinct(rows).query("level == 0").dropna(subset="value")
-    networks = level0.drop_duplicates(["task", "quantity", "direction", "seed", "value"])
+    keys = ["task", "quantity", "direction"]
+    level0 = distinct(rows).query("level == 0")
+    without = level0[level0["diverged"]].groupby(keys, sort=False)["seed"].nunique().rename("diverged")
+    sound = level0[~level0["diverged"]].dropna(subset="value")
+    networks = sound.drop_duplicates(["task", "quantity", "direction", "seed", "value"])
     seeds = networks.groupby(["task", "quantity", "direction", "seed"], sort=False)["value"]
     differing = sorted({str(key[0]) for key, n in seeds.size().items() if n > 1 and isinstance(key, tuple)})
     if differing:
@@ -102,21 +119,24 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
             "their mean for each seed",
             stacklevel=2,
         )
-    table = spread(seeds.mean().groupby(level=["task", "quantity", "direction"], sort=False)).reset_index()
-    return table[["task", "quantity", "direction", *STATISTICS]]
+    table = spread(seeds.mean().groupby(level=keys, sort=False)).join(without, how="outer").reset_index()
+    table = table.fillna({"n": 0, "diverged": 0}).astype({"n": "int64", "diverged": "int64"})
+    return table[[*keys, *STATISTICS, "diverged"]]
 
 
 def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
     """Return `distinct` rows with `dense`, the value of the run's level 0, and `gap`, how much better a level is.
 
     The gap is in the units of the metric, negative where the level is worse, whichever direction is better; NaN where
-    the run has no level 0.
+    the run has no level 0, and where that or the level itself diverged. `dense_diverged`: whether the run's level 0 did.
     """
     levels = distinct(rows)
-    start = levels[levels["level"] == 0].drop_duplicates("run_id").set_index("run_id")["value"]
-    base = levels["run_id"].map(start).astype("float64")
+    start = levels[levels["level"] == 0].drop_duplicates("run_id").set_index("run_id")
+    without = levels["run_id"].isin(start.index[start["diverged"]])
+    base = levels["run_id"].map(start["value"]).astype("float64").mask(without)
     sign = levels["direction"].map({"max": 1.0, "min": -1.0})
-    return levels.assign(dense=base, gap=sign * (levels["value"] - base))
+    gap = sign * (levels["value"] - base).mask(levels["diverged"])
+    return levels.assign(dense=base, dense_diverged=without, gap=gap)
 
 
 def name(method: str, control: str, variant: str) -> str:
@@ -137,7 +157,13 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _defaults(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with the defaults of columns that `ledger.read` adds, for rows from elsewhere: accuracy counts."""
-    defaults = {"metric": "accuracy", "direction": "max", "variant": "", "folder": ""}
+    defaults: dict[str, str | bool] = {
+        "metric": "accuracy",
+        "direction": "max",
+        "variant": "",
+        "folder": "",
+        "diverged": False,
+    }
     return rows.assign(**{key: value for key, value in defaults.items() if key not in rows.columns})
 
 

@@ -11,5 +11,9 @@ class Damaged(ValueError):
     """A file that does not hold what it must; the text names the file. It is neither used nor deleted."""
 
 
+class Diverged(ValueError):
+    """A level whose loss is NaN or infinite, in a run that was to end there."""
+
+
 class NotKept(ValueError):
     """A network that would have to be trained, asked of what trains nothing."""

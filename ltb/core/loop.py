@@ -22,7 +22,7 @@ from ltb.core.contracts import SILENT, Checkpoints, Listener, Memory, Training
 from ltb.core.errors import NotKept
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
-from ltb.core.results import Result
+from ltb.core.results import Number, Result, divergence
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Measured, Start, asked, stages, starts
 
@@ -140,6 +140,18 @@ class Level:
         """Layers in which nothing is left: no signal passes them."""
         return tuple(name for name, (kept, _) in self.trained.counts.items() if not kept)
 
+    @property
+    def divergence(self) -> Mapping[str, Number]:
+        """The numbers that say that the level diverged, by name: see `diverged`."""
+        return divergence(self.trained.history, self.metrics)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training diverged: the last row of its history (train/loss, val/…) or a metric at its end (val/…, test/…) is
+        NaN or infinite. No tensor is read for it.
+        """
+        return bool(self.divergence)
+
 
 def levels(
     recipe: Recipe,
@@ -164,7 +176,8 @@ def levels(
     evaluate = Evaluate(metric=training.judge[0], direction=training.judge[1])  # type: ignore[arg-type]
     wanted = [(measure, asked(measure, chain)) for measure in measures]
     for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
-        trained, metrics = loop.result(stage), dict(loop.result(Measured((stage,), evaluate)).values)
+        trained, found = loop.result(stage), loop.result(Measured((stage,), evaluate)).values
+        metrics = dict(evaluate.judged(found, trained.history))  # as stores from before `judged` did not
         measured = {measure.name: loop.result(of[index]).values for measure, of in wanted if index in of}
         for measure in measures:
             metrics |= measured.pop(measure.name, {}) if measure.ledger else {}

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from ltb.core.allowed import Split, Text, settle
 from ltb.core.contracts import Bench
-from ltb.core.results import Measurement, Number, Result, early_stop_step
+from ltb.core.results import AT_EARLY_STOP, Measurement, Number, Result, early_stop_step, unjudged
 
 
 class Measure(ABC):
@@ -49,7 +49,8 @@ class Evaluate(Measure):
 
     A network that was trained for 0 steps has metrics like any other. The early-stop step is the first minimum of ``val/loss``,
     or the best of (`metric`, `direction`) where none is logged. Values: ``test/accuracy``, ``test/accuracy_at_early_stop`` …,
-    and early_stop_step with early_stop_is_last, whether that is the last evaluation.
+    and early_stop_step with early_stop_is_last, whether that is the last evaluation; all of these are None where every
+    evaluation on the way is judged by a NaN or an infinity.
     """
 
     splits: tuple[Split, ...] = ("val", "test")
@@ -72,5 +73,14 @@ class Evaluate(Measure):
             early: Mapping[str, Number] = known
             if step != result.stop or set(self.at_early_stop) - set(self.splits):
                 early = bench.evaluate(result.at(step), result.masks, self.at_early_stop)
-            values |= {f"{name}_at_early_stop": value for name, value in early.items()}
-        return Measurement(values)
+            values |= {f"{name}{AT_EARLY_STOP}": value for name, value in early.items()}
+        return Measurement(self.judged(values, result.history))
+
+    def judged(
+        self, values: Mapping[str, Number | None], history: Sequence[Mapping[str, float]]
+    ) -> Mapping[str, Number | None]:
+        """Return the values, those at the early-stop step None where the history has none."""
+        if not unjudged(history, (self.metric, self.direction)):
+            return values
+        of_early_stop = [name for name in values if name.startswith("early_stop_") or name.endswith(AT_EARLY_STOP)]
+        return {**values, **dict.fromkeys(of_early_stop)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from ltb.core.masks import Masks
 from ltb.core.points import Point
 
 Number = int | float | bool
+AT_EARLY_STOP = "_at_early_stop"  # the end of the name of a metric at the early-stop step
 
 
 class Result(Protocol):
@@ -133,3 +135,27 @@ def better(row: Mapping[str, float], best: Mapping[str, float], judge: tuple[str
     if value is None or before is None or value != value:
         return False
     return before != before or (value < before if direction == "min" else value > before)
+
+
+def divergence(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Number | None]) -> dict[str, Number]:
+    """Return the numbers that say that a training diverged, by name: those at its end that are NaN or infinite.
+
+    At the end are the `metrics` (``val/…``, ``test/…``) and the last row of the history (``train/loss``, ``val/…``); metrics at the
+    early-stop step are not. Empty where the training did not diverge. Nothing but numbers is looked at.
+
+    >>> divergence([{"step": 8, "train/loss": 0.5}], {"val/loss": math.nan, "test/accuracy": 0.1})
+    {'val/loss': nan}
+    """
+    last = {name: value for name, value in (history[-1] if history else {}).items() if not name.startswith("test/")}
+    found: dict[str, Number] = {}
+    for name, value in (*metrics.items(), *last.items()):
+        counts = name == "train/loss" or name.startswith(("val/", "test/"))
+        if counts and not name.endswith(AT_EARLY_STOP) and value is not None and not math.isfinite(value):
+            found.setdefault(name, value)
+    return found
+
+
+def unjudged(history: Sequence[Mapping[str, float]], judge: tuple[str, str]) -> bool:
+    """Whether a history has rows, all judged (see `early_stop_step`) by a NaN or an infinity: then none of them is the best."""
+    values = [row.get("val/loss", row.get(f"val/{judge[0]}")) for row in history]
+    return bool(values) and all(value is not None and not math.isfinite(value) for value in values)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +64,7 @@ def level_row(
         "start_step": trained.start,
         "end_step": trained.stop,
         "collapsed_layers": ";".join(level.collapsed),
+        "diverged": level.diverged,
         "search_steps": search_steps,
         "seconds": round(trained.seconds, 3),
         "reused": reused,
@@ -130,19 +130,18 @@ def read_rows(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ()) -> None:
-    """Write rows as CSV in place of what was there: `columns` first, then whatever else the rows have, in order."""
+    """Write rows as CSV in place of what was there: `columns` first, then whatever else the rows have, in order.
+
+    None is an empty field; floats that are not finite are nan, inf and -inf.
+    """
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows(rows)
     files.write(path, text.getvalue())
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write plain data as JSON in place of what was there."""
-    files.write(path, json.dumps(value, indent=2, default=str) + "\n")
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+    files.write(path, json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")

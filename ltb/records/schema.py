@@ -15,8 +15,8 @@ LAYERS = "layers.csv"  # the weights that each layer keeps at each level: column
 MEASURES = "measures.csv"  # the measures of finished levels, one number a line: columns MEASURE
 STATES = ("running", "complete", "failed", "interrupted")
 
-# Column → pandas dtype; a metric has the name that the module logs. An empty field is NaN in a float64, <NA> in
-# an Int64 or boolean, "" in a str; int64 has none.
+# Column → pandas dtype; a metric has the name that the module logs. A number that does not exist is an empty field: NaN in a
+# float64, <NA> in an Int64 or boolean, "" in a str; int64 has none. One that is not finite is written as nan, inf or -inf.
 COLUMNS = {
     "run_id": "str",
     "study": "str",
@@ -44,6 +44,7 @@ COLUMNS = {
     "early_stop_is_last": "boolean",
     "test/accuracy_at_early_stop": "float64",
     "collapsed_layers": "str",
+    "diverged": "boolean",
     "search_steps": "Int64",
     "step_flops": "float64",
     "seconds": "float64",
@@ -59,7 +60,7 @@ MEASURE = {
     "quantity": "str",
     "value": "float64",
 }
-LATER = ("search_steps", "step_flops")  # columns that ledgers of version 0.1 lack
+LATER = ("search_steps", "step_flops", "diverged")  # columns that ledgers from before them lack
 MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numbers (float64), all others text
 
 

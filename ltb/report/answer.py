@@ -15,6 +15,7 @@ from ltb.report import notation
 from ltb.report.figures import marks
 from ltb.report.notation import Notation
 
+DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
 NAMED = 6  # curves in a sentence; more are counted
 
 
@@ -60,7 +61,8 @@ def _span(densities: pd.Series) -> str:
 def _with_interval(one: pd.Series, write: Notation) -> str:
     kind = "minimum to maximum" if one["n"] == 2 else "95 % interval"
     band = "" if pd.isna(one["low"]) else f"{kind} {write.interval(one['low'], one['high'])}, "
-    return f"{write(one['mean'])} ({band}n = {one['n']})"
+    lost = f", {one['diverged']} of them diverged" if one.get("diverged") else ""
+    return f"{write(one['mean'])} ({band}n = {one['n']}{lost})"
 
 
 def _decided(compared: pd.DataFrame) -> str:
@@ -70,10 +72,12 @@ def _decided(compared: pd.DataFrame) -> str:
         ("is decidedly better", "are decidedly better", "a"),
         ("is decidedly worse", "are decidedly worse", "b"),
         ("cannot be told from it", "cannot be told from it", "cannot decide"),
+        ("cannot be compared: in every seed one of the two diverged",) * 2 + ("diverged",),
     )
     said = []
+    verdicts = compared["verdict"].mask(compared["n"] == 0, "diverged")
     for one, many, verdict in groups:
-        curves = list(compared.loc[compared["verdict"] == verdict, "a"])
+        curves = list(compared.loc[verdicts == verdict, "a"])
         if curves:
             who = listed(curves) if len(curves) <= NAMED else f"{len(curves)} curves"
             said.append(f"{who} {one if len(curves) == 1 else many}")
@@ -83,17 +87,41 @@ def _decided(compared: pd.DataFrame) -> str:
 
 def _matching(table: pd.DataFrame) -> list[str]:
     found = table.dropna(subset="mean_density").sort_values("mean_density")
+    lost = table[table["dense_diverged"] > 0]
     if table.empty:
         return []
+    if not table["n"].any():
+        return ["The dense network diverged: nothing is compared with it."]
+    counts = [
+        f"{one['dense_diverged']} of {one['dense_diverged'] + one['n']} seeds of {one['curve']}"
+        for _, one in lost.iterrows()
+    ]
+    left = [f"In {listed(counts)} {DENSE_DIVERGED}: nothing is compared with it."] if counts else []
     if found.empty:
-        return ["No curve matches its dense network, within the tolerance, at any pruned level."]
+        return ["No curve matches its dense network, within the tolerance, at any pruned level.", *left]
     one = found.iloc[0]
     surely = "demonstrably" if one["demonstrated"] else "on average, though the interval does not exclude worse"
     surely = "with one seed there is no interval" if one["mean_n"] == 1 else surely
     return [
         f"The sparsest ticket that still matches the dense network within the tolerance is that of {one['curve']}, at "
-        f"{notation.density(one['mean_density'])} of the weights ({surely})."
+        f"{notation.density(one['mean_density'])} of the weights ({surely}).",
+        *left,
     ]
+
+
+def seeds(row: Mapping[Hashable, Any] | pd.Series) -> str:
+    """Return how many seeds of a row of `matching.table` match, and how many have no dense network to match.
+
+    >>> seeds({"matched": 1, "n": 2, "dense_diverged": 1})
+    '1 of 2; 1 more: the dense network diverged'
+    """
+    lost = row["dense_diverged"]
+    return f"{row['matched']} of {row['n']}" + (f"; {lost} more: {DENSE_DIVERGED}" if lost else "")
+
+
+def left_out(row: Mapping[Hashable, Any] | pd.Series) -> str:
+    """Return what is said beside the n of a row of `paired.headline`: how many seeds diverged, and so are not in it."""
+    return f" ({row['diverged']} diverged)" if row["diverged"] else ""
 
 
 def how_surely(row: Mapping[Hashable, Any] | pd.Series) -> str:
@@ -108,7 +136,10 @@ def comparison(row: pd.Series) -> str:
     metric = str(row["quantity"]).removeprefix("test/")
     write = notation.difference(metric)
     at = f"At {notation.densities(row['density_a'], row['density_b'])} of the weights"
+    if not row["n"]:
+        return f"{at}, {row['a']} and {row['b']} cannot be compared: in every seed one of the two diverged."
     n = f"n = {row['n']} seed{'s' * (row['n'] != 1)}"
+    n += f", {row['diverged']} more left out, where one of the two diverged" if row["diverged"] else ""
     if pd.isna(row["low"]):
         return f"{at}, {row['a']} − {row['b']} is {write(row['mean'])}; with {n} there is no interval, so this cannot be decided."
     interval = f"{write(row['mean'])} (95 % interval {write.interval(row['low'], row['high'])}, paired, {n})"
@@ -137,7 +168,10 @@ def dense(table: pd.DataFrame, task: str) -> str:
     its = marks.two_as_range(table[table["task"] == task])
     if its.empty:
         return ""
-    one = its.iloc[0]
+    one, lost = its.iloc[0], its["diverged"].iloc[0]
+    if not one["n"]:
+        return f"{DENSE_DIVERGED.capitalize()}." if lost == 1 else f"All {lost} dense networks diverged."
     metric = str(one["quantity"]).removeprefix("test/")
     subject = "The dense network has" if one["n"] == 1 else "The dense networks have"
-    return f"{subject} {_with_interval(one, notation.of(metric))}."
+    told = f"{subject} {_with_interval(one.drop('diverged'), notation.of(metric))}"
+    return told + (f"; {lost} more diverged." if lost else ".")

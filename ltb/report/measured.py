@@ -38,7 +38,10 @@ def _table(measure: str, found: pd.DataFrame, by_layer: bool) -> Shown:
         for level in [*levels, *([None] if its["level"].isna().any() else [])]:
             at = its[its["level"].isna() if level is None else its["level"] == level].set_index("quantity")
             values = [
-                notation.mean_std(name, at.loc[name, "mean"], at.loc[name, "std"]) if name in at.index else ""
+                notation.mean_std(name, at.loc[name, "mean"], at.loc[name, "std"])
+                + notation.diverged(at.loc[name, "diverged"], at.loc[name, "seeds"])
+                if name in at.index
+                else ""
                 for name in quantities
             ]
             density = "several" if level is None else notation.density(float(at["density"].iloc[0]))

@@ -67,13 +67,22 @@ def heading(quantity: str) -> str:
 
 
 def mean_std(quantity: str, mean: float, std: float) -> str:
-    """Return mean ± sample standard deviation without a unit; one seed has no spread and shows none.
+    """Return mean ± sample standard deviation without a unit; one seed has no spread and shows none, and no seed a dash.
 
     >>> mean_std("test/accuracy", 0.6892, 0.0041), mean_std("iou", 0.25, float("nan"))
     ('68.92 ± 0.41', '0.25')
     """
     write = STEPS if quantity == "early_stop_step" else of(quantity)
     return write.bare(mean) + ("" if math.isnan(std) else f" ± {write.bare(std)}")
+
+
+def diverged(count: float, seeds: float) -> str:
+    """Return what is said beside a mean where `count` of `seeds` diverged; "" where none did.
+
+    >>> diverged(1, 3), diverged(0, 3)
+    (' (1 of 3 diverged)', '')
+    """
+    return f" ({count:.0f} of {seeds:.0f} diverged)" if count else ""
 
 
 def density(value: float) -> str:

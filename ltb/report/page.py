@@ -66,7 +66,7 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
         title=about.title,
         when=about.when,
         counts=_counts(found, order),
-        alerts=_alerts(found.runs),
+        alerts=[*_alerts(found.runs), *_lost(found)],
         notes=found.notes,
         tasks=sections.sections(found, named, order),
         tolerance=answer.listed(list(dict.fromkeys(sections.within(found, task) for task in found.tasks))),
@@ -148,6 +148,13 @@ def _alerts(runs: Sequence[Run]) -> list[str]:
     }
     total = _plural(len(runs), "run")
     return [text.format(f"{states.count(state)} of {total}") for state, text in texts.items() if state in states]
+
+
+def _lost(found: Contents) -> list[str]:
+    count, levels = len(found.diverged), _plural(len(found.rows), "level")
+    return (
+        [f"Diverged: {count} of {levels}, whose loss is nan or inf. They are named below and ringed."] if count else []
+    )
 
 
 def _made_runs(one: provenance.Made) -> str:

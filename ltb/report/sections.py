@@ -89,6 +89,9 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
     write = notation.of(metric)
     rows = []
     for _, one in its.sort_values("density", kind="stable").iterrows():
+        if not one["n"]:
+            rows.append([one["curve"], answer.DENSE_DIVERGED, *[notation.NONE] * 6])
+            continue
         edge = "≤ " if one["at_edge"] else ""
         interval = notation.DENSITY.interval(one["low"], one["high"])
         interval += " (min to max)" if one["interval"] == "min–max" else ""
@@ -96,7 +99,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
         mean = "none" if pd.isna(one["mean_density"]) else notation.density(one["mean_density"])
         surely = answer.how_surely(one)
         cost = notation.STEPS(one["search_steps"])
-        seeds = f"{one['matched']} of {one['n']}"
+        seeds = answer.seeds(one)
         interval = interval if one["matched"] else notation.NONE
         density = edge + notation.density(one["density"]) if one["matched"] else "none"
         rows.append([one["curve"], density, interval, seeds, mean, surely, write(one["value"]), cost])
@@ -127,7 +130,8 @@ def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
         winner = {"a": f"{one['a']} is better", "b": f"{one['b']} is better"}.get(one["verdict"], one["verdict"])
         p = notation.probability(one["p_holm"])
         at = notation.densities(one["density_a"], one["density_b"])
-        rows.append([one["a"], at, one["n"], write(one["mean"]), write.interval(one["low"], one["high"]), p, winner])
+        n = f"{one['n']}{answer.left_out(one)}"
+        rows.append([one["a"], at, n, write(one["mean"]), write.interval(one["low"], one["high"]), p, winner])
         quotes.append(answer.comparison(one))
     reference = str(compared["b"].iloc[0]) if len(compared) else ""
     caption = (

@@ -24,7 +24,10 @@ Row = dict[Hashable, Any]
 
 
 def summary(task: str, found: pd.DataFrame) -> Table:
-    """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds."""
+    """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds.
+
+    Beside a mean is said how many of its seeds diverged.
+    """
     quantities = list(found["quantity"].unique())
     table = _empty(task, ["method", "control"], ["density", "n", *map(_heading, quantities)])
     for key, curve in found.groupby(statistics.CURVE, sort=False):
@@ -33,7 +36,11 @@ def summary(task: str, found: pd.DataFrame) -> Table:
         for _, point in curve.groupby("level"):
             by_quantity = point.set_index("quantity")
             cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]
-            spreads = {str(q): notation.mean_std(str(q), one["mean"], one["std"]) for q, one in by_quantity.iterrows()}
+            spreads = {
+                str(q): notation.mean_std(str(q), one["mean"], one["std"])
+                + notation.diverged(one["diverged"], one["seeds"])
+                for q, one in by_quantity.iterrows()
+            }
             cells += [spreads.get(q, "") for q in quantities]
             table.add_row(*map(_text, [*called, *cells]))
             called = ["", ""]
@@ -44,19 +51,23 @@ def summary(task: str, found: pd.DataFrame) -> Table:
 def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
     """Return `matching.table` of one task: each curve's sparsest ticket within `tolerance` of its own dense network.
 
-    "≤" where some seed still matched at the sparsest level that it tried: the true density may be lower.
+    "≤" where some seed still matched at the sparsest level that it tried: the true density may be lower. Where every dense
+    network diverged, that is said in the place of the density.
     """
     unit = notation.difference("" if found.empty else str(found["quantity"].iloc[0]))
     title = f"{task}: sparsest ticket within {unit(tolerance).lstrip('+')} of dense"
     table = _empty(title, ["curve"], ["density", "interval", "seeds that match", "mean curve", "search steps"])
     for row in found.to_dict("records"):
+        if not row["n"]:
+            table.add_row(Text(str(row["curve"])), answer.DENSE_DIVERGED)
+            continue
         sign = "≤ " if row["at_edge"] else ""
         span = notation.DENSITY.interval(row["low"], row["high"])
         table.add_row(
             _text(row["curve"]),
             sign + notation.density(row["density"]),
             span + (f" ({row['interval']})" if span != notation.NONE else ""),
-            f"{row['matched']} of {row['n']}",
+            answer.seeds(row),
             ", ".join(filter(None, [notation.density(row["mean_density"]), answer.how_surely(row)])),
             notation.STEPS(row["search_steps"]),
         )
@@ -74,7 +85,7 @@ def headline(task: str, found: pd.DataFrame) -> Table:
         table.add_row(
             _text(row["a"]),
             notation.densities(row["density_a"], row["density_b"]),
-            str(row["n"]),
+            str(row["n"]) + answer.left_out(row),
             write(row["mean"]),
             write.interval(row["low"], row["high"]),
             notation.probability(row["p_holm"]),
@@ -90,7 +101,11 @@ def verdict(row: Row) -> str:
     'better'
     >>> verdict({"verdict": "cannot decide", "n": 5, "seeds_needed": 21.0})
     'cannot decide (some 21 seeds would)'
+    >>> verdict({"verdict": "cannot decide", "n": 0, "seeds_needed": float("nan")})
+    'cannot decide (diverged)'
     """
+    if not row["n"]:
+        return f"{paired.UNDECIDED} (diverged)"
     if row["verdict"] != paired.UNDECIDED:
         return "better" if row["verdict"] == "a" else "worse"
     needed = row["seeds_needed"]
@@ -118,7 +133,7 @@ def cost(task: str, found: pd.DataFrame) -> Table:
             notation.STEPS(row["search_steps"]),
             notation.STEPS(row["total_steps"]),
             notation.FLOPS(row["total_flops"]),
-            write(row["mean"]),
+            write(row["mean"]) + notation.diverged(row["diverged"], row["seeds"]),
             sparkline(levels.sort_values("level")["mean"]),
         )
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -23,7 +23,7 @@ from rich.text import Text
 from ltb.core.contracts import Listener
 from ltb.core.text import printable
 
-LINE = "level {level:>2}  density {density:>7.2%}  test {metric} {value:.4f}  early stop at {early_stop_step}{note}"
+LINE = "level {level:>2}  density {density:>7.2%}  test {metric} {value:.4f}  {early_stop}{note}"
 
 
 class Display(Listener):
@@ -67,37 +67,53 @@ class Display(Listener):
         """A level is finished: `row` is its row of the ledger, `reused_from` the run that trained it, if not this command."""
         if not self._shown:
             return
-        note = f", reused from {reused_from}" if reused_from else ""
+        note = ", diverged" if row["diverged"] else ""
+        note += f", reused from {reused_from}" if reused_from else ""
         note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
-        value = row.get(f"test/{self._metric}")
+        value, step = row.get(f"test/{self._metric}"), row["early_stop_step"]
         line = LINE.format(
             level=row["level"],
             density=row["density"],
             metric=self._metric,
             value=float("nan") if value is None else value,
-            early_stop_step=row["early_stop_step"],
+            early_stop="no early stop" if step is None else f"early stop at {step}",
             note=note,
         )
-        self._console.print(Text(printable(line)))
+        self._console.print(Text(printable(line)), soft_wrap=True)
 
 
 def table(rows: list[dict[str, Any]], metric: str) -> Table:
     """The finished levels as a table."""
+    diverged = any(row["diverged"] for row in rows)
     shown = Table()
     for heading in ("level", "density", printable(f"test {metric}"), "early-stop step"):
         shown.add_column(Text(heading), justify="right")
-    shown.add_column("control")
+    for heading in ("control", *["loss"] * diverged):
+        shown.add_column(heading)
     for row in rows:
         last = " (the last)" if row["early_stop_is_last"] else ""
+        lost = ["diverged" if row["diverged"] else ""] * diverged
         value = row.get(f"test/{metric}")
         shown.add_row(
             str(row["level"]),
             f"{row['density']:.2%}",
             "" if value is None else f"{value:.4f}",
-            f"{row['early_stop_step']}{last}",
+            "none" if row["early_stop_step"] is None else f"{row['early_stop_step']}{last}",
             Text(printable(row["control"])),
+            *lost,
         )
     return shown
+
+
+def diverged(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the line that counts the levels that diverged, "" where none did.
+
+    >>> diverged([{"level": 0, "diverged": False}, {"level": 1, "diverged": True}, {"level": 2, "diverged": True}])
+    '2 of 3 levels diverged (loss nan or inf): levels 1, 2'
+    """
+    lost = [str(row["level"]) for row in rows if row["diverged"]]
+    names = f"level{'s' * (len(lost) > 1)} {', '.join(lost)}"
+    return f"{len(lost)} of {len(rows)} levels diverged (loss nan or inf): {names}" if lost else ""
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from ltb.training import Training
 
 # What does not change a number: where files are, and how many hands carry them. The data as served has a fingerprint.
 NUISANCES = ("root", "workers", "num_workers")
+LENGTH = ("length", "evaluate_every")  # what of the training decides; when a run ends because of its results does not
 
 
 def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
         "fingerprint": training.source.fingerprint,
         "module": _identified(config["module"]),
         "initialisation": training.initialisation,
-        "training": config["training"],
+        "training": {key: value for key, value in config["training"].items() if key in LENGTH},
         "prunable": prunable,
         "numerics": {
             **numerics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import Counter
@@ -17,17 +18,19 @@ from rich.text import Text
 from ltb.analysis.sparsest import sparsest_matching
 from ltb.core import files
 from ltb.core.contracts import Listener
+from ltb.core.errors import Diverged
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps
 from ltb.core.text import printable
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
 from ltb.run import signals
-from ltb.run.display import Display, table
+from ltb.run.display import Display, diverged, table
 from ltb.run.provenance import joined
 from ltb.run.setup import Setup
 from ltb.store.stage_files import TICKET, TRAINED
 
+DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
 FILES = ((TICKET, "tickets"), (TRAINED, "trained"))  # of a stage, and the run's folder that links to them
 
 
@@ -150,6 +153,9 @@ class Run:
                 display.level(row, reused)
                 if mirror is not None:
                     mirror.level(row | record.further(level))
+                if level.diverged and setup.config["training"].get("on_divergence") == "stop":
+                    name, value = next(iter(level.divergence.items()))
+                    raise Diverged(f"level {level.index} diverged ({name} {value}): training.on_divergence=stop")
 
     def _mirror(self) -> Any:
         logger, row = self.setup.config["logger"], self.setup.row
@@ -177,6 +183,9 @@ class Run:
     def _figure(self, mirror: Any, *, drawn: bool) -> None:
         """Draw the curve, unless it was `drawn` from this same ledger before: that takes a second."""
         figure = self.folder / "curves.png"
+        name = f"test/{self.setup.training.judge[0]}"
+        if not any(row.get(name) is not None and math.isfinite(row[name]) for row in self._rows):
+            return  # every level diverged: there is nothing to draw
         if not (drawn and figure.exists()):
             from ltb.records import ledger
             from ltb.report.figures import curves
@@ -213,15 +222,22 @@ class Run:
         )
 
     def _summary(self) -> dict[str, Any]:
-        """The dense network's value, and the sparsest level that matches it, with the tolerance in the name's company."""
+        """The dense network's value, and the sparsest level that matches it, with the tolerance in the name's company.
+
+        A level that diverged matches nothing; where the dense network did, a text that says so stands in the places of both.
+        """
         metric = self.setup.config["metric"]
         name, tolerance = f"test/{metric['name']}", metric["tolerance"]
-        values = [(row["sparsity"], row[name]) for row in self._rows if row.get(name) is not None]
-        if not values:
-            return {}
-        dense = values[0][1]
-        found = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
-        return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance}
+        rows = [row for row in self._rows if row.get(name) is not None]
+        lost = {"diverged_levels": sum(row["diverged"] for row in self._rows)}
+        if not rows:
+            return lost if self._rows else {}
+        dense: Any = rows[0][name]
+        values = [(row["sparsity"], row[name]) for row in rows if not row["diverged"]]
+        found: Any = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
+        if rows[0]["diverged"]:
+            dense = found = DENSE_DIVERGED
+        return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance, **lost}
 
     def _report(self, mirror: Any) -> None:
         if not self._shown:
@@ -234,12 +250,16 @@ class Run:
         summary = self._summary()
         found = summary.get("sparsest_matching_sparsity")
         if found is not None:
-            console.print(f"sparsest level within {summary['matching_tolerance']:g} of dense: {found:.2%} removed")
+            told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
+            console.print(f"sparsest level within {summary['matching_tolerance']:g} of dense: {told}")
+        if lost := diverged(self._rows):
+            console.print(lost)
         if self._reused:
             console.print(Text(printable(reused(self._reused, len(self._rows)))))
         print(f"run     {self.folder}")
         print(f"ledger  {self.folder / record.LEDGER}")
-        print(f"curve   {self.folder / 'curves.png'}")
+        if (self.folder / "curves.png").exists():
+            print(f"curve   {self.folder / 'curves.png'}")
         if mirror is not None:
             print(mirror.hint())
 

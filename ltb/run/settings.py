@@ -7,7 +7,7 @@ together is checked where they meet. Torch is not imported here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from ltb.core.allowed import (
@@ -66,10 +66,11 @@ class Protocol(Group):
 
 @dataclass(frozen=True)
 class Training(Group):
-    """How long a network is trained, and how often it is validated."""
+    """How long a network is trained, how often it is validated, and whether a run goes on after a level that diverged."""
 
     length: Length
     evaluate_every: Length | None
+    on_divergence: Annotated[Literal["mark", "stop"], BESIDE] = "mark"  # configurations from before have none
 
 
 @dataclass(frozen=True)
@@ -176,5 +177,11 @@ def resolve(config: DictConfig) -> Checked:
 
 def beside(key: str) -> Beside | None:
     """Return what a key such as ``measure`` or ``store.keep`` is `Beside`, None for a part of what a run is."""
-    hint = hints_of(Settings).get(key.partition(".")[0])
-    return next((extra for extra in get_args(hint) if isinstance(extra, Beside)), None)
+    group: Any = Settings
+    for name in key.split("."):
+        hint = hints_of(group).get(name) if is_dataclass(group) else None
+        found = next((extra for extra in get_args(hint) if isinstance(extra, Beside)), None)
+        if found:
+            return found
+        group = hint
+    return None

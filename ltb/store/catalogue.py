@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
@@ -14,7 +13,7 @@ from typing import Any
 from ltb.core import files
 from ltb.core.errors import Damaged
 from ltb.store.references import RUNS
-from ltb.store.stage_files import EARLY_STOP, OPTIMIZER, STAGE, TRAINED, check, check_parents, read_metadata
+from ltb.store.stage_files import EARLY_STOP, OPTIMIZER, STAGE, TRAINED, check, check_parents, read_metadata, text
 
 KEPT_ASIDE = (".locks", ".progress", RUNS)  # of the store itself
 KEY = re.compile("[0-9a-f]{20}")
@@ -146,7 +145,7 @@ def forget_weights(entry: Entry) -> None:
     forgotten = weights(entry)
     kept = [name for name in entry.metadata["kept"] if entry.folder / name not in forgotten]
     # First the metadata: a file too many is no damage.
-    files.write(entry.folder / STAGE, json.dumps(entry.metadata | {"kept": kept}, indent=1))
+    files.write(entry.folder / STAGE, text(entry.metadata | {"kept": kept}))
     for path in forgotten:
         path.unlink(missing_ok=True)
 

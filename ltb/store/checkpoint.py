@@ -21,6 +21,7 @@ from ltb.core import files, tensors
 from ltb.core.contracts import Progress
 from ltb.core.errors import Damaged
 from ltb.core.points import Point
+from ltb.store.finite import as_numbers, as_texts
 from ltb.store.ticket import read_tensors, under, write_tensors
 
 KIND = "ltb.progress"
@@ -56,7 +57,7 @@ class CheckpointFile:
             )
         snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
         point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
-        return Progress(point, about["history"], best, snapshots, about["seconds"])
+        return Progress(point, [as_numbers(row) for row in about["history"]], best, snapshots, about["seconds"])
 
     def _set_aside(self) -> Path:
         names = (self._path.with_suffix(f".damaged-{number}") for number in count(1))
@@ -78,7 +79,7 @@ class CheckpointFile:
         about = {
             "stage": self._stage,
             "step": progress.point.step,
-            "history": [dict(row) for row in progress.history],
+            "history": as_texts(progress.history),
             "best_step": progress.best.step,
             "snapshots": list(progress.snapshots),
             "seconds": progress.seconds,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from ltb.core.errors import Damaged
 from ltb.core.text import printable
 from ltb.store import archive, catalogue, references
 from ltb.store.catalogue import Entry
-from ltb.store.stage_files import STAGE
+from ltb.store.stage_files import STAGE, text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "tree":
                 console.print(_tree(catalogue.entries(given.dir)))
             case "show":
-                print(json.dumps(_one(catalogue.entries(given.dir), given.key).metadata, indent=2))
+                print(text(_one(catalogue.entries(given.dir), given.key).metadata))
             case "verify":
                 wrong = catalogue.verify(given.dir)
                 print(

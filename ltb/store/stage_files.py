@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ltb.core import files
 from ltb.core.errors import Damaged
+from ltb.store.finite import as_numbers, as_texts
 
 VERSION = 2  # of stage keys and metadata; raise it when the same settings give other results than before
 STAGE = "stage.json"
@@ -22,7 +24,7 @@ FIELDS = (
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata as they are written: with a digest of all but what is kept, for files are freed later on."""
+    """Return metadata with a digest of all but what is kept, for files are freed later on."""
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return {**plain, "digest": _seal(plain)}
 
@@ -61,6 +63,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     missing = [name for name in FIELDS if name not in metadata]
     if missing:
         raise Damaged(f"{path} is damaged: it lacks {', '.join(missing)}")
+    _read_numbers(metadata["result"])
     if metadata["digest"] != _seal(metadata):
         raise Damaged(f"{path} is damaged: its digest is not the one that was recorded when it was written")
     kept = metadata["kept"]
@@ -71,6 +74,23 @@ def read_metadata(folder: Path) -> dict[str, Any]:
             f"{path} is damaged: it is of stage {metadata['key']}, not of the one that its folder is named by"
         )
     return metadata
+
+
+def _read_numbers(result: Any) -> None:
+    """Put floats in the place of texts that stand for them; stages from before have NaN itself, which is no JSON.
+
+    The digest is of the floats, so that it is the same for either.
+    """
+    with suppress(AttributeError, KeyError, TypeError):  # what is damaged is not what was sealed
+        if "values" in result:
+            result["values"] = as_numbers(result["values"])
+        else:
+            result["history"] = [as_numbers(row) for row in result["history"]]
+
+
+def text(metadata: Mapping[str, Any]) -> str:
+    """Return the metadata of a stage as JSON, for `read_metadata` and any other reader."""
+    return json.dumps(as_texts(metadata), indent=1, allow_nan=False)
 
 
 def check_parents(folder: Path, metadata: Mapping[str, Any]) -> None:

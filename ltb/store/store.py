@@ -20,7 +20,6 @@ that was recorded.
 from __future__ import annotations
 
 import copy
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,6 +52,7 @@ from ltb.store.stage_files import (
     read_metadata,
     sealed,
     sha256,
+    text,
 )
 
 KEPT = {"all": (TICKET, TRAINED, EARLY_STOP, MEASURED), "tickets": (TICKET,), "ledger": ()}
@@ -245,8 +245,8 @@ class Store:
             kept = [name for name in hashes if name in KEPT[self._keep] or name == OPTIMIZER]
             for name in hashes.keys() - set(kept):
                 (temporary / name).unlink()
-            text = json.dumps(sealed(self._content(stage, result, hashes, kept)), indent=1)
-            (temporary / STAGE).write_text(text, encoding="utf-8")
+            content = text(sealed(self._content(stage, result, hashes, kept)))
+            (temporary / STAGE).write_text(content, encoding="utf-8")
             for path in temporary.iterdir():
                 files.share(path)
                 flush(path)

@@ -132,6 +132,31 @@ def test_ledgers_from_before_costs_were_recorded(curve):
     assert np.isnan(only(matching.table(rows, tolerance=0.0))["search_steps"])
 
 
+def with_diverged(rows, *at):
+    return rows.assign(diverged=[pair in at for pair in zip(rows["seed"], rows["level"], strict=True)])
+
+
+def test_a_level_that_diverged_never_matches(curve):
+    rows = curve([[0.7, 0.7, 0.7]] * 3)
+    found = only(matching.table(with_diverged(rows, (0, 2)), tolerance=0.01))
+    assert (found["n"], found["matched"], found["at_edge"], found["dense_diverged"]) == (3, 3, 2, 0)
+    assert found["density"] == pytest.approx((0.8 * 0.64 * 0.64) ** (1 / 3))
+    assert found["mean_level"] == 1  # at level 2 the mean holds a seed that diverged
+    found = only(matching.table(with_diverged(rows, *((0, level) for level in (1, 2))), tolerance=0.01))
+    assert (found["n"], found["matched"], found["density"]) == (3, 2, pytest.approx((1 * 0.64 * 0.64) ** (1 / 3)))
+    assert pd.isna(found["mean_level"])  # nor do the two seeds that are left at both levels speak for it
+
+
+def test_nothing_is_compared_with_a_dense_network_that_diverged(curve):
+    rows = curve([[0.1, 0.7, 0.1], [0.7, 0.7, 0.1]])
+    found = only(matching.table(with_diverged(rows, (0, 0)), tolerance=0.01))
+    assert (found["n"], found["matched"], found["dense_diverged"]) == (1, 1, 1)
+    assert found["density"] == pytest.approx(0.8)
+    found = only(matching.table(with_diverged(rows, (0, 0), (1, 0)), tolerance=0.01))
+    assert (found["n"], found["matched"], found["dense_diverged"], found["demonstrated"]) == (0, 0, 2, False)
+    assert np.isnan([found["density"], found["value"], found["mean_density"]]).all()
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     values=st.lists(st.lists(st.integers(0, 10), min_size=4, max_size=4), min_size=1, max_size=5),

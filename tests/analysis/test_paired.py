@@ -143,6 +143,20 @@ def test_a_seed_that_diverged_is_left_out_and_n_says_so(value):
     assert (row["n"], row["mean"], row["verdict"]) == (3, pytest.approx(0.1), "a")
 
 
+def test_a_seed_whose_value_is_finite_though_it_diverged_is_left_out_and_counted():
+    a, b = curve([[0.7, 0.6]] * 4, "a"), curve([[0.7, 0.5]] * 4, "b")
+    lost = together(a, b).assign(diverged=False)
+    lost.loc[(lost["method"] == "b") & (lost["seed"] == 0) & (lost["level"] == 1), ["diverged", "test/accuracy"]] = [
+        True,
+        0.9,
+    ]
+    (row,) = paired.differences(lost).to_dict("records")
+    assert (row["n"], row["diverged"], row["mean"], row["verdict"]) == (3, 1, pytest.approx(0.1), "a")
+    (row,) = paired.headline(lost.assign(diverged=lost["method"] == "a")).to_dict("records")
+    assert (row["n"], row["diverged"], row["verdict"]) == (0, 4, "cannot decide")
+    assert np.isnan([row["mean"], row["low"], row["p"], row["p_holm"], row["seeds_needed"]]).all()
+
+
 def test_every_pair_once_or_each_with_the_reference():
     rows = together(*(curve([[0.7, 0.6]] * 3, name) for name in ("x", "imp", "one_shot")))
     rows = together(rows, curve([[0.7, 0.5]] * 3, "imp", control="reinit", run_id="r").assign(run_id=list("ppqqrr")))

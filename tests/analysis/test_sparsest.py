@@ -22,6 +22,9 @@ fractions = st.floats(0, 1)
         ([(0.5, 0.1)], 0.7, 0.1, "max", None),
         ([], 0.7, 0.1, "max", None),
         ([(0.2, math.nan)], 0.7, 0.1, "max", None),
+        ([(0.0, math.inf), (0.2, 0.5)], math.inf, 0.1, "min", None),  # better than what diverged is no match
+        ([(0.0, math.nan), (0.2, 0.5)], math.nan, 0.1, "max", None),
+        ([(0.2, math.inf)], 0.7, 0.1, "max", None),
         ([(0.0, 0.7), (0.2, 0.75), (0.4, 0.95)], 0.7, 0.1, "min", 0.2),  # an error: lower is better
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -160,6 +161,43 @@ def test_a_run_that_diverged_is_carried_along(row):
     assert found["at_edge"].to_dict() == {"a": 0, "b": 3}
     assert paired.differences(rows)["level_a"].to_list() == [1]
     assert len(cost.table(rows)) == 5
+
+
+def diverging(row, values, at, **given):
+    """Rows of one curve, of which the levels `at` (seed, level) diverged."""
+    rows = runs(row, values, **given)
+    return rows.assign(diverged=[pair in at for pair in zip(rows["seed"], rows["level"], strict=True)])
+
+
+@pytest.mark.parametrize("value", [0.1, float("nan")])
+def test_a_mean_says_how_many_of_its_seeds_diverged(row, value):
+    rows = diverging(row, [[0.7, value], [0.7, 0.6], [0.7, 0.6]], {(0, 1)}, run_id=None)
+    rows = rows.assign(run_id=rows["seed"].astype(str))
+    for table in (statistics.summarise(rows).query("quantity == 'test/accuracy'"), cost.table(rows)):
+        assert table[["diverged", "seeds"]].values.tolist() == [[0, 3], [1, 3]]
+        assert table["n"].to_list() == [3, 3 if value == 0.1 else 2]
+    every = rows.assign(diverged=True, **{"test/accuracy": float("nan")})
+    found = statistics.summarise(every).query("quantity == 'test/accuracy'")
+    assert found[["n", "diverged", "seeds"]].values.tolist() == [[0, 3, 3]] * 2
+    assert statistics.summarise(every.drop(columns="diverged")).query("quantity == 'test/accuracy'").empty
+
+
+def test_what_the_ledger_does_not_say_did_not_diverge(row):
+    rows = runs(row, [[0.7, 0.6]])
+    for unknown in (rows.drop(columns="diverged"), rows.assign(diverged=pd.array([pd.NA] * 2, dtype="boolean"))):
+        assert statistics.distinct(unknown)["diverged"].to_list() == [False, False]
+
+
+def test_dense_networks_that_diverged_are_counted_apart(row):
+    rows = diverging(row, [[0.1, 0.6], [0.7, 0.6], [0.9, 0.6]], {(0, 0)}, run_id=None)
+    rows = rows.assign(run_id=rows["seed"].astype(str))
+    (found,) = statistics.dense(rows).to_dict("records")
+    assert (found["n"], found["diverged"], found["mean"]) == (2, 1, pytest.approx(0.8))
+    (found,) = statistics.dense(rows.assign(diverged=True)).to_dict("records")
+    assert (found["n"], found["diverged"], math.isnan(found["mean"])) == (0, 3, True)
+    gaps = statistics.against_dense(rows.assign(diverged=rows["diverged"] | (rows["seed"] == 1) & (rows["level"] == 1)))
+    assert gaps["gap"].to_list() == pytest.approx([np.nan, np.nan, 0, np.nan, 0, -0.3], nan_ok=True)
+    assert gaps["dense_diverged"].to_list() == [True, True, False, False, False, False]
 
 
 def test_different_settings_are_different_curves(tmp_path, write_run):

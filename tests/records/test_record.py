@@ -10,7 +10,7 @@ from ltb.core import files
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
-from ltb.records import record
+from ltb.records import measured, record
 from tests.core.toy import Toy
 
 IDENTITY = {
@@ -35,13 +35,28 @@ def test_a_row_says_what_was_kept_and_measured():
 def test_rows_of_other_metrics_get_columns_behind_the_schema(tmp_path):
     path = tmp_path / "levels.csv"
     record.write_rows(
-        path, [{"level": 0, "test/mse": 0.5, "train/loss": math.nan}, {"level": 1, "x": "a,b\n"}], ("level", "seed")
+        path, [{"level": 0, "test/mse": 0.5, "train/loss": None}, {"level": 1, "x": "a,b\n"}], ("level", "seed")
     )
     rows = list(csv.DictReader(io.StringIO(path.read_text())))
     assert list(rows[0]) == ["level", "seed", "test/mse", "train/loss", "x"]
     assert rows[0]["train/loss"] == "" == rows[1]["seed"]
     assert rows[1]["x"] == "a,b\n"
     assert float(rows[0]["test/mse"]) == 0.5
+
+
+@pytest.mark.parametrize(("value", "text"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf"), (None, "")])
+def test_a_cell_is_empty_for_a_number_that_does_not_exist_alone(tmp_path, value, text):
+    path = tmp_path / record.MEASURES
+    record.merge_measures(tmp_path, record.quantity_rows("r", 0, "key", "a", {"x": value}))
+    record.merge_measures(tmp_path, record.quantity_rows("r", 0, "key", "b", {"x": 1.0}))  # reads what is there
+    assert [row["value"] for row in record.read_rows(path)] == [text, "1.0"]
+    (found, _) = measured.read(tmp_path)["value"]
+    assert math.isnan(found) if text in ("nan", "") else found == value
+
+
+def test_json_that_only_python_reads_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        record.write_json(tmp_path / "status.json", {"value": math.nan})
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

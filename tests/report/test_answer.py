@@ -89,3 +89,37 @@ def test_the_dense_networks_in_a_sentence(tmp_path, write_run):
     table = statistics.dense(ledger.read([tmp_path]))
     assert answer.dense(table, "toy") == "The dense networks have 70.50 % (minimum to maximum 70.00 to 71.00 %, n = 2)."
     assert answer.dense(table, "another") == ""
+
+
+def test_what_diverged_is_said_where_numbers_are_read(answered):
+    lost = lambda level: {"diverged": level == 3}  # noqa: E731
+    said, _ = answered({"imp": 0.0}, extra=lost)
+    assert said[0].endswith("n = 5, 5 of them diverged).")
+    said, quotes = answered({"one_shot": 0.02}, seeds=4, extra=lambda level: {"diverged": True})
+    assert (
+        said[1]
+        == "Seed by seed against imp, the reference: one_shot cannot be compared: in every seed one of the two diverged."
+    )
+    assert said[-1] == "In 4 of 4 seeds of one_shot the dense network diverged: nothing is compared with it."
+    assert quotes == [
+        "At 51.2 % of the weights, one_shot and imp cannot be compared: in every seed one of the two diverged."
+    ]
+
+
+def test_a_dense_network_that_diverged_is_compared_with_nothing(answered):
+    said, _ = answered({"imp": 0.0}, extra=lambda level: {"diverged": level == 0})
+    assert said[1:] == ["The dense network diverged: nothing is compared with it."]
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ({0}, "The dense networks have 71.50 % (minimum to maximum 71.00 to 72.00 %, n = 2); 1 more diverged."),
+        ({0, 1, 2}, "All 3 dense networks diverged."),
+    ],
+)
+def test_dense_networks_that_diverged_in_a_sentence(tmp_path, write_run, lost, said):
+    for seed in range(3):
+        given = {"seed": seed, "run_id": f"s{seed}", "diverged": seed in lost}
+        write_run(tmp_path / str(seed), accuracy=lambda level, s=seed: 0.7 + 0.01 * s, **given)
+    assert answer.dense(statistics.dense(ledger.read([tmp_path])), "toy") == said

@@ -154,3 +154,24 @@ def test_a_colour_is_a_name_on_a_page_and_a_value_in_a_file():
         "b": "var(--nothing)",
         "c": ["#1a1a1a", "x var(--c0)"],
     }
+
+
+def test_means_that_hold_a_seed_that_diverged_are_ringed_and_said(drawn):
+    found, order = drawn(["imp"], extra=lambda level: {"diverged": level == 2})
+    for kind in ("value", "early_stop_step", "relative", "cost"):
+        one = found[kind]
+        for live in (False, True):
+            tables = Tables()
+            rings = [layer for layer in one.layers(tables, live) if layer["mark"].get("filled") is False]
+            (ring,) = rings
+            assert [row["level"] for row in tables[ring["data"]["name"]]] == [2]
+        assert [cells[3].endswith("3 of 3 diverged)") for cells in one.cells] == [False, False, True, False]
+        alt.LayerChart.from_dict(json.loads(paint(one.live())))
+        alt.VConcatChart.from_dict(json.loads(paint(panel.still([one, one], order))))
+    assert "Ringed: levels that diverged" in found["value"].caption
+
+
+def test_nothing_is_drawn_relative_to_a_dense_network_that_diverged(drawn):
+    found, _ = drawn(["imp"], extra=lambda level: {"diverged": level == 0})
+    assert "relative" not in found
+    assert "The dense network diverged." in found["value"].caption

@@ -112,3 +112,22 @@ def test_a_task_without_anything_to_compare_has_empty_tables(study):
     assert [len(table) for table in found] == [0, 0]
     assert text(tables.headline("toy", found[0]))[0] == "toy"
     assert text(tables.matching("toy", found[1], tolerance=0.01))[0] == "toy: sparsest ticket within 0.01 of dense"
+
+
+def test_tables_say_what_diverged_beside_each_number(study):
+    rows = study(extra=lambda level: {"diverged": level == 1})
+    rows["diverged"] &= rows["seed"] == 0
+    summary = text(tables.summary("toy", statistics.summarise(rows)))
+    assert "80.00% 3 71.00 ± 1.00 (1 of 3 diverged) 70.50 ± 1.00 (1 of 3 diverged) 800 ± 0 (1 of 3 diverged)" in summary
+    assert "imp none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in summary
+    assert any("71.00 % (1 of 3 diverged)" in line for line in text(tables.cost("toy", cost.table(rows))))
+    headline = text(tables.headline("toy", paired.headline(rows)))
+    assert any(line.startswith("one_shot 80 % 2 (1 diverged) ") for line in headline)
+
+
+def test_in_the_place_of_a_matching_ticket_stands_that_the_dense_network_diverged(study):
+    rows = study()
+    rows["diverged"] = (rows["level"] == 0) & ((rows["method"] == "imp") | (rows["seed"] == 0))
+    lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=0.01))
+    assert "imp the dense network diverged" in lines
+    assert any("0 of 2; 1 more: the dense network diverged" in line for line in lines)

@@ -26,6 +26,7 @@ def changed(section, **values):
         (changed("data", root="b", workers=9), CPU, True),
         (changed("metric", name="loss", tolerance=0.2), CPU, True),
         (changed("prunable", exclude=[], embeddings=False), CPU, True),
+        (changed("training", on_divergence="stop"), CPU, True),
         (changed("data", batch_size=20), CPU, False),
         (changed("training", length="6it"), CPU, False),
         (changed("prunable", embeddings=True), CPU, False),

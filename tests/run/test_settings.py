@@ -45,7 +45,8 @@ STEP = "iterations as 500it or epochs as 2ep"
         ("study", {"a": 1}, "a text, not empty or null"),
         ("threads", 100_000, "a whole number, 1 to 1024"),
         ("prune_from", "here", "one of previous, dense, start"),
-        ("training", 3, "a section of settings: length, evaluate_every"),
+        ("training", 3, "a section of settings: length, evaluate_every, on_divergence"),
+        ("training.on_divergence", "ignore", "one of mark, stop"),
         ("training.length", "0it", f"{STEP}, at least 1"),
         ("training.evaluate_every", 0, f"{STEP}, at least 1 or null"),
         ("rewind_step", "5", STEP),
@@ -127,6 +128,7 @@ def test_what_is_beside_a_run():
         "study", "metric", "measure", "store", "fresh", "progress", "plan", "logger"
     ]  # fmt: skip
     assert beside("store.keep")
+    assert beside("training.on_divergence")
     assert not beside("training.length")
     assert not beside("nope")
 

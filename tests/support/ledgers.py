@@ -42,6 +42,7 @@ def row(level: int, **given: object) -> dict[str, object]:
         "early_stop_is_last": False,
         "test/accuracy_at_early_stop": 0.69,
         "collapsed_layers": "",
+        "diverged": False,
         "search_steps": 2000 * level,
         "step_flops": 6.0e6,
         "seconds": 1.5,

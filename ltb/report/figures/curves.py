@@ -75,7 +75,7 @@ def paper(panels: Sequence[Spec], tables: Tables) -> Spec:
 
 def legend(order: Sequence[str], looks: Mapping[str, Spec], tables: Tables, dense: pd.DataFrame | None = None) -> Spec:
     """Return a legend drawn by hand: Vega's own cannot show a line with its dash and its marker in one symbol."""
-    network = pd.DataFrame({"curve": ["dense network"] * (dense is not None and not dense.empty)})
+    network = pd.DataFrame({"curve": ["dense network"] * (dense is not None and bool(dense["n"].any()))})
     band = network if dense is not None and dense["std"].notna().any() else network.iloc[:0]
     curves = pd.DataFrame({"curve": list(order)})
     entries = pd.concat([curves, network], ignore_index=True)
@@ -151,12 +151,13 @@ def layers(
 
 
 def caption(points: pd.DataFrame) -> str:
-    """Return a caption: what the line and the band are, and over how many seeds."""
+    """Return a caption: what the line and the band are, over how many seeds, and what rings are where there are any."""
+    ring = " Ringed: levels that diverged (loss nan or inf) in some seed." if points["diverged"].any() else ""
     least, most = int(points["n"].min()), int(points["n"].max())
     if most == 1:
-        return "One seed per curve (n = 1): the spread is not known."
+        return f"One seed per curve (n = 1): the spread is not known.{ring}"
     n = f"n = {most} seeds" if least == most else f"n = {least} to {most} seeds"
-    return f"Line: mean of {n}. Band: {band(points['n'])}. Small marks: single seeds."
+    return f"Line: mean of {n}. Band: {band(points['n'])}. Small marks: single seeds.{ring}"
 
 
 def band(n: pd.Series) -> str:
@@ -168,11 +169,12 @@ def band(n: pd.Series) -> str:
 def dense_caption(dense: pd.DataFrame) -> list[str]:
     """Return what the grey line and band are: mean ± sample standard deviation of the dense networks."""
     if dense.empty or not np.isfinite(dense["mean"].iloc[0]):
-        return []
+        return ["The dense network diverged."] if dense["diverged"].any() else []
     one = dense.iloc[0]
+    lost = f"; {one['diverged']} more diverged" if one["diverged"] else ""
     scale, unit, digits = (100.0, " %", ".1f") if "accuracy" in one["quantity"] else (1.0, "", ".3g")
     mean = format(scale * one["mean"], digits)
     if one["n"] < 2:
-        return [f"Grey: dense network, {mean}{unit} (n = 1)."]
+        return [f"Grey: dense network, {mean}{unit} (n = 1{lost})."]
     spread = format(scale * one["std"], digits)
-    return [f"Grey: dense network, {mean} ± {spread}{unit} (mean ± standard deviation, n = {one['n']})."]
+    return [f"Grey: dense network, {mean} ± {spread}{unit} (mean ± standard deviation, n = {one['n']}{lost})."]

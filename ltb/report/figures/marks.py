@@ -43,12 +43,13 @@ def _cell(value: Any) -> Any:
 
 
 def means(points: pd.DataFrame) -> pd.DataFrame:
-    """Return mean over seeds and band of each point of each curve, with the mean density.
+    """Return mean over seeds and band of each point of each curve, with the mean density, and how many seeds diverged.
 
     The band is the 95 % t interval, minimum to maximum for two seeds, nothing (NaN) for one.
     """
     groups = points.groupby(["curve", "level"], sort=False)
-    return two_as_range(statistics.spread(groups["value"]).join(groups["density"].mean()).reset_index())
+    others = groups["density"].mean().to_frame().join(groups["diverged"].sum())
+    return two_as_range(statistics.spread(groups["value"]).join(others).reset_index())
 
 
 def two_as_range(table: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +75,7 @@ def marks(
 
     `drawn`: one row a mean (curve, mean, low, high, x's field, and the number `along` which a line goes); `seeds`: one
     row a seed (curve, value and x's field). A band is an `area` where x grows along the curve, else a bar at each mean.
-    `tooltip`: field → title.
+    A mean of which some seeds `diverged` has a ring. `tooltip`: field → title.
     """
     many = drawn["curve"].nunique() > CROWDED
     color, dash, shape = scales["color"], scales["dash"], scales["shape"]
@@ -98,6 +99,10 @@ def marks(
     path["order"] = {"field": along, "type": "quantitative"}
     layers.append(_layer(mean, line, path, 1, live))
     layers.append(_layer(mean, {**dot, "size": 40 if many else 52}, {**point, "y": middle}, 1, live))
+    lost = drawn[drawn["diverged"] > 0] if "diverged" in drawn else drawn.iloc[:0]
+    if len(lost):
+        ring = {"type": "point", "filled": False, "shape": "circle", "size": 170, "strokeWidth": 1.4}
+        layers.append(_layer(tables.add(lost), ring, {"x": x, "y": middle, "color": color}, 1, live))
     return [*layers, _finder(mean, x, middle, tooltip)] if live else layers
 
 

@@ -20,7 +20,7 @@ from ltb.report.notation import Notation
 # The tooltip of the mean nearest to the pointer: column of `told` → title.
 TOLD = {"curve": "curve", "at": "density", "said": "mean", "band": "95 % interval", "n": "n", "seeds": "by seed"}
 
-DRAWN = ["n", "mean", "low", "high"]
+DRAWN = ["n", "diverged", "mean", "low", "high"]
 
 
 def against_density(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], kind: str) -> Panel:
@@ -47,7 +47,8 @@ def relative(points: pd.DataFrame, looks: Mapping[str, Spec], tolerance: float) 
     if its.empty:
         return None
     metric, down = str(its["metric"].iloc[0]), its["direction"].iloc[0] == "min"
-    base = its[its["level"] == 0].drop_duplicates("run_id").set_index("run_id")["value"]
+    sound = its[(its["level"] == 0) & ~its["diverged"]]
+    base = sound.drop_duplicates("run_id").set_index("run_id")["value"]
     gain = (its["value"] - its["run_id"].map(base)) * (-1.0 if down else 1.0)
     its = its.assign(value=gain + 0.0).dropna(subset="value")
     if its.empty:
@@ -136,7 +137,10 @@ def told(drawn: pd.DataFrame, points: pd.DataFrame, write: Notation) -> pd.DataF
     kept = drawn[[name for name in drawn.columns if name not in ("std", "min", "max")]]
     return kept.assign(
         at=[notation.density(value) for value in drawn["density"]],
-        said=[write(value) for value in drawn["mean"]],
+        said=[
+            write(value) + notation.diverged(lost, n)
+            for value, lost, n in zip(drawn["mean"], drawn["diverged"], drawn["n"], strict=True)
+        ],
         band=[
             write.interval(low, high) + " (min to max)" * (n == 2)
             for low, high, n in zip(drawn["low"], drawn["high"], drawn["n"], strict=True)
