@@ -14,7 +14,7 @@ from ltb.records import ledger, measured
 from ltb.report import command as report
 from ltb.run import display, view
 from ltb.store import command as store
-from ltb.store.stage_files import FIELDS, VERSION
+from ltb.store.stage_files import FIELDS, VERSION, sealed
 from tests.support.command import TINY
 from tests.support.ledgers import write_measures, write_run
 
@@ -74,8 +74,8 @@ def is_number(cell):
 def stage(folder, **told):
     folder.mkdir(parents=True)
     result = {"start": 0, "stop": 1, "counts": {"w": [1, 2]}, "early_stop_step": 1, "history": []}
-    about = dict.fromkeys(FIELDS, "") | {"version": VERSION, "parents": [], "kept": [], "sha256": {}, "result": result}
-    (folder / "stage.json").write_text(json.dumps(about | told))
+    about = dict.fromkeys(FIELDS, "") | {"version": VERSION, "parents": {}, "kept": [], "sha256": {}, "result": result}
+    (folder / "stage.json").write_text(json.dumps(sealed(about | {"key": folder.name} | told)))
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[printable(name) for name in HOSTILE])
@@ -83,7 +83,9 @@ def test_a_store_of_stages_of_any_name(name, tmp_path, capsys):
     provenance = {"task": name, "seed": name}
     stage(tmp_path / "abc1", label=name, run_id=name, provenance=provenance)
     values = {"values": {f"test/{name}": 0.5}}
-    stage(tmp_path / "abd2", label="evaluate", run_id=name, provenance=provenance, parents=["abc1"], result=values)
+    stage(
+        tmp_path / "abd2", label="evaluate", run_id=name, provenance=provenance, parents={"abc1": None}, result=values
+    )
     for arguments in (["ls"], ["tree"], ["show", "abc"]):
         assert store.main(["--dir", str(tmp_path), *arguments]) == 0
         out = harmless("".join(capsys.readouterr()))
@@ -120,7 +122,7 @@ def test_a_sweep_with_runs_of_any_name(name, tmp_path, capsys):
 def test_levels_that_a_run_of_any_name_trained(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     row = {"level": 1, "density": 0.5, "early_stop_step": 3, "early_stop_is_last": True, "collapsed_layers": name}
-    row |= {"control": name, f"test/{name}": 0.5}
+    row |= {"control": name, "diverged": False, f"test/{name}": 0.5}
     with display.Display(name, 10, name) as shown:
         shown.level(row, name)
     Console(stderr=True, width=200).print(display.table([row], name))

@@ -296,12 +296,11 @@ def test_a_sweep_is_a_run_each(command, fits):
 
 
 def test_a_job_that_fails_in_a_sweep_does_not_stop_the_others(command):
-    result = command("-m", "lr.base=1e30,1e-2,-1,2e-2", *TINY)
+    result = command("-m", "lr.base=1e30,1e-2,2e-2", *TINY)
     assert result.code == 1
     made = {status(folder)["state"]: folder for folder in folders(command.runs)}
     assert sorted(status(folder)["state"] for folder in folders(command.runs)) == ["complete", "complete", "failed"]
-    failed, refused = result.err.splitlines()
+    (failed,) = result.err.splitlines()
     assert failed.startswith(f"ltb: {made['failed'].name} failed: scores are NaN")
-    assert refused == "ltb: lr.base=-1: a number above 0"
     assert "scores are NaN" in status(made["failed"])["error"]
     assert len(ledger(made["failed"])) == 1

@@ -160,7 +160,7 @@ def test_runs_of_a_sweep_overlay_as_curves_without_any_set_up(sweep):
         assert curve(found) == [(float(row["sparsity"]), float(row["test/accuracy"])) for row in ledger(folder)]
         assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == [0, 1, 2]
         config = about["config"]["update"]
-        told.append((about["job_type"], config["method"], config["control"].get("_target_"), config["seed"]))
+        told.append((about["job_type"], config["method"], (config["control"] or {}).get("_target_"), config["seed"]))
         # A ticket and its control start at one dense network.
         assert dense.setdefault(config["seed"], curve(found)[0]) == curve(found)[0]
     reinit = "ltb.core.controls.Reinit"
