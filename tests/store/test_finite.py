@@ -4,9 +4,14 @@ import json
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 
+from ltb.core.contracts import Progress
+from ltb.core.points import Point
+from ltb.store.checkpoint import CheckpointFile
 from ltb.store.finite import as_numbers
 from ltb.store.stage_files import FIELDS, STAGE, VERSION, read_metadata, sealed, text
 
@@ -54,3 +59,12 @@ def test_finite_metadata_is_written_as_before():
         start=0, stop=1, counts={"w": [3, 4]}, early_stop_step=1, history=[{"step": 1, "val/loss": 1e-300}]
     )
     assert text(content) == json.dumps(content, indent=1)
+
+
+def test_progress_of_a_fit_that_diverged_is_valid_json_and_read_back_as_it_was(tmp_path):
+    path, (point, best) = tmp_path / "k.safetensors", (Point({"a": torch.ones(2)}, step) for step in (7, 3))
+    history = [{"step": 3, "val/loss": math.nan}, {"step": 7, "val/loss": math.inf}]
+    CheckpointFile(path, "k", 0).offer(lambda: Progress(point, history, best, {}, 0.2))
+    with safe_open(path, framework="pt") as file:
+        strict(file.metadata()["ltb"])
+    assert repr(CheckpointFile(path, "k", 0).load().history) == repr(history)
