@@ -10,12 +10,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code
 PATIENCE = 5  # seconds for the processes of a sweep's jobs to say that they were interrupted
+IMPORTING = "<frozen importlib._bootstrap>"
+AGAIN = 0.05  # seconds
 
 
 class Terminated(KeyboardInterrupt):
@@ -23,6 +26,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _arrived: list[type[KeyboardInterrupt]] = []
+_waiting: list[float] = []  # since when a signal waits for the end of an import
 
 
 def heed() -> None:
@@ -71,6 +75,14 @@ def job() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
+    # An import that is broken off leaves a module in pieces, which the report at the end could not import again.
+    if _imports(frame) and time.monotonic() - (_waiting or [time.monotonic()])[0] < PATIENCE:
+        _waiting.append(time.monotonic())
+        again = threading.Timer(AGAIN, signal.pthread_kill, [threading.main_thread().ident, number])
+        again.daemon = True
+        again.start()
+        return
+    _waiting.clear()
     # Once: what follows is quick. A second Ctrl-C is for those who cannot wait.
     signal.signal(number, signal.SIG_IGN if number == signal.SIGTERM else signal.default_int_handler)
     # joblib's, and not those of a DataLoader.
@@ -81,3 +93,11 @@ def _end(number: int, frame: FrameType | None) -> None:
         child.join(PATIENCE)
     _arrived.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
     heed()
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False

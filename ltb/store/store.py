@@ -23,7 +23,7 @@ import copy
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,17 +220,20 @@ class Store:
             return
         source = check(self.path(stage), name, metadata["sha256"][name])
         target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # no links here
+            if not files.there(target):
+                os.link(source, target)  # in one step: a kill leaves no other name behind
+                return
+            if os.path.samefile(source, target):
+                return
         temporary = target.with_name(f".{target.name}-{os.getpid()}")
         try:
-            os.link(source, temporary)
-        except OSError:
             shutil.copyfile(source, temporary)
-        try:
             os.replace(temporary, target)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(target)) from None
         finally:
-            temporary.unlink(missing_ok=True)  # rename leaves both names where they are links to one file
+            temporary.unlink(missing_ok=True)
 
     def _commit(self, stage: Stage, result: Any) -> None:
         folder = self.path(stage)

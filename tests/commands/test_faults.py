@@ -41,7 +41,7 @@ def left_alone(folder: Path, *arguments: str) -> tuple[object, ...]:
 
 def what_a_kill_left(store: Path) -> str:
     """Where a kill hit: inside a commit (a temporary folder is left), inside a level (progress is), or between."""
-    if any(path.name not in (".locks", ".progress") for path in store.glob(".*")):
+    if any(store.glob(".*-*")):
         return "in a commit"
     return "inside a level" if any(store.glob(".progress/*")) else "between"
 

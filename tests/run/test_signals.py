@@ -1,7 +1,10 @@
 """An interruption is raised where it arrives, and again where what it was raised in made something else of it."""
 
+import importlib
 import os
 import signal
+import sys
+import time
 from contextlib import suppress
 
 import pytest
@@ -32,3 +35,29 @@ def test_who_listens_already_keeps_the_signal():
         assert heard == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interruption_waits_for_the_import_that_it_arrives_in(tmp_path, monkeypatch):
+    """What was imported by half cannot be imported again: the report of what was interrupted needs it whole."""
+    (tmp_path / "half.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.2)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def goes_on():
+        importlib.import_module("half")
+        time.sleep(signals.PATIENCE)
+
+    with signals.listening(), pytest.raises(signals.Terminated):
+        goes_on()
+    assert sys.modules["half"].whole
+
+
+def test_an_interruption_does_not_wait_for_ever(tmp_path, monkeypatch):
+    (tmp_path / "study.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(signals, "PATIENCE", 0.2)
+    with signals.listening(), pytest.raises(signals.Terminated):
+        importlib.import_module("study")

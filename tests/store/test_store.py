@@ -1,7 +1,9 @@
 """The store: whole or not at all, shared by key, and what is damaged is named, not used and not deleted."""
 
+import errno
 import json
 import multiprocessing
+import os
 import shutil
 from dataclasses import dataclass
 
@@ -163,7 +165,24 @@ def test_links_put_the_same_bytes_into_a_run_folder(tmp_path):
     target = tmp_path / "level-00.safetensors"
     for _ in range(2):
         store.link(Dense(), TRAINED, target)
-        assert target.read_bytes() == (store.path(Dense()) / TRAINED).read_bytes()
+        assert target.samefile(store.path(Dense()) / TRAINED)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["level-00.safetensors", "store"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_links_there_are_copies_and_another_file_is_replaced(tmp_path, monkeypatch, there):
+    store, _, _ = run(tmp_path / "store")
+    target = tmp_path / "level-00.safetensors"
+    if there:
+        target.write_bytes(b"of another run")
+
+    def none(*given):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", none)
+    store.link(Dense(), TRAINED, target)
+    assert target.read_bytes() == (store.path(Dense()) / TRAINED).read_bytes()
+    assert not target.samefile(store.path(Dense()) / TRAINED)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["level-00.safetensors", "store"]
 
 

@@ -13,6 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from tests.support.command import blank_figures
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.support.processes_preload"])
@@ -81,6 +84,8 @@ def _main(
     from ltb import train
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    blank_figures(lambda name, save: mock.patch(name, save).start())
     os.chdir(folder)
     os.environ["WANDB_MODE"] = "offline"
     for stream, target in ((sys.stdout, os.devnull), (sys.stderr, error)):
