@@ -53,7 +53,7 @@ ENDS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130
 def start_and_kill(folder: Path, arguments: tuple[str, ...], draw: random.Random, count: int) -> list[str]:
     """Start so many processes at one study and kill each at a random moment of its work; where the last of them was hit."""
     noted = [folder / f"noted-{number}" for number in range(count)]
-    made = [Process(folder, *arguments, noted=path, commit=0.01) for path in noted]
+    made = [Process(folder, *arguments, noted=path, commit=0.01, figures=False) for path in noted]
     begun, ends, sent, ended = set(), {}, {}, set()
     while any(process.running for process in made):
         time.sleep(0.001)
