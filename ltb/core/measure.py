@@ -72,7 +72,8 @@ class Evaluate(Measure):
             known = {name: value for name, value in found.items() if name.partition("/")[0] in self.at_early_stop}
             early: Mapping[str, Number] = known
             if step != result.stop or set(self.at_early_stop) - set(self.splits):
-                early = bench.evaluate(result.at(step), result.masks, self.at_early_stop)
+                # Its own zeros, for a dynamic fit had other masks then.
+                early = bench.evaluate(result.at(step), {}, self.at_early_stop)
             values |= {f"{name}{AT_EARLY_STOP}": value for name, value in early.items()}
         return Measurement(self.judged(values, result.history))
 

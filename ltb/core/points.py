@@ -10,11 +10,11 @@ from ltb.core.masks import Masks
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
-    from ltb.core.dynamics import Dynamics
+    from ltb.core.dynamics import Aim, Dynamics
     from ltb.core.execution import Execution
     from ltb.core.objectives import Objective
 
-HOW = ("noise", "dynamics", "objective", "execution")  # the fields of a fit that say how it runs
+HOW = ("noise", "dynamics", "aim", "objective", "execution")  # the fields of a fit that say how it runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,11 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One training to be done: the masks that are held, the masked point it begins from, the iteration it ends at.
+    """One training to be done: the masks that it begins with, the masked point it begins from, the iteration it ends at.
 
     noise:     a number that reseeds batch order, augmentation and dropout alone, so that fits of one origin with other noise
                are the children of an instability analysis (Frankle et al. 2020); None is the run's own.
-    dynamics:  how the mask changes on the way; None holds it.
+    dynamics:  how the masks change on the way, and `aim`, what they are to come to; None holds them.
     objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
     """
@@ -42,6 +42,7 @@ class Fit:
     stop: int
     noise: int | None = None
     dynamics: Dynamics | None = None
+    aim: Aim | None = None
     objective: Objective | None = None
     execution: Execution | None = None
 

@@ -30,7 +30,7 @@ class Recipe:
     prune_from:  the network whose weights are scored: the ``previous`` level, the ``dense`` network, or the ``start``.
     rewind_step: k, the step of the dense run that `start` is; 0it is the initialisation.
     control:     what is broken on purpose at every level after the dense one; None for the tickets themselves.
-    dynamics, objective: how the mask changes during a fit, and what is minimised beside the module's loss; None for neither.
+    dynamics, objective: how the masks change during a fit, and what is minimised beside the module's loss; None for neither.
     execution:   how masked networks are trained; None holds masks on the dense one.
     method:      the name in ledgers and figures; it decides nothing.
     """
@@ -86,11 +86,29 @@ class Recipe:
                 f"control={self.control.name} trains weights that the ticket lacks, and with rewind={type(self.rewind).__name__} "
                 "and prune_from=previous those are 0 already; use rewind=weights, or prune_from=dense"
             )
+        if self.dynamics is not None:
+            self._check_dynamics(self.dynamics)
         for key in OPTIONAL:
             value = getattr(self, key)
             if value is not None and len(self.schedule.targets) < 2:
                 name = getattr(value, "name", type(value).__name__)
                 raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
+
+    def _check_dynamics(self, dynamics: Dynamics) -> None:
+        name = type(dynamics).__name__
+        if dynamics.prunes and self.control is not None and self.control.moves_masks:
+            raise ValueError(
+                f"control={self.control.name} moves the masks that a fit begins with, and with dynamics={name} it has none yet"
+            )
+        if dynamics.prunes and self.criterion.rounds > 1:
+            raise ValueError(
+                f"criterion.rounds={self.criterion.rounds}: with dynamics={name} masks are made during the fit; 1 is allowed"
+            )
+        if dynamics.ranks and self.criterion != Magnitude():
+            raise ValueError(
+                f"criterion={type(self.criterion).__name__} would have no effect, for dynamics={name} ranks weights by itself; "
+                "leave it at criterion=magnitude"
+            )
 
     def check(self, clock: Clock) -> None:
         """Raise ValueError when the recipe does not fit a run of this length."""
@@ -99,6 +117,8 @@ class Recipe:
                 f"rewind_step={self.rewind_step} is iteration {clock.at(self.rewind_step)}, and the run is {clock.length} "
                 "iterations long; the rewind step must lie before its end"
             )
+        if self.dynamics is not None:
+            self.dynamics.check(self.rewind.iterations(clock.at(self.rewind_step), clock), clock)
 
     def check_network(self, counts: Mapping[str, int]) -> None:
         """Raise ValueError when the recipe does not fit a network with so many weights in each prunable parameter."""

@@ -129,7 +129,13 @@ def early_stop_step(history: Sequence[Mapping[str, float]], judge: tuple[str, st
 
 
 def better(row: Mapping[str, float], best: Mapping[str, float], judge: tuple[str, str]) -> bool:
-    """Whether a row of a history is better than the best before it; NaN never is, and any number is better than NaN."""
+    """Whether a row of a history is better than the best before it; NaN never is, and any number is better than NaN.
+
+    Where the masks change during the fit, a row of lower density is: only networks as sparse as the last one stand for it.
+    """
+    density = row.get("density"), best.get("density")
+    if density[0] is not None and density[1] is not None and density[0] != density[1]:
+        return density[0] < density[1]
     name, direction = ("loss", "min") if "val/loss" in row else judge
     value, before = row.get(f"val/{name}"), best.get(f"val/{name}")
     if value is None or before is None or value != value:

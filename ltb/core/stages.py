@@ -14,13 +14,13 @@ from ltb.core.allocation import Allocation
 from ltb.core.contracts import Checkpoints
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Evidence
-from ltb.core.dynamics import Dynamics
+from ltb.core.dynamics import Aim, Dynamics
 from ltb.core.execution import Execution
 from ltb.core.measure import Measure
 from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
-from ltb.core.results import Measurement, Trained
+from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.stage import Stage, missing
 from ltb.core.step import Clock
@@ -140,16 +140,27 @@ class Sparse(Stage):
         """What the fit begins from: prune the source, rewind, and break what the control breaks."""
         training = loop.training
         started, source = loop.result(self.start), loop.result(self.source)
-        masks = self.prune(loop, started.point, source.point, source.masks)
+        how = self.how(loop, started.point, source)
+        if self.dynamics is not None and self.dynamics.prunes:
+            masks = source.masks
+        else:
+            masks = self.prune(loop, started.point, source.point, source.masks)
         start = started.resumable if self.rewind.start_state else started.point
         end = source.resumable if self.rewind.source_state else source.point
         origin, stop = self.rewind(start, end, training.clock)
-        objective = self.objective and self.objective.prepared(training, loop.result)
-        how = {"dynamics": self.dynamics, "objective": objective, "execution": self.execution}
         fit = Fit.of(masks, origin, stop, **how)
         if self.control is None:
             return fit
         return self.control(fit, origin, training.initial, training.clock, training.seed)
+
+    def how(self, loop: Loop, start: Point, source: Result) -> dict[str, Any]:
+        """The fields of a fit that say how it runs."""
+        objective = self.objective and self.objective.prepared(loop.training, loop.result)
+        how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": self.execution}
+        if self.dynamics is not None:
+            first, masks, seed = self.source.pruned_to or 0.0, source.masks, loop.training.seed
+            how["aim"] = Aim(self.criterion, self.allocation, first, self.target, masks, start.weights, seed)
+        return how
 
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""

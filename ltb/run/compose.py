@@ -18,7 +18,7 @@ from ltb.training.lightning import check_settings
 RECIPE = hints_of(Recipe)
 # Section -> what its _target_ makes; optimizer, learning rate and model are what the module takes them for.
 KINDS = {
-    **{name: RECIPE[name] for name in ("schedule", "criterion", "allocation", "rewind", "control", "execution")},
+    **{name: RECIPE[name] for name in ("schedule", "criterion", "allocation", "rewind", "control", "dynamics", "execution")},
     "model": Any, "optimizer": Any, "lr": Any, "data": Any, "module": Any,
 }  # fmt: skip
 
@@ -43,6 +43,7 @@ def recipe(config: Config) -> Recipe:
         rewind=build(config, "rewind"),
         rewind_step=config["rewind_step"],
         control=build(config, "control"),
+        dynamics=build(config, "dynamics"),
         execution=build(config, "execution"),
         method=config["method"],
     )

@@ -148,6 +148,7 @@ class Settings(Group):
     allocation: Choice | None = None
     rewind: Choice | None = None
     control: Choice | None = None
+    dynamics: Choice | None = None
     execution: Choice | None = None
 
 

@@ -57,7 +57,9 @@ class CheckpointFile:
             )
         snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
         point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
-        return Progress(point, [as_numbers(row) for row in about["history"]], best, snapshots, about["seconds"])
+        history = [as_numbers(row) for row in about["history"]]
+        stands = under("mask/", contents), under("sum/", contents)
+        return Progress(point, history, best, snapshots, about["seconds"], *stands)
 
     def _set_aside(self) -> Path:
         names = (self._path.with_suffix(f".damaged-{number}") for number in count(1))
@@ -76,6 +78,8 @@ class CheckpointFile:
         contents = _contents("", progress.point) | _contents("best/", progress.best)
         for step, point in progress.snapshots.items():
             contents |= _contents(f"snapshot/{step}/", point)
+        for prefix, named in (("mask/", progress.masks), ("sum/", progress.sums)):
+            contents |= {f"{prefix}{name}": tensor.cpu() for name, tensor in named.items()}
         about = {
             "stage": self._stage,
             "step": progress.point.step,

@@ -18,7 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import SILENT, Checkpoints, Listener, network_of
-from ltb.core.dynamics import Dynamics
 from ltb.core.execution import MASKED, Execution
 from ltb.core.masks import Masks
 from ltb.core.measure import Measure
@@ -32,6 +31,7 @@ from ltb.core.stage import within
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
+from ltb.training.changes import Changes
 from ltb.training.chunked import ChunkedModule, add_objective, check_objective
 from ltb.training.lightning import begin_at, check_trainer, interruptible, own_processes, quiet, trainer_of
 from ltb.training.loaders import Chunks, Minibatches, cut
@@ -121,11 +121,17 @@ class Training:
         """Return the network's initialisation: the same for each (seed, purpose)."""
         return tensors.weights_of(network_of(self._build(purpose)))
 
-    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
-        """Return what `probe` gathers from the network with these weights and masks, in the seed's own batches."""
-        module = self.module(Point(weights, 0), masks)
-        with seeded(derive(self.seed, "probe")):
-            stream = partial(self.source.stream, self.seed, 0, self.clock.length)
+    def probe(
+        self, probe: Any, weights: Weights, masks: Masks, *, step: int = 0, seed: int | None = None
+    ) -> Mapping[str, Weights]:
+        """Return what `probe` gathers from the network with these weights and masks, in the minibatches from iteration `step` on.
+
+        `seed` is that of their order, by default the run's own.
+        """
+        seed = self.seed if seed is None else seed
+        module = self.module(Point(weights, step), masks)
+        with seeded(derive(seed, "probe", step)), torch.enable_grad():
+            stream = partial(self.source.stream, seed, step, step + self.clock.length)
             found: Mapping[str, Weights] = probe(module, lambda: map(self._here, stream()))
         return {name: tensors.copy(weights) for name, weights in found.items()}
 
@@ -136,10 +142,14 @@ class Training:
         that cannot be added to the module's loss, and when the module does not log the metric that counts; the module's own
         errors pass through.
         """
-        how = recipe.dynamics, recipe.objective, recipe.execution
+        probes = tuple(dict.fromkeys(getattr(choice, "probe", None) for choice in (recipe.dynamics,)))
+        how = probes, recipe.objective, recipe.execution
         if how in self._checked:
             return
-        _refuse_dynamics(recipe.dynamics)
+        initial = self.initial()
+        for probe in probes:
+            if probe is not None:
+                self.probe(probe, initial, m.ones(initial, self.prunable))
         with quiet():
             trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
@@ -245,14 +255,15 @@ class Training:
         checkpoints: Checkpoints | None = None,
         listener: Listener = SILENT,
     ) -> Trained:
-        """Train `fit.origin` under `fit.masks` to `fit.stop`. Points passed at the iterations `snapshots` are kept.
+        """Train `fit.origin` to `fit.stop`, under `fit.masks` and what `fit.dynamics` makes of them on the way.
+
+        Points passed at the iterations `snapshots` are kept.
 
         Without `evaluate` nothing is validated on the way. With `checkpoints` the fit goes on from the progress kept
         there: a training in two parts is the same training, since all depends on the clock.
         """
         if fit.stop <= fit.origin.step:
             return Trained(fit.masks, fit.origin, fit.origin)
-        _refuse_dynamics(fit.dynamics)
         listener.on_fit(fit.origin.step, fit.stop)
         done = checkpoints.load() if checkpoints else None
         if done and done.history and done.best.step != early_stop_step(done.history, self.judge):
@@ -264,17 +275,24 @@ class Training:
         module = self._build("init")
         if fit.objective is not None:
             add_objective(module, fit.objective)
-        body = (fit.execution or MASKED).enter(module, fit.masks)
+        gather = partial(self._gathered, seed)
+        changes = Changes(fit, begin.step, self.clock, gather, done) if fit.dynamics is not None else None
+        body = (fit.execution or MASKED).enter(module, changes.masks if changes else fit.masks)
         body.load(begin)
+        if changes:
+            changes.enter(body, fresh=done is None)
         counter = Steps(begin.step, listener)
         passed = Snapshots(snapshots, counter, body, done.snapshots if done else {})
-        history = History(self.clock, counter, body, self.judge, listener, done)
+        history = History(self.clock, counter, body, self.judge, listener, done, changes.told if changes else dict)
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
-            observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate))
+            observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate, changes))
         actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed, fit.stop), Executed(body)]
+        if changes:
+            actors.append(changes)
+        marks = [*snapshots, *(changes.steps if changes else ())]
         with quiet():
-            loader, limits = self._minibatches(module, begin.step, fit.stop, seed, snapshots, evaluate, counter)
+            loader, limits = self._minibatches(module, begin.step, fit.stop, seed, marks, evaluate, counter)
             trainer = self._trainer_for(loader, limits, evaluate, begin.step, [*actors, *observers])
             if begin.step < fit.stop:  # else the process ended between the last evaluation and the stage's commit
                 with interruptible():
@@ -285,7 +303,13 @@ class Training:
             if evaluate and (not history.rows or history.rows[-1]["step"] != counter.step):
                 trainer.validate(module, self.source.evaluation("val"), verbose=False)
         best = None if history.best is None or history.best.step == point.step else history.best
-        return Trained(fit.masks, fit.origin, point, history.rows, history.seconds(), best, passed.points)
+        masks, origin = fit.masks, fit.origin
+        if changes:
+            masks, origin = changes.masks, replace(origin, weights=m.apply(origin.weights, changes.masks))
+        return Trained(masks, origin, point, history.rows, history.seconds(), best, passed.points)
+
+    def _gathered(self, seed: int, probe: Any, weights: Weights, masks: Masks, step: int) -> Mapping[str, Weights]:
+        return self.probe(probe, weights, masks, step=step, seed=seed)
 
     def _minibatches(
         self,
@@ -326,11 +350,6 @@ class Training:
         if isinstance(loader, Minibatches):
             begin_at(trainer, start, self.clock)
         return trainer
-
-
-def _refuse_dynamics(dynamics: Dynamics | None) -> None:
-    if dynamics is not None:
-        raise ValueError(f"dynamics={type(dynamics).__name__}: masks are held during a fit; null is what is allowed")
 
 
 def _clock(epoch_length: int, length: str | Step) -> Clock:

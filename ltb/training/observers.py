@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +13,7 @@ from ltb.core.execution import Body
 from ltb.core.points import Point
 from ltb.core.results import better
 from ltb.core.step import Clock
+from ltb.training.changes import Changes
 from ltb.training.chunked import ChunkedModule
 
 
@@ -47,7 +48,7 @@ class Snapshots(pl.Callback):
 
 
 class History(pl.Callback):
-    """A row an evaluation: step, epoch, training loss, all that was logged under val/; and the point of the best one.
+    """A row an evaluation: step, epoch, what is `told`, training loss, all that was logged under val/; and the point of the best.
 
     The best row is the first minimum of val/loss; where none is logged, `judge` = (metric, ``min`` or ``max``) decides.
     """
@@ -60,9 +61,10 @@ class History(pl.Callback):
         judge: tuple[str, str],
         listener: Listener,
         done: Progress | None = None,
+        told: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._clock, self._counter, self._body, self._listener = clock, counter, body, listener
-        self._judge = judge
+        self._judge, self._told = judge, told
         self._since = time.perf_counter() - (done.seconds if done else 0)
         self.rows: list[dict[str, float]] = [dict(row) for row in done.history] if done else []
         self.best = done.best if done and done.history else None
@@ -77,6 +79,7 @@ class History(pl.Callback):
             return
         logged = {name: plain(value) for name, value in trainer.callback_metrics.items()}
         row = {"step": self._counter.step, "epoch": self._counter.step / self._clock.epoch_length}
+        row |= self._told()
         if isinstance(pl_module, ChunkedModule):
             row["train/loss"] = plain(pl_module.mean_training_loss())
         elif "train/loss" in logged:
@@ -104,9 +107,11 @@ class Checkpoint(pl.Callback):
         snapshots: Snapshots,
         history: History,
         evaluates: bool,
+        changes: Changes | None = None,
     ) -> None:
         self._checkpoints, self._counter, self._body = checkpoints, counter, body
         self._snapshots, self._history, self._evaluates = snapshots, history, evaluates
+        self._changes = changes
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -124,7 +129,10 @@ class Checkpoint(pl.Callback):
     def _progress(self) -> Progress:
         point, history = self._body.point(self._counter.step), self._history
         best = history.best or self._body.point(self._counter.step, optimizer=False)
-        return Progress(point, history.rows, best, self._snapshots.points, history.seconds())
+        stands: dict[str, Any] = {}
+        if self._changes:
+            stands = {"masks": self._changes.masks, "sums": self._changes.sums}
+        return Progress(point, history.rows, best, self._snapshots.points, history.seconds(), **stands)
 
 
 def plain(value: Any) -> float:

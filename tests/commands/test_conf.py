@@ -1,5 +1,6 @@
 """Every file of conf/ in a whole command, found by looking into the folder, so that none can rot."""
 
+import csv
 import math
 import re
 import shlex
@@ -25,6 +26,12 @@ def names(group):
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", list(overrides))
+
+
+def history(folder, level):
+    """The rows of a level in the history, with the columns of the density where there are none."""
+    with (folder / "history.csv").open(newline="") as file:
+        return [{"density": "", **row} for row in csv.DictReader(file) if row["level"] == str(level)]
 
 
 def comments(file):
@@ -65,9 +72,13 @@ def test_every_experiment_that_is_a_sweep_runs_each_of_its_jobs(command, name):
 @pytest.mark.parametrize("name", names("method"))
 def test_every_method_runs_and_its_experiment_is_the_same(command, name):
     levels = ["schedule.levels=0"] if name == "dense" else []
-    folder = command.done(f"method={name}", *TINY, *levels)
+    dynamics = ["dynamics.every=1it"] if composed(f"method={name}").get("dynamics") else []
+    folder = command.done(f"method={name}", *TINY, *levels, *dynamics)
     rows = ledger(folder)
     assert [row["level"] for row in rows] == (["0"] if levels else ["0", "1", "2"])
+    assert [{row["density"] for row in history(folder, level)} != {""} for level in range(len(rows))] == (
+        [False, True, True] if dynamics else [False] * len(rows)
+    )
     if name in names("experiment"):
         assert command.done(f"+experiment={name}", *TINY, *levels) == folder
 
@@ -179,7 +190,8 @@ ELSEWHERE = {
     "module",
     "logger",
     "hydra",
-}  # above, and in test_plugin, test_wandb and test_launchers
+    "dynamics",
+}  # above (dynamics with their methods), and in test_plugin, test_wandb and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

@@ -8,7 +8,6 @@ import torch
 
 from ltb.core import masks as m
 from ltb.core import tensors
-from ltb.core.dynamics import Dynamics
 from ltb.core.execution import Execution, Masked
 from ltb.core.loop import levels
 from ltb.core.objectives import Objective
@@ -153,20 +152,6 @@ def test_an_objective_is_added_to_the_loss_of_the_fit_that_has_it(own):
     assert not torch.allclose(
         found.point.weights[plain.prunable[0]], without.point.weights[plain.prunable[0]], rtol=1e-3
     )
-
-
-def test_a_fit_with_dynamics_is_refused_for_masks_are_held():
-    @dataclass(frozen=True)
-    class Moving(Dynamics):
-        def steps(self, start, stop, clock):
-            return [3]
-
-        def __call__(self, step, point, masks, seed):
-            return masks
-
-    one = training()
-    with pytest.raises(ValueError, match="dynamics=Moving: masks are held during a fit; null is what is allowed"):
-        one.fit(replace(dense(one), dynamics=Moving()))
 
 
 def test_what_a_recipe_cannot_do_is_refused_before_the_dense_network_is_trained():

@@ -1,0 +1,42 @@
+"""Gradual pruning: the sparsity rises during one training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ltb.core.dynamics.base import Regular, Standing
+from ltb.core.masks import Masks
+
+
+def ramp(first: float, target: float, progress: float, shape: str) -> float:
+    """Return the sparsity between `first` and `target` at `progress` in [0, 1].
+
+    cubic:       target + (first − target) · (1 − progress)³ (Zhu & Gupta 2017, equation 1)
+    linear:      first + (target − first) · progress
+    exponential: the density falls by equal factors, as in levels of a geometric schedule
+
+    >>> [round(ramp(0.0, 0.8, progress, "cubic"), 3) for progress in (0, 0.5, 1)]
+    [0.0, 0.7, 0.8]
+    """
+    if progress == 1:
+        return target
+    if shape == "cubic":
+        return target + (first - target) * (1 - progress) ** 3
+    if shape == "linear":
+        return first + (target - first) * progress
+    return 1 - (1 - first) ** (1 - progress) * (1 - target) ** progress
+
+
+@dataclass(frozen=True)
+class Gradual(Regular):
+    """Gradual magnitude pruning (Zhu & Gupta 2017), with any criterion: what was pruned once does not come back.
+
+    From the sparsity of what was pruned (0 where that is the start) to the target, along `shape`, see `ramp`.
+    """
+
+    shape: Literal["cubic", "linear", "exponential"] = "cubic"
+    prunes: ClassVar[bool] = True
+
+    def __call__(self, now: Standing) -> Masks:
+        return now.pruned(now.masks, ramp(now.aim.first, now.aim.target, self.progress(now), self.shape))
