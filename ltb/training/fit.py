@@ -138,11 +138,12 @@ class Training:
     def check_one_step(self, recipe: Recipe) -> None:
         """Take a step of training as the recipe asks, a minibatch of validation and of test, thrown away: errors show at once.
 
-        An objective that waits for a stage, such as a teacher, is not called. Raises ValueError for dynamics, for an objective
-        that cannot be added to the module's loss, and when the module does not log the metric that counts; the module's own
-        errors pass through.
+        Probes gather once. An objective that waits for a stage, such as a teacher, is not called. Raises ValueError for an
+        objective that cannot be added to the module's loss, for a probe that needs what the module does not have, and when the
+        module does not log the metric that counts; the module's own errors pass through.
         """
-        probes = tuple(dict.fromkeys(getattr(choice, "probe", None) for choice in (recipe.dynamics,)))
+        asking = (recipe.criterion, recipe.allocation, recipe.dynamics)
+        probes = tuple(dict.fromkeys(choice.probe for choice in asking if choice is not None))
         how = probes, recipe.objective, recipe.execution
         if how in self._checked:
             return
