@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
 from ltb.core.allowed import Count
-from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
 
 Scores = Mapping[str, Tensor]
@@ -22,6 +20,9 @@ class Probe(Protocol):
 
     `module` holds the masked weights to be scored and is the probe's own copy; `batches()` starts a fresh pass over
     the training minibatches in the order of the run's seed. A probe is a frozen dataclass: it is part of the key.
+
+    One that has `steps` says what a call costs, in steps of training (a forward and a backward pass of a minibatch): the cost
+    of a search includes it. One without counts as free.
     """
 
     def __call__(self, module: Any, batches: Any) -> Mapping[str, Weights]: ...
@@ -42,40 +43,18 @@ class Criterion(ABC):
     A criterion is a frozen dataclass without state. One that needs more than weights carries a `probe`.
 
     rounds:  how many times a level scores on its way to its target, with densities in equal ratios, d₀^(1 − r/n) · d^(r/n)
-             after round r of n (Tanaka et al. 2020); pruned weights do not come back between rounds.
+             after round r of n (Tanaka et al. 2020).
+    regrows: whether weights that a round has pruned may come back in a later one (what the source had pruned never does).
     version: raised when the same settings come to give other scores.
     """
 
     probe: ClassVar[Any] = None
     rounds: Count = 1
+    regrows: bool = False
     version: ClassVar[int] = 1
 
     @abstractmethod
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores: ...
-
-
-@dataclass(frozen=True)
-class Magnitude(Criterion):
-    """|w|, raw: not divided by any layer's norm, so that under a global allocation layers compete as they are.
-
-    Han et al. 2015; Frankle & Carbin 2019.
-    """
-
-    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
-        return {name: weight.abs() for name, weight in weights.items()}
-
-
-@dataclass(frozen=True)
-class Random(Criterion):
-    """Uniform scores in [0, 1), a function of (seed, layer) alone: masks of rising sparsity are nested, as pruning's are."""
-
-    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
-        scores = {}
-        for name, weight in weights.items():
-            generator = torch.Generator().manual_seed(derive(evidence.seed, "random scores", name))
-            # Double: among 2**24 float values a large layer would draw many ties, which fall to the tie rule.
-            scores[name] = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
-        return scores
 
 
 def batches_of(stream: Iterable[tuple[Tensor, Tensor]], count: int) -> Iterator[tuple[Tensor, Tensor]]:
