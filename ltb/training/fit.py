@@ -28,6 +28,7 @@ from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Result, Trained, early_stop_step
 from ltb.core.seeds import derive
 from ltb.core.stage import within
+from ltb.core.stages import gather
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
@@ -148,9 +149,10 @@ class Training:
         if how in self._checked:
             return
         initial = self.initial()
-        for probe in probes:
-            if probe is not None:
-                self.probe(probe, initial, m.ones(initial, self.prunable))
+        masks = m.ones(initial, self.prunable)
+        gather(recipe.criterion, recipe.allocation, self, initial, masks)
+        if recipe.dynamics is not None and recipe.dynamics.probe is not None:
+            self.probe(recipe.dynamics.probe, initial, masks)
         with quiet():
             trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ltb.core.allocation import keep_top
 from ltb.core.allowed import Fraction
-from ltb.core.dynamics._gradient import Gradient
+from ltb.core.criteria import Gradient
 from ltb.core.dynamics.base import Regular, Standing
 from ltb.core.masks import Masks
 from ltb.core.seeds import derive
@@ -80,7 +80,7 @@ class RigL(Regrowth):
     """
 
     exchanged: Fraction = 0.3
-    probe: ClassVar[Any] = Gradient(training=True)
+    probe: ClassVar[Any] = Gradient(train=True)
 
     def fraction(self, now: Standing) -> float:
         return self.exchanged / 2 * (1 + math.cos(math.pi * now.step / self.end(now.length, now.clock)))
