@@ -1,0 +1,68 @@
+"""Allocations: which weights make up a target sparsity. (scores, masks, target, evidence) -> masks, with exact counts.
+
+Of n weights a target s keeps exactly n − round(n·s). The target counts from the full n, never from what the last level
+left, so rounding does not compound; only weights that `masks` still keeps are candidates, so masks nest. Among equal
+scores the earlier weight is kept: layers in the network's order, then row-major within a layer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ltb.core.criteria import Evidence, Scores
+from ltb.core.masks import Masks
+
+
+def kept_count(total: int, sparsity: float) -> int:
+    """total − round(total · sparsity): how many of `total` weights a sparsity keeps."""
+    return total - round(total * sparsity)
+
+
+def keep_top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
+    """The exact top-k of the project: a mask of the `count` highest `scores` (1-d) among `candidates` (bool, 1-d).
+
+    Ties at the threshold are kept in index order. A comparison with a threshold alone would keep all of them or none.
+    Raises ValueError when there are fewer candidates than `count`, and for NaN scores (a network that diverged).
+    """
+    alive = scores[candidates]
+    if torch.isnan(alive).any():
+        raise ValueError(
+            "scores are NaN: the network that was to be pruned has diverged; lower the learning rate (lr.base)"
+        )
+    if not 0 <= count <= len(alive):
+        raise ValueError(f"{count} weights were to be kept, and {len(alive)} are left")
+    mask = torch.zeros_like(candidates)
+    if count == 0:
+        return mask
+    threshold = alive.kthvalue(len(alive) - count + 1).values
+    chosen = alive > threshold
+    ties = (alive == threshold).nonzero().flatten()[: count - int(chosen.sum())]
+    chosen[ties] = True
+    mask[candidates] = chosen
+    return mask
+
+
+NO_EVIDENCE = Evidence()
+
+
+class Allocation(ABC):
+    """(scores, masks, target sparsity in [0, 1), evidence) -> masks. A frozen dataclass without state.
+
+    One that looks at more than scores carries a `probe`, as a criterion does.
+    """
+
+    probe: ClassVar[Any] = None
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def __call__(
+        self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
+    ) -> dict[str, Tensor]: ...
+
+    def check(self, counts: Mapping[str, int], target: float) -> None:  # noqa: B027 - most allocations fit any network
+        """Raise ValueError when the allocation cannot serve a network with so many weights in each prunable parameter."""
