@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import Tensor
-
-from ltb.core.allocation.allocation import NO_EVIDENCE, Allocation, keep_top, kept_count
+from ltb.core.allocation.allocation import Shapes, kept_count, sizes
+from ltb.core.allocation.by_layer import ByLayer, check_patterns
 from ltb.core.allowed import CountFromZero, Fraction, settle
-from ltb.core.criteria import Evidence, Scores
-from ltb.core.masks import Masks
 
 
 @dataclass(frozen=True)
-class Layerwise(Allocation):
+class Layerwise(ByLayer):
     """Every layer to its own sparsity by its own ranking (Frankle & Carbin 2019, LeNet and Conv-N).
 
     Without `rates` each layer gets the target. `rates` maps glob patterns over parameter names to factors: a layer of factor
@@ -50,16 +47,15 @@ class Layerwise(Allocation):
             )
         return float(factor)
 
-    def check(self, counts: Mapping[str, int], target: float) -> None:
-        for pattern in dict(self.rates):
-            if not any(fnmatchcase(name, pattern) for name in counts):
-                raise ValueError(
-                    f"allocation.rates: {pattern!r} matches no prunable parameter; there are {', '.join(counts)}"
-                )
-        if target > 0 and self.min_per_layer >= max(counts.values()):
+    def kept(self, shapes: Shapes, target: float) -> int:
+        return sum(self._counts(shapes, target).values())
+
+    def check(self, shapes: Shapes, targets: Sequence[float]) -> None:
+        check_patterns("allocation.rates", dict(self.rates), shapes)
+        largest = max(sizes(shapes).values())
+        if targets[-1] > 0 and self.min_per_layer >= largest:
             raise ValueError(
-                f"allocation.min_per_layer={self.min_per_layer}: no layer would lose a weight, for the largest has "
-                f"{max(counts.values())}"
+                f"allocation.min_per_layer={self.min_per_layer}: no layer would lose a weight, for the largest has {largest}"
             )
 
     def layer_sparsity(self, name: str, target: float) -> float:
@@ -71,14 +67,12 @@ class Layerwise(Allocation):
         rate = round(factor * self.rate, 12)  # 0.75 of 0.2 is 0.15, as one would write it, and not 0.15000000000000002
         return 1 - (1 - target) ** (math.log1p(-rate) / math.log1p(-self.rate))
 
-    def __call__(
-        self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
-    ) -> dict[str, Tensor]:
-        self.check({name: mask.numel() for name, mask in masks.items()}, target)
-        allocated = {}
-        for name, mask in masks.items():
-            count = max(
-                kept_count(mask.numel(), self.layer_sparsity(name, target)), min(self.min_per_layer, int(mask.sum()))
-            )
-            allocated[name] = keep_top(scores[name].flatten(), mask.flatten(), count).reshape(mask.shape)
-        return allocated
+    def counts(self, shapes: Shapes, target: float) -> dict[str, int]:
+        self.check(shapes, [target])
+        return self._counts(shapes, target)
+
+    def _counts(self, shapes: Shapes, target: float) -> dict[str, int]:
+        return {
+            name: max(kept_count(size, self.layer_sparsity(name, target)), min(self.min_per_layer, size))
+            for name, size in sizes(shapes).items()
+        }
