@@ -197,11 +197,11 @@ CLASS_GROUPS = {
 
 @pytest.mark.parametrize("group", sorted(CLASS_GROUPS))
 def test_a_choice_is_one_class_and_one_yaml_of_its_name(group):
-    """weights.yaml makes Weights; and every class that can be chosen has a file."""
+    """weights.yaml makes Weights, erk.yaml ERK; and every class that can be chosen has a file."""
     made = {}
     for file in (ROOT / "conf" / group).glob("*.yaml"):
         for target in targets(yaml.safe_load(file.read_text())):
-            assert target == f"ltb.core.{CLASS_GROUPS[group]}.{''.join(part.title() for part in file.stem.split('_'))}"
+            assert target.lower() == f"ltb.core.{CLASS_GROUPS[group]}.{file.stem.replace('_', '')}"
             made[target.rpartition(".")[2]] = file
     module = importlib.import_module(f"ltb.core.{CLASS_GROUPS[group]}")
     base = getattr(module, group.title())

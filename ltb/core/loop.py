@@ -168,7 +168,7 @@ def levels(
     """
     chain = stages(recipe, training.clock)
     weights = training.initial()
-    recipe.allocation.check({name: weights[name].numel() for name in training.prunable}, recipe.schedule.targets[-1])
+    recipe.allocation.check({name: tuple(weights[name].shape) for name in training.prunable}, recipe.schedule.targets)
     memory = memory or Recent()
     if missing(chain, memory.has):
         training.check_one_step(recipe)

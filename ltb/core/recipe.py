@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ltb.core.allocation import Allocation, Global, kept_count
+from ltb.core.allocation import Allocation, Global, Shapes
 from ltb.core.allowed import Count, read
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Magnitude
@@ -120,15 +119,15 @@ class Recipe:
         if self.dynamics is not None:
             self.dynamics.check(self.rewind.iterations(clock.at(self.rewind_step), clock), clock)
 
-    def check_network(self, counts: Mapping[str, int]) -> None:
-        """Raise ValueError when the recipe does not fit a network with so many weights in each prunable parameter."""
-        targets, total = self.schedule.targets, sum(counts.values())
-        self.allocation.check(counts, targets[-1])
-        kept = [kept_count(total, target) for target in targets]
+    def check_network(self, shapes: Shapes) -> None:
+        """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""
+        targets, counted = self.schedule.targets, self.allocation.counted
+        self.allocation.check(shapes, targets)
+        kept = [self.allocation.kept(shapes, target) for target in targets]
         for level, (before, after) in enumerate(pairwise(kept)):
             if after == before:
                 raise ValueError(
-                    f"schedule={self.schedule!r}: of {total} weights levels {level} and {level + 1} both keep {after}"
+                    f"schedule={self.schedule!r}: of {kept[0]} {counted} levels {level} and {level + 1} both keep {after}"
                 )
 
 

@@ -128,7 +128,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     arguments, device = trainer(config["trainer"])
     training = _training(config, arguments, device, seed)
     wanted = stages(made, training.clock)
-    made.check_network(training.coverage.counts)
+    made.check_network(training.shapes)
     decides = identity.settings(config, training, arguments)
     keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": config["threads"]})
     # The same letters for every seed of one experiment: what is run, without the seed.

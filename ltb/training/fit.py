@@ -103,6 +103,8 @@ class Training:
                 "module: two networks of one seed differ; it must draw from Python's, numpy's or torch's generators"
             )
         self.prunable, self.parameters = self.coverage.names, self.coverage.parameters
+        weights = tensors.parameters(network)
+        self.shapes = {name: tuple(weights[name].shape) for name in self.prunable}
 
     def _build(self, purpose: str) -> pl.LightningModule:
         with seeded(derive(self.seed, purpose)):

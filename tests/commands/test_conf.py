@@ -202,6 +202,12 @@ SHORT = {
     "rewind=learning_rate": ["prune_from=dense"],
 }
 
+# Sparsities at which the pattern, or what is spared, can hold: instead of any other schedule.
+OF_ITS_OWN = {
+    "allocation=nm": ["schedule=explicit", "schedule.sparsities=[0.3,0.5]"],
+    "allocation=uniform_plus": ["schedule=explicit", "schedule.sparsities=[0.05,0.1]"],
+}
+
 
 def test_there_is_no_group_that_is_not_tried():
     assert {folder.name for folder in CONF.iterdir() if folder.is_dir()} == {*TRIED, *ELSEWHERE}
@@ -220,8 +226,10 @@ def rounds():
 @pytest.mark.parametrize("given", rounds(), ids=",".join)
 def test_every_option_runs(command, given):
     tiny = [setting for setting in TINY if not setting.startswith("schedule.")]
-    more = [setting for choice in given for setting in SHORT.get(choice, [])]
-    folder = command.done(*given, *tiny, *more, "rewind_step=2it")
+    own = [setting for choice in given for setting in OF_ITS_OWN.get(choice, [])]
+    taken = [choice for choice in given if not (own and choice.startswith("schedule="))]
+    more = own + [setting for choice in taken for setting in SHORT.get(choice, [])]
+    folder = command.done(*taken, *tiny, *more, "rewind_step=2it")
     rows = ledger(folder)
     assert len(rows) == 3
     assert [row["control"] for row in rows[1:]] == [given[1].removeprefix("control=")] * 2

@@ -191,7 +191,7 @@ def test_layer_rates_follow_the_target_for_any_schedule():
         (lambda: Layerwise(rates={"a": "third"}), r"allocation.rates\['a'\]='third': half or a number"),
         (lambda: Global(min_per_layer=-1), r"allocation.min_per_layer=-1"),
         (
-            lambda: Layerwise(rates={"out*": "half"}).check({"fc1": 4, "fc2": 4}, 0.5),
+            lambda: Layerwise(rates={"out*": "half"}).check({"fc1": (4,), "fc2": (4,)}, (0, 0.5)),
             r"'out\*' matches no prunable .* fc1, fc2",
         ),
     ],
@@ -204,6 +204,6 @@ def test_what_cannot_be_is_refused_by_name(make, message):
 @pytest.mark.parametrize("allocation", [Global(min_per_layer=8), Layerwise(min_per_layer=8)])
 def test_a_minimum_that_leaves_nothing_to_prune_is_refused_before_training(allocation):
     with pytest.raises(ValueError, match=r"allocation.min_per_layer=8: "):
-        allocation.check({"a": 8, "b": 4}, 0.5)
-    allocation.check({"a": 8, "b": 4}, 0)
-    type(allocation)(min_per_layer=3).check({"a": 8, "b": 4}, 0.5)
+        allocation.check({"a": (8,), "b": (4,)}, (0, 0.5))
+    allocation.check({"a": (8,), "b": (4,)}, (0,))
+    type(allocation)(min_per_layer=3).check({"a": (8,), "b": (4,)}, (0, 0.5))
