@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from ltb.core import masks as m
 from ltb.core import tensors
+from ltb.core.criteria import Gradient
 from ltb.core.loop import levels
 from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import LearningRate
 from ltb.core.schedules import Geometric
 from ltb.training import Training
-from ltb.training.probes import Gradient
 from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, metrics
 
 

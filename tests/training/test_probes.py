@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from ltb.core import masks as m
-from ltb.training.probes import Gradient
+from ltb.core.criteria import Gradient
 from tests.training.small import network, training
 
 

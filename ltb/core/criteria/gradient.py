@@ -1,4 +1,4 @@
-"""Probes: what a criterion needs of a network beside its weights, gathered where models and data are available."""
+"""The gradient of the loss, as criteria look at it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ltb.core import tensors
 from ltb.core.contracts import loss_of, network_of
-from ltb.core.criteria import batches_of
+from ltb.core.criteria.criterion import batches_of
 
 
 @dataclass(frozen=True)

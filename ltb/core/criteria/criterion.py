@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
 from ltb.core.allowed import Count
-from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
 
 Scores = Mapping[str, Tensor]
@@ -52,30 +50,6 @@ class Criterion(ABC):
 
     @abstractmethod
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores: ...
-
-
-@dataclass(frozen=True)
-class Magnitude(Criterion):
-    """|w|, raw: not divided by any layer's norm, so that under a global allocation layers compete as they are.
-
-    Han et al. 2015; Frankle & Carbin 2019.
-    """
-
-    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
-        return {name: weight.abs() for name, weight in weights.items()}
-
-
-@dataclass(frozen=True)
-class Random(Criterion):
-    """Uniform scores in [0, 1), a function of (seed, layer) alone: masks of rising sparsity are nested, as pruning's are."""
-
-    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
-        scores = {}
-        for name, weight in weights.items():
-            generator = torch.Generator().manual_seed(derive(evidence.seed, "random scores", name))
-            # Double: among 2**24 float values a large layer would draw many ties, which fall to the tie rule.
-            scores[name] = torch.rand(weight.shape, generator=generator, dtype=torch.float64)
-        return scores
 
 
 def batches_of(stream: Iterable[tuple[Tensor, Tensor]], count: int) -> Iterator[tuple[Tensor, Tensor]]:
