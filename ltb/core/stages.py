@@ -5,13 +5,13 @@ A new kind is one class: loop, store, plan and ledger ask it through the methods
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ltb.core import masks as m
 from ltb.core.allocation import Allocation
-from ltb.core.contracts import Checkpoints
+from ltb.core.contracts import Checkpoints, Training
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Evidence
 from ltb.core.dynamics import Dynamics
@@ -24,6 +24,7 @@ from ltb.core.results import Measurement, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.stage import Stage, missing
 from ltb.core.step import Clock
+from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
     from ltb.core.loop import Loop
@@ -153,23 +154,37 @@ class Sparse(Stage):
 
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""
-        training, rounds = loop.training, self.criterion.rounds
+        training, rounds, kept = loop.training, self.criterion.rounds, masks
         # The source's target, not its density: under per-layer rates a target is the sparsity of the layers of rate 1 alone.
         first = 1 - (self.source.pruned_to or 0.0)
         for index in range(1, rounds + 1):
             target = self.target
             if index < rounds:
                 target = 1 - first ** (1 - index / rounds) * (1 - self.target) ** (index / rounds)
-            # Each sees what its own probe gathered; one probe of both gathers once.
-            probes = dict.fromkeys((self.criterion.probe, self.allocation.probe))
-            gathered = {
-                probe: training.probe(probe, source.weights, masks) if probe is not None else {} for probe in probes
-            }
+            gathered = gather(self.criterion, self.allocation, training, source.weights, masks)
             evidence = {probe: Evidence(training.seed, start.weights, found) for probe, found in gathered.items()}
             weights = {name: source.weights[name] for name in training.prunable}
             scores = self.criterion(weights, evidence[self.criterion.probe])
-            masks = self.allocation(scores, masks, target, evidence[self.allocation.probe])
+            candidates = kept if self.criterion.regrows else masks
+            masks = self.allocation(scores, candidates, target, evidence[self.allocation.probe])
         return masks
+
+
+def gather(
+    criterion: Criterion, allocation: Allocation, training: Training, weights: Weights, masks: m.Masks
+) -> dict[Any, Mapping[str, Weights]]:
+    """Return what the probes of a criterion and an allocation gather, by probe; one probe of both gathers once.
+
+    Raises ValueError that names the criterion or the allocation whose probe cannot.
+    """
+    found: dict[Any, Mapping[str, Weights]] = {}
+    for key, choice in (("criterion", criterion), ("allocation", allocation)):
+        if choice.probe not in found:
+            try:
+                found[choice.probe] = {} if choice.probe is None else training.probe(choice.probe, weights, masks)
+            except ValueError as error:
+                raise ValueError(f"{key}={type(choice).__name__}: {error}") from error
+    return found
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,15 @@ A probe, which gathers what a criterion needs beside weights, lives beside the c
 """
 
 from ltb.core.criteria.criterion import Criterion, Evidence, Probe, Scores, batches_of
-from ltb.core.criteria.gradient import Gradient
+from ltb.core.criteria.gradient import Gradient, GradientMoments
+from ltb.core.criteria.grasp import Grasp, HessianGradient
 from ltb.core.criteria.magnitude import Magnitude
 from ltb.core.criteria.random import Random
+from ltb.core.criteria.snip import Snip
+from ltb.core.criteria.synflow import Flow, Synflow
+from ltb.core.criteria.wrappers import Inverted, PerTensorNorm, ZScore
 
-__all__ = ["Criterion", "Evidence", "Gradient", "Magnitude", "Probe", "Random", "Scores", "batches_of"]
+__all__ = [
+    "Criterion", "Evidence", "Flow", "Gradient", "GradientMoments", "Grasp", "HessianGradient", "Inverted", "Magnitude",
+    "PerTensorNorm", "Probe", "Random", "Scores", "Snip", "Synflow", "ZScore", "batches_of",
+]  # fmt: skip

@@ -20,6 +20,9 @@ class Probe(Protocol):
 
     `module` holds the masked weights to be scored and is the probe's own copy; `batches()` starts a fresh pass over
     the training minibatches in the order of the run's seed. A probe is a frozen dataclass: it is part of the key.
+
+    One that has `steps` says what a call costs, in steps of training (a forward and a backward pass of a minibatch): the cost
+    of a search includes it. One without counts as free.
     """
 
     def __call__(self, module: Any, batches: Any) -> Mapping[str, Weights]: ...
@@ -40,12 +43,14 @@ class Criterion(ABC):
     A criterion is a frozen dataclass without state. One that needs more than weights carries a `probe`.
 
     rounds:  how many times a level scores on its way to its target, with densities in equal ratios, d₀^(1 − r/n) · d^(r/n)
-             after round r of n (Tanaka et al. 2020); pruned weights do not come back between rounds.
+             after round r of n (Tanaka et al. 2020).
+    regrows: whether weights that a round has pruned may come back in a later one (what the source had pruned never does).
     version: raised when the same settings come to give other scores.
     """
 
     probe: ClassVar[Any] = None
     rounds: Count = 1
+    regrows: bool = False
     version: ClassVar[int] = 1
 
     @abstractmethod

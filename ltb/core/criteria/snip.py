@@ -1,0 +1,40 @@
+"""SNIP and its iterative forms: how much the loss changes, to first order, when a connection is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ltb.core.allowed import Count, settle
+from ltb.core.criteria.criterion import Criterion, Evidence, Scores
+from ltb.core.criteria.gradient import Gradient
+from ltb.core.tensors import Weights
+
+
+@dataclass(frozen=True)
+class Snip(Criterion):
+    """|w · ∂L/∂w|, connection sensitivity (Lee et al. 2019, equation 5): the minibatches are averaged before the absolute value.
+
+    The paper divides by the sum of all scores, which changes no ranking, and prunes biases too, which ltb does not.
+
+    batches: how many training minibatches are scored, the first ones of the run's seed (the authors: one).
+    train:   score in training mode, where batch statistics and dropout act; the authors score in evaluation mode.
+    rounds:  1 is SNIP; more are iterative SNIP, each round at the gradient of the masked network (de Jorge et al. 2021;
+             Verdenius et al. 2020).
+    regrows: let pruned weights return within the rounds: FORCE (de Jorge et al. 2021).
+    """
+
+    batches: Count = 1
+    train: bool = False
+    rounds: Count = 1
+    regrows: bool = False
+
+    def __post_init__(self) -> None:
+        settle(self, "criterion")
+
+    @property
+    def probe(self) -> Gradient:  # type: ignore[override]
+        return Gradient(self.batches, self.train)
+
+    def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
+        gradient = evidence.gathered["gradient"]
+        return {name: (weight * gradient[name]).abs() for name, weight in weights.items()}
