@@ -19,7 +19,8 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     Columns: task, method, control, variant, curve, level, quantity (test/<metric>), direction, target_sparsity,
     sparsity, density,
 
-    - search_steps: iterations of training to obtain the ticket: its ancestors, each once, without its own fit
+    - search_steps: iterations of training to obtain the ticket: its ancestors, each once, without its own fit; and what scoring
+      costs, in such iterations, its own included
     - total_steps: search_steps and its own fit (end_step − start_step)
     - search_flops, total_flops: those times the FLOPs of a step of the dense network, forward and backward
 

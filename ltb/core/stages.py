@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ltb.core import masks as m
@@ -132,6 +133,11 @@ class Sparse(Stage):
     def iterations(self, clock: Clock) -> int:
         from_scratch = self.control is not None and self.control.from_scratch
         return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
+
+    @property
+    def scoring(self) -> int:
+        probes = {self.criterion.probe, self.allocation.probe}
+        return ceil(self.criterion.rounds * sum(getattr(probe, "steps", 0) for probe in probes))
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
-from ltb.core.criteria import Criterion, Magnitude, Random
+from ltb.core.criteria import Criterion, Grasp, Inverted, Magnitude, Random, Snip, Synflow
 from ltb.core.loop import Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
@@ -156,6 +156,13 @@ class Marked(Criterion):
         ({"prune_from": "dense"}, [0, 20, 20, 20]),
         ({"prune_from": "start", "criterion": Random()}, [0, 0, 0, 0]),
         ({"prune_from": "start", "criterion": Random(), "rewind_step": "5it"}, [0, 5, 5, 5]),
+        # Scoring counts, in steps: minibatches and rounds of each level and of those that it grew from.
+        ({"prune_from": "start", "criterion": Snip()}, [0, 1, 1, 1]),
+        ({"prune_from": "start", "criterion": Snip(2, rounds=5), "rewind_step": "5it"}, [0, 15, 15, 15]),
+        ({"prune_from": "start", "criterion": Inverted(Snip(2, rounds=5)), "control": Reinit()}, [0, 10, 10, 10]),
+        ({"prune_from": "start", "criterion": Grasp(3)}, [0, 12, 12, 12]),
+        ({"prune_from": "start", "criterion": Synflow()}, [0, 1, 1, 1]),
+        ({"criterion": Snip(2)}, [0, 22, 44, 66]),
     ],
 )
 def test_what_a_ticket_costs_to_find(given, expected):

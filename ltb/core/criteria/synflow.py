@@ -21,8 +21,8 @@ class Flow:
     """∂R/∂|w| as ``gathered["flow"]``, float64: R is the sum of the outputs of the linearised network for an input of ones.
 
     Linearised is: every parameter replaced by its absolute value (the module is the probe's own copy, so no sign has to be
-    restored), in evaluation mode, and layers with running statistics set to mean 0 and variance 1, as they are at the
-    initialisation. Layers that normalise by what passes them (LayerNorm, GroupNorm) are left as they are.
+    restored) and every bias by 0, in evaluation mode, and layers with running statistics set to mean 0 and variance 1, as they
+    are at the initialisation. Layers that normalise by what passes them (LayerNorm, GroupNorm) are left as they are.
 
     The input has the shape of one example of a training minibatch, whose numbers are not looked at: the minibatch is a float
     tensor or a tuple that begins with one, which the network takes.
@@ -43,8 +43,9 @@ class Flow:
 
 @torch.no_grad()
 def _linearise(network: nn.Module) -> None:
-    for parameter in network.parameters():
-        parameter.abs_()
+    for name, parameter in network.named_parameters():
+        # What a bias adds flows from behind the layers before it: they would be worth nothing, and empty.
+        parameter.zero_() if "bias" in name.rpartition(".")[2] else parameter.abs_()
     for layer in network.modules():
         if callable(reset := getattr(layer, "reset_running_stats", None)):
             reset()
@@ -78,8 +79,9 @@ def _output(network: nn.Module, ones: Tensor) -> Tensor:
 class Synflow(Criterion):
     """|w| · ∂R/∂|w|: the synaptic flow through a weight (Tanaka et al. 2020, algorithm 1). No example is looked at.
 
-    Without biases the sum of the scores of each layer of a chain is the same, so a layer is worth more the less it has left: in
-    enough `rounds` (the authors: 100) no layer empties while others have weights to give. float64, as the authors advise.
+    The sum of the scores of each layer of a chain is the same, so a weight is worth more the fewer its layer has left: in enough
+    `rounds` (the authors: 100) no layer empties while others have weights to give. In float64, as the authors advise. They
+    keep the absolute values of biases, of which the sums are the same only where biases are 0, as at most initialisations.
     """
 
     rounds: Count = 100
