@@ -167,7 +167,7 @@ OWN = Path(__file__).parents[1] / "own"
 
 @pytest.mark.slow
 def test_own_classes_are_found_by_every_engine(tmp_path, engine):
-    own = ("criterion=magnitude_increase", "model=tiny", "data=waves", "protocol.batch_size=25", "training.length=12it")
+    own = ("criterion=growth", "model=tiny", "data=waves", "protocol.batch_size=25", "training.length=12it")
     given = ("--config-dir", os.path.relpath(OWN, tmp_path), "-m", "+experiment=imp", *own, "schedule.levels=1")
     code, _, err = sweep(tmp_path, *given, "logger=none", "progress=false", "seed=0,1", *engine)
     assert (code, err) == (0, "")

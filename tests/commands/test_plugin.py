@@ -22,10 +22,10 @@ def shown():
     tree = ast.parse((OWN / "mine.py").read_text())
     lines = (OWN / "mine.py").read_text().splitlines(keepends=True)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in ("MagnitudeIncrease", "Tiny", "Waves"):
+        if isinstance(node, ast.ClassDef) and node.name in ("Growth", "Tiny", "Waves"):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             yield node.name, "".join(lines[first - 1 : node.end_lineno])
-    for name in ("criterion/magnitude_increase", "model/tiny", "data/waves"):
+    for name in ("criterion/growth", "model/tiny", "data/waves"):
         yield name, (OWN / f"{name}.yaml").read_text()
 
 
@@ -43,12 +43,12 @@ def elsewhere(command, monkeypatch):
 
 
 def test_own_criterion_model_and_data_in_one_command(elsewhere):
-    given = ("criterion=magnitude_increase", "model=tiny", "data=waves", "protocol.batch_size=25")
+    given = ("criterion=growth", "model=tiny", "data=waves", "protocol.batch_size=25")
     folder = elsewhere.done("--config-dir", str(OWN), "+experiment=imp", *given, *SHORT)
     rows = ledger(folder)
     assert [(row["model"], row["data"]) for row in rows] == [("tiny", "waves")] * 3
     assert [int(row["prunable"]) for row in rows] == [40 * 32 + 32 * 2] * 3
-    # What was kept is what had moved away from 0 most, layer by layer.
+    # What was kept is what had gained most in its square, layer by layer.
     ticket, trained = (
         ltb.Ticket.load(folder / "tickets" / "level-01.safetensors"),
         ltb.Ticket.load(folder / "tickets" / "level-00.safetensors"),
@@ -57,7 +57,7 @@ def test_own_criterion_model_and_data_in_one_command(elsewhere):
 
     dense = load_point(folder / "trained" / "level-00.safetensors").weights
     for name, mask in ticket.masks.items():
-        moved = dense[name].abs() - trained.origin.weights[name].abs()
+        moved = dense[name] ** 2 - trained.origin.weights[name] ** 2
         assert moved[mask].min() >= moved[~mask].max()
 
 
@@ -97,9 +97,14 @@ def test_the_console_script_from_any_directory(tmp_path):
     ("given", "parts"),
     [
         (["data=nope"], ["data=nope", "sine", "waves", "mnist1d"]),
-        (["criterion=magnitude_increase", "+criterion.foo=1"], ["criterion.foo", "MagnitudeIncrease has no such"]),
+        (["criterion=growth", "+criterion.foo=1"], ["criterion.foo", "Growth has no such"]),
         (["data=waves", "data.classes=3"], ["data.classes=3: 2 for Waves"]),
         (["module=regression", "data=sine", "model=tiny"], ["metric.name='accuracy'", "test/mse"]),
+        (["criterion=snip", *REGRESSION], ["criterion=Snip: ", "no method loss(batch)"]),
+        (
+            ["criterion=inverted", "criterion@criterion.criterion=grasp", *REGRESSION],
+            ["criterion=Inverted: ", "loss(batch)"],
+        ),
         (["criterion=careless"], ["mine.Careless must be a frozen dataclass"]),
     ],
 )

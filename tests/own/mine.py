@@ -13,11 +13,11 @@ from ltb.data.dataset import InMemory
 
 
 @dataclass(frozen=True)
-class MagnitudeIncrease(Criterion):
-    """|w| − |w₀|: what grew most since the rewind step is kept (Zhou et al. 2019)."""
+class Growth(Criterion):
+    """w² − w₀²: what gained most in its square since the rewind step is kept."""
 
     def __call__(self, weights, evidence):
-        return {name: w.abs() - evidence.start[name].abs() for name, w in weights.items()}
+        return {name: w**2 - evidence.start[name] ** 2 for name, w in weights.items()}
 
 
 class Careless(Criterion):

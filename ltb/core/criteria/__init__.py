@@ -10,9 +10,23 @@ from ltb.core.criteria.magnitude import Magnitude
 from ltb.core.criteria.random import Random
 from ltb.core.criteria.snip import Snip
 from ltb.core.criteria.synflow import Flow, Synflow
+from ltb.core.criteria.taylor import Fisher, OptimalBrainDamage, Taylor, TaylorSquared
 from ltb.core.criteria.wrappers import Inverted, PerTensorNorm, ZScore
+from ltb.core.criteria.zhou import (
+    Displacement,
+    LargeFinalDiffSign,
+    LargeFinalSameSign,
+    LargeInit,
+    LargeInitLargeFinal,
+    MagnitudeIncrease,
+    MagnitudeIncreaseSameSign,
+    SmallFinal,
+    SmallInit,
+)
 
 __all__ = [
-    "Criterion", "Evidence", "Flow", "Gradient", "GradientMoments", "Grasp", "HessianGradient", "Inverted", "Magnitude",
-    "PerTensorNorm", "Probe", "Random", "Scores", "Snip", "Synflow", "ZScore", "batches_of",
+    "Criterion", "Displacement", "Evidence", "Fisher", "Flow", "Gradient", "GradientMoments", "Grasp", "HessianGradient",
+    "Inverted", "LargeFinalDiffSign", "LargeFinalSameSign", "LargeInit", "LargeInitLargeFinal", "Magnitude",
+    "MagnitudeIncrease", "MagnitudeIncreaseSameSign", "OptimalBrainDamage", "PerTensorNorm", "Probe", "Random", "Scores",
+    "SmallFinal", "SmallInit", "Snip", "Synflow", "Taylor", "TaylorSquared", "ZScore", "batches_of",
 ]  # fmt: skip
