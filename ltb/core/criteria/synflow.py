@@ -80,7 +80,7 @@ class Synflow(Criterion):
     """|w| · ∂R/∂|w|: the synaptic flow through a weight (Tanaka et al. 2020, algorithm 1). No example is looked at.
 
     The sum of the scores of each layer of a chain is the same, so a weight is worth more the fewer its layer has left: in enough
-    `rounds` (the authors: 100) no layer empties while others have weights to give. In float64, as the authors advise. They
+    `rounds` (the authors: 100) no layer of a chain empties (a residual branch may). In float64, as the authors advise. They
     keep the absolute values of biases, of which the sums are the same only where biases are 0, as at most initialisations.
     """
 
