@@ -148,6 +148,8 @@ class Settings(Group):
     allocation: Choice | None = None
     rewind: Choice | None = None
     control: Choice | None = None
+    objective: Choice | None = None
+    dense_objective: Choice | None = None
     execution: Choice | None = None
 
 

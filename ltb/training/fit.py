@@ -28,7 +28,7 @@ from ltb.core.prunable import prunable
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Result, Trained, early_stop_step
 from ltb.core.seeds import derive
-from ltb.core.stage import within
+from ltb.core.stage import Stage, within
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
@@ -138,11 +138,13 @@ class Training:
         that cannot be added to the module's loss, and when the module does not log the metric that counts; the module's own
         errors pass through.
         """
-        how = recipe.dynamics, recipe.objective, recipe.execution
+        how = recipe.dynamics, recipe.objective, recipe.dense_objective, recipe.execution
         if how in self._checked:
             return
         _refuse_dynamics(recipe.dynamics)
         with quiet():
+            if recipe.dense_objective not in (None, recipe.objective):
+                self._one_step(None, recipe.dense_objective, None)
             trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
@@ -173,7 +175,7 @@ class Training:
         if objective is not None:
             check_objective(module)
             if not any(within(objective)):
-                add_objective(module, objective)
+                add_objective(module, objective.prepared(self, _no_result))
         chunked = isinstance(module, ChunkedModule)
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
@@ -328,6 +330,10 @@ class Training:
         if isinstance(loader, Minibatches):
             begin_at(trainer, start, self.clock)
         return trainer
+
+
+def _no_result(stage: Stage) -> Result:
+    raise AssertionError(f"{stage.label}: an objective that holds no stage asks for one")
 
 
 def _refuse_dynamics(dynamics: Dynamics | None) -> None:
