@@ -134,9 +134,9 @@ def test_what_cannot_be_is_refused_before_anything_is_trained():
         def training_step(self, batch, index):
             self.optimizers().step()
 
-    with pytest.raises(ValueError, match="objective.strength=-1: a number, above 0"):
+    with pytest.raises(ValueError, match=r"objective\.strength=-1: a number, above 0"):
         L1(-1)
-    with pytest.raises(ValueError, match="objective.over='biases': "):
+    with pytest.raises(ValueError, match=r"objective\.over='biases': "):
         L2(over="biases")
     one = Training(Manual, Numbers(), "20it", metric="mse", direction="min")
     one.fit = partial(pytest.fail, "trained")
