@@ -192,6 +192,7 @@ CLASS_GROUPS = {
     "schedule": "schedules",
     "rewind": "rewind",
     "control": "controls",
+    "objective": "objectives",
 }
 
 

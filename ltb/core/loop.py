@@ -47,8 +47,13 @@ class Recent:
         return result
 
     def nearest(self, stage: Stage, step: int) -> Any | None:
-        alike = (result for other, result in self._cache.lasting.items() if type(other) is type(stage))
+        alike = (result for other, result in self._cache.lasting.items() if _of_trajectory(other, stage))
         return max((one for one in alike if one.stop < step), key=lambda result: result.stop, default=None)
+
+
+def _of_trajectory(other: Stage, stage: Stage) -> bool:
+    """Whether two stages are alike but for their step."""
+    return type(other) is type(stage) and replace(other, step=stage.step) == stage  # type: ignore[call-arg,attr-defined]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ltb.core.step import Clock, Step
 
 SOURCES = ("previous", "dense", "start")
 START = Step(0)
-OPTIONAL = ("control", "dynamics", "objective", "execution")
+OF_PRUNED = ("control", "dynamics", "objective", "execution")
+OPTIONAL = (*OF_PRUNED, "dense_objective")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Recipe:
     control:     what is broken on purpose at every level after the dense one; None for the tickets themselves.
     dynamics, objective: how the masks change during a fit, and what is minimised beside the module's loss; None for neither.
     execution:   how masked networks are trained; None holds masks on the dense one.
+    dense_objective: what is minimised beside the module's loss when the dense network is trained; None for nothing.
     method:      the name in ledgers and figures; it decides nothing.
     """
 
@@ -44,6 +46,7 @@ class Recipe:
     dynamics: Dynamics | None = None
     objective: Objective | None = None
     execution: Execution | None = None
+    dense_objective: Objective | None = None
     method: str = "imp"
 
     def __post_init__(self) -> None:
@@ -64,6 +67,7 @@ class Recipe:
             ("dynamics", Dynamics),
             ("objective", Objective),
             ("execution", Execution),
+            ("dense_objective", Objective),
         ):
             if not (key in OPTIONAL and getattr(self, key) is None) and not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
@@ -87,7 +91,7 @@ class Recipe:
             )
         if self.dynamics is not None:
             self._check_dynamics(self.dynamics)
-        for key in OPTIONAL:
+        for key in OF_PRUNED:
             value = getattr(self, key)
             if value is not None and len(self.schedule.targets) < 2:
                 name = getattr(value, "name", type(value).__name__)

@@ -33,9 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start(Stage):
-    """The dense trajectory at iteration `step`, with the optimizer's state there: what a rewind goes back to."""
+    """The dense trajectory at iteration `step`, with the optimizer's state there: what a rewind goes back to.
+
+    With an `objective` it is that of the dense network that minimises it beside the module's loss; as in `Dense`.
+    """
 
     step: int
+    objective: Objective | None = None
     keeps: ClassVar[tuple[str, ...]] = ("optimizer",)  # with it the trajectory goes on from here to a later start
 
     @property
@@ -53,7 +57,7 @@ class Start(Stage):
         return self.step
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
-        fit = _dense(loop, self.step)
+        fit = _dense(loop, self.step, self.objective)
         nearest = loop.memory.nearest(self, self.step) if self.step else None
         begun = fit if nearest is None else replace(fit, origin=nearest.resumable)
         loop.listener.on_step(begun.origin.step)
@@ -71,16 +75,18 @@ class Dense(Stage):
 
     start: Start | None = None
     noise: int | None = None
+    objective: Objective | None = None
     keeps: ClassVar[tuple[str, ...]] = ("optimizer",)
 
     def iterations(self, clock: Clock) -> int:
         return clock.length - (self.start.step if self.start else 0)
 
     def passes(self, other: Stage) -> bool:
-        return self == Dense() and isinstance(other, Start)
+        own = self == Dense(objective=self.objective)
+        return own and isinstance(other, Start) and other.objective == self.objective
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
-        fit = replace(_dense(loop, loop.training.clock.length), noise=self.noise)
+        fit = replace(_dense(loop, loop.training.clock.length, self.objective), noise=self.noise)
         if self.start:
             fit = replace(fit, origin=loop.result(self.start).resumable)
         steps = [start.step for start in loop.passing if self.passes(start)]
@@ -90,13 +96,15 @@ class Dense(Stage):
             if (
                 step in trained.snapshots
             ):  # else it went on behind it, from another run's progress: it is replayed when asked for
-                loop.keep(Start(step), Trained(fit.masks, fit.origin, trained.snapshots[step]))
+                loop.keep(Start(step, self.objective), Trained(fit.masks, fit.origin, trained.snapshots[step]))
         return replace(trained, snapshots={})
 
 
-def _dense(loop: Loop, stop: int) -> Fit:
-    weights = loop.training.initial()
-    return Fit.of(m.ones(weights, loop.training.prunable), Point(weights, 0), stop)
+def _dense(loop: Loop, stop: int, objective: Objective | None) -> Fit:
+    training: Any = loop.training
+    weights = training.initial()
+    prepared = objective and objective.prepared(training, loop.result)
+    return Fit.of(m.ones(weights, training.prunable), Point(weights, 0), stop, objective=prepared)
 
 
 @dataclass(frozen=True)
@@ -256,7 +264,8 @@ def asked(measure: Measure, chain: Sequence[Stage]) -> dict[int | None, Measured
 def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
     """Return the stage of each level of a recipe, level 0 (the dense network) first; a pure function of the configuration."""
     recipe.check(clock)
-    dense, start = Dense(), Start(clock.at(recipe.rewind_step))
+    dense, step = Dense(objective=recipe.dense_objective), clock.at(recipe.rewind_step)
+    start = Start(step, recipe.dense_objective if step else None)  # nothing has been minimised at the initialisation
     chain: list[Stage] = [dense]
     shown: list[Stage] = [dense]
     for target in recipe.schedule.targets[1:]:

@@ -17,8 +17,11 @@ from ltb.training.lightning import check_settings
 
 RECIPE = hints_of(Recipe)
 # Section -> what its _target_ makes; optimizer, learning rate and model are what the module takes them for.
+CHOICES = (
+    "schedule", "criterion", "allocation", "rewind", "control", "dynamics", "objective", "dense_objective", "execution",
+)  # fmt: skip
 KINDS = {
-    **{name: RECIPE[name] for name in ("schedule", "criterion", "allocation", "rewind", "control", "dynamics", "execution")},
+    **{name: RECIPE[name] for name in CHOICES},
     "model": Any, "optimizer": Any, "lr": Any, "data": Any, "module": Any,
 }  # fmt: skip
 
@@ -44,7 +47,9 @@ def recipe(config: Config) -> Recipe:
         rewind_step=config["rewind_step"],
         control=build(config, "control"),
         dynamics=build(config, "dynamics"),
+        objective=build(config, "objective"),
         execution=build(config, "execution"),
+        dense_objective=build(config, "dense_objective"),
         method=config["method"],
     )
 

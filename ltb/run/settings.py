@@ -149,6 +149,8 @@ class Settings(Group):
     rewind: Choice | None = None
     control: Choice | None = None
     dynamics: Choice | None = None
+    objective: Choice | None = None
+    dense_objective: Choice | None = None
     execution: Choice | None = None
 
 

@@ -15,12 +15,11 @@ import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from ltb.core import files
-from ltb.core import masks as m
 from ltb.core.errors import Damaged
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import gather, stages
+from ltb.core.stages import stages
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
@@ -101,18 +100,13 @@ class Setup:
         raise AssertionError("there is always a further name")
 
     def check_one_step(self) -> None:
-        """Take one step of training and score the initialisation, thrown away, where anything is to be trained: so what cannot
-        work fails before it costs."""
+        """Take one step of what the recipe asks, thrown away, where anything is to be trained: so what cannot work fails before it costs."""
         if not self.missing():
             return
         try:
             self.training.check_one_step(self.recipe)
         except MisconfigurationException as error:
             raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
-        if len(self.stages) > 1:
-            weights = self.training.initial()
-            masks = m.ones(weights, self.training.prunable)
-            gather(self.recipe.criterion, self.recipe.allocation, self.training, weights, masks)
 
 
 def setup(config: Config, names: Mapping[str, str]) -> Setup:

@@ -27,7 +27,7 @@ from ltb.core.prunable import prunable
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Result, Trained, early_stop_step
 from ltb.core.seeds import derive
-from ltb.core.stage import within
+from ltb.core.stage import Stage, within
 from ltb.core.stages import gather
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
@@ -145,17 +145,21 @@ class Training:
         objective that cannot be added to the module's loss, for a probe that needs what the module does not have, and when the
         module does not log the metric that counts; the module's own errors pass through.
         """
-        asking = (recipe.criterion, recipe.allocation, recipe.dynamics)
+        prunes = len(recipe.schedule.targets) > 1
+        asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
         probes = tuple(dict.fromkeys(choice.probe for choice in asking if choice is not None))
-        how = probes, recipe.objective, recipe.execution
+        how = probes, recipe.objective, recipe.dense_objective, recipe.execution
         if how in self._checked:
             return
-        initial = self.initial()
-        masks = m.ones(initial, self.prunable)
-        gather(recipe.criterion, recipe.allocation, self, initial, masks)
-        if recipe.dynamics is not None and recipe.dynamics.probe is not None:
-            self.probe(recipe.dynamics.probe, initial, masks)
+        if prunes:
+            initial = self.initial()
+            masks = m.ones(initial, self.prunable)
+            gather(recipe.criterion, recipe.allocation, self, initial, masks)
+            if recipe.dynamics is not None and recipe.dynamics.probe is not None:
+                self.probe(recipe.dynamics.probe, initial, masks)
         with quiet():
+            if recipe.dense_objective not in (None, recipe.objective):
+                self._one_step(None, recipe.dense_objective, None)
             trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
@@ -186,7 +190,7 @@ class Training:
         if objective is not None:
             check_objective(module)
             if not any(within(objective)):
-                add_objective(module, objective)
+                add_objective(module, objective.prepared(self, _no_result))
         chunked = isinstance(module, ChunkedModule)
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
@@ -355,6 +359,10 @@ class Training:
         if isinstance(loader, Minibatches):
             begin_at(trainer, start, self.clock)
         return trainer
+
+
+def _no_result(stage: Stage) -> Result:
+    raise AssertionError(f"{stage.label}: an objective that holds no stage asks for one")
 
 
 def _clock(epoch_length: int, length: str | Step) -> Clock:

@@ -179,7 +179,8 @@ def test_any_task_takes_other_data_and_another_model(task):
 # Every other option, each once or more
 
 TRIED = (
-    "allocation", "control", "criterion", "execution", "lr", "measure", "optimizer", "rewind", "schedule", "trainer",
+    "allocation", "control", "criterion", "dense_objective", "execution", "lr", "measure", "objective", "optimizer",
+    "rewind", "schedule", "trainer",
 )  # fmt: skip
 ELSEWHERE = {
     "experiment",
