@@ -126,13 +126,26 @@ class Recipe:
     def check_network(self, shapes: Shapes) -> None:
         """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""
         targets, counted = self.schedule.targets, self.allocation.counted
-        self.allocation.check(shapes, targets)
+        starts = targets[:-1] if self.prune_from == "previous" else [0.0] * (len(targets) - 1)
+        pruned = zip(starts, targets[1:], strict=True)
+        on_the_way = [one for first, last in pruned for one in in_rounds(first, last, self.criterion.rounds)]
+        self.allocation.check(shapes, (0.0, *on_the_way))
         kept = [self.allocation.kept(shapes, target) for target in targets]
         for level, (before, after) in enumerate(pairwise(kept)):
             if after == before:
                 raise ValueError(
                     f"schedule={self.schedule!r}: of {kept[0]} {counted} levels {level} and {level + 1} both keep {after}"
                 )
+
+
+def in_rounds(first: float, target: float, rounds: int) -> tuple[float, ...]:
+    """Return the sparsities of scoring in rounds, from above `first` to `target`: densities in equal ratios (Tanaka et al. 2020).
+
+    >>> [round(sparsity, 3) for sparsity in in_rounds(0.0, 0.99, 2)]
+    [0.9, 0.99]
+    """
+    ratios = [index / rounds for index in range(1, rounds)]
+    return (*(1 - (1 - first) ** (1 - ratio) * (1 - target) ** ratio for ratio in ratios), target)
 
 
 def _check_frozen(key: str, value: object) -> None:

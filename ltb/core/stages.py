@@ -20,7 +20,7 @@ from ltb.core.execution import Execution
 from ltb.core.measure import Measure
 from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
-from ltb.core.recipe import Recipe
+from ltb.core.recipe import Recipe, in_rounds
 from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.stage import Stage, missing
@@ -179,13 +179,9 @@ class Sparse(Stage):
 
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""
-        training, rounds, kept = loop.training, self.criterion.rounds, masks
+        training, kept = loop.training, masks
         # The source's target, not its density: under per-layer rates a target is the sparsity of the layers of rate 1 alone.
-        first = 1 - (self.source.pruned_to or 0.0)
-        for index in range(1, rounds + 1):
-            target = self.target
-            if index < rounds:
-                target = 1 - first ** (1 - index / rounds) * (1 - self.target) ** (index / rounds)
+        for target in in_rounds(self.source.pruned_to or 0.0, self.target, self.criterion.rounds):
             gathered = gather(self.criterion, self.allocation, training, source.weights, masks)
             evidence = {probe: Evidence(training.seed, start.weights, found) for probe, found in gathered.items()}
             weights = {name: source.weights[name] for name in training.prunable}
