@@ -100,7 +100,7 @@ class Setup:
         raise AssertionError("there is always a further name")
 
     def check_one_step(self) -> None:
-        """Take one step of what the recipe asks, thrown away, where anything is to be trained: so what cannot work fails at once."""
+        """Take one step of what the recipe asks, thrown away, where anything is to be trained: what cannot work fails at once."""
         if not self.missing():
             return
         try:
