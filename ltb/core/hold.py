@@ -145,5 +145,6 @@ def _and_told(held: _Held, state: Mapping[str, Any]) -> Iterator[str]:
     for name, value in held.state(state):
         before = value.clone()
         _and(value, held.bits)
-        if not torch.equal(before.view(torch.uint8), value.view(torch.uint8)):  # as bits: NaN is not equal to NaN
+        kind = _INTEGER[value.element_size()]
+        if not torch.equal(before.view(kind), value.view(kind)):  # as bits: NaN is not equal to NaN
             yield name

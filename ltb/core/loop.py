@@ -183,9 +183,9 @@ def levels(
     for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
         trained, found = loop.result(stage), loop.result(Measured((stage,), evaluate)).values
         metrics = dict(evaluate.judged(found, trained.history))  # as stores from before `judged` did not
-        measured = {measure.name: loop.result(of[index]).values for measure, of in wanted if index in of}
+        measured = {measure.label: loop.result(of[index]).values for measure, of in wanted if index in of}
         for measure in measures:
-            metrics |= measured.pop(measure.name, {}) if measure.ledger else {}
+            metrics |= measured.pop(measure.label, {}) if measure.ledger else {}
         last = index == len(chain) - 1
-        joint = {measure.name: loop.result(of[None]).values for measure, of in wanted if last and None in of}
+        joint = {measure.label: loop.result(of[None]).values for measure, of in wanted if last and None in of}
         yield Level(index, target, stage, trained, metrics, measured, joint)

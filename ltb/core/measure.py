@@ -5,6 +5,7 @@ A measure is a frozen dataclass, its own name in lower case the name that people
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,18 @@ class Measure(ABC):
     def name(self) -> str:
         """The name in configuration, tables and W&B: ``step_flops`` for `StepFlops`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @property
+    def label(self) -> str:
+        """The name with the settings that are not the usual ones, as tables have it: ``calibration(split=train)``."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        usual = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields}
+        given = {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
+        told = (
+            f"{name}={'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in given.items()
+        )
+        return f"{self.name}({' '.join(told)})" if given else self.name
 
     @abstractmethod
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement: ...

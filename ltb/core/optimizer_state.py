@@ -21,6 +21,17 @@ def save(optimizer: Optimizer, network: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def check(optimizer: Optimizer) -> None:
+    """Raise ValueError for an optimizer, after a step, whose state holds more than tensors: it could not be put back."""
+    for state in optimizer.state.values():
+        for key, value in state.items():
+            if not (value is None or isinstance(value, Tensor)):
+                raise ValueError(
+                    f"optimizer: {type(optimizer).__name__} keeps {key!r} as a {type(value).__name__}, and what is resumed or "
+                    "rewound needs it as a tensor; every optimizer of torch.optim but LBFGS and SparseAdam does"
+                )
+
+
 def load(optimizer: Optimizer, network: nn.Module, state: Weights) -> None:
     """Give `optimizer` a copy of a saved state. Raises ValueError for a parameter that the network lacks."""
     parameters = tensors.parameters(network)

@@ -120,8 +120,12 @@ class Recipe:
                 f"rewind_step={self.rewind_step} is iteration {clock.at(self.rewind_step)}, and the run is {clock.length} "
                 "iterations long; the rewind step must lie before its end"
             )
+        try:
+            length = self.rewind.iterations(clock.at(self.rewind_step), clock)
+        except ValueError as error:
+            raise ValueError(f"rewind.length: {error}") from None
         if self.dynamics is not None:
-            self.dynamics.check(self.rewind.iterations(clock.at(self.rewind_step), clock), clock)
+            self.dynamics.check(length, clock)
 
     def check_network(self, shapes: Shapes) -> None:
         """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""

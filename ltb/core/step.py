@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
+LONGEST = 10**8  # iterations
 _FORM = re.compile(r"\s*(\d+)\s*(it|ep)\s*")
 
 
@@ -72,9 +73,12 @@ class Clock:
         return cls(epoch_length, cls(epoch_length, 1).at(length))
 
     def at(self, step: str | int | Step) -> int:
-        """The iteration that a step falls on."""
+        """The iteration that a step falls on. Raises ValueError for one beyond `LONGEST`, for which nobody waits."""
         step = Step.parse(step)
-        return step.count * (self.epoch_length if step.unit == "ep" else 1)
+        iteration = step.count * (self.epoch_length if step.unit == "ep" else 1)
+        if iteration > LONGEST:
+            raise ValueError(f"{step} is iteration {iteration:,}, and {LONGEST:,} are the most")
+        return iteration
 
     def epoch(self, iteration: int) -> int:
         """The epoch that an iteration belongs to, from 0."""

@@ -82,7 +82,7 @@ def _make(given: CheckedSettings, names: Mapping[str, str], *, here: bool) -> No
     measures(config)
     _, device = trainer(config["trainer"])
     if here and device.type == "cpu":
-        setup(config, names)
+        setup(config, names).check_one_step()
 
 
 def _whose(bad: Sequence[Sequence[str]], jobs: Sequence[Sequence[str]], common: set[str]) -> str:

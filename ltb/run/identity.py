@@ -50,6 +50,8 @@ def _identified(node: Any) -> Any:
         found = {key: _identified(value) for key, value in node.items()}
         if "_target_" in node:
             found["_target_"] = identities([node["_target_"]])[node["_target_"]]
+            if str(node["_target_"]).startswith("hydra.utils.get_") and "path" in node:
+                found["path"] = identities([node["path"]])[node["path"]]  # names code as a _target_ does
         return found
     return [_identified(entry) for entry in node] if isinstance(node, list) else node
 

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ltb.core import files
 from ltb.core.contracts import Checkpoints
 from ltb.core.errors import Damaged
 from ltb.core.loop import Loop
@@ -119,7 +120,7 @@ def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequ
     for measure in wanted:
         for level, stage in asked(measure, stages).items():
             key = "" if level is None else made.store.keys(stages[level])
-            rows += record.quantity_rows(run_id, level, key, measure.name, loop.result(stage).values)
+            rows += record.quantity_rows(run_id, level, key, measure.label, loop.result(stage).values)
     return rows
 
 
@@ -178,6 +179,8 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
 
     A run that cannot be read is named, and the others are compared.
     """
+    if files.there(file) and not file.is_file():
+        raise ValueError(f"--across {file}: it is there, and is no regular file")
     groups: dict[tuple[str, ...], list[tuple[Setup, dict[str, str]]]] = {}
     code = 0
     for folder in ledger.find(paths):
@@ -203,7 +206,7 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
             of = {"task": task, "model": model, "data": data, "level": level, "runs": ";".join(names)}
             of = {name: inert(text) for name, text in of.items()}  # a table for people, unlike those in runs' folders
             found += [
-                {**of, "measure": measure.name, "quantity": inert(name), "value": value}
+                {**of, "measure": measure.label, "quantity": inert(name), "value": value}
                 for name, value in values.items()
             ]
     if not found:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -107,6 +109,17 @@ class Setup:
             self.training.check_one_step(self.recipe)
         except MisconfigurationException as error:
             raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+        except (ValueError, Damaged):
+            raise
+        except Exception as error:
+            told = " ".join(str(error).split())
+            raise ValueError(f"a step of training fails: {type(error).__name__}: {told} ({_place(error)})") from error
+
+
+def _place(error: Exception) -> str:
+    """Where an error arose: the innermost line that is no installed package's."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    return f"{os.path.relpath(frames[-1].filename)}:{frames[-1].lineno}; HYDRA_FULL_ERROR=1 shows the whole trace"
 
 
 def setup(config: Config, names: Mapping[str, str]) -> Setup:
@@ -129,7 +142,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
     run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
-    folder, store = _folders(config, run_id)
+    folder, store = _folders(config, run_id, {keys(stage) for stage in wanted})
     secrets = Secrets.of(config)
     row = {
         "run_id": folder.name,
@@ -179,10 +192,13 @@ def _training(config: Config, arguments: Mapping[str, Any], device: torch.device
     )
 
 
-def _folders(config: Config, run_id: str) -> tuple[Path, Path]:
-    """The run's folder, a new one with a store of its own if it is to be fresh, and its store's. Neither is made yet."""
+def _folders(config: Config, run_id: str, keys: set[str]) -> tuple[Path, Path]:
+    """The run's folder, a new one with a store of its own if it is to be fresh, and its store's. Neither is made yet.
+
+    `keys` are those of its levels.
+    """
     runs, store = Path(config["runs"]), Path(config["store"]["dir"])
-    folder = runs / run_id
+    folder = next(folder for folder in _names(runs, run_id) if not _of_others(folder / LEDGER, keys))
     if config["fresh"]:
         folder = next(folder for folder in _names(runs, run_id) if not files.there(folder))
         store = folder / "store"
@@ -196,6 +212,17 @@ def _names(runs: Path, run_id: str) -> Iterator[Path]:
     yield runs / run_id
     for number in count(2):
         yield runs / f"{run_id}.{number}"
+
+
+def _of_others(ledger: Path, keys: set[str]) -> bool:
+    """Whether a folder has finished levels of other networks: those that the same settings gave with another initialisation.
+
+    So it is when a file of weights was replaced. What it gave is not overwritten.
+    """
+    try:
+        return ledger.is_file() and not set(ledger_stages(ledger)) <= keys
+    except Damaged:
+        return False  # it is named, and written again
 
 
 def _tell_absent(ledger: Path, store: Store) -> None:

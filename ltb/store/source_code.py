@@ -369,7 +369,11 @@ def _parse(path: str, mtime_ns: int, size: int) -> _File:
                 imports += [(0, alias.name, ()) for alias in names]
             case ast.ImportFrom(module, names, level):
                 imports.append((level or 0, module or "", tuple(alias.name for alias in names)))
-            case ast.Assign([ast.Name("__all__")], ast.List(entries) | ast.Tuple(entries)):
+            case (
+                ast.Assign([ast.Name("__all__")], ast.List(entries) | ast.Tuple(entries))
+                | ast.AugAssign(ast.Name("__all__"), _, ast.List(entries) | ast.Tuple(entries))
+                | ast.AnnAssign(ast.Name("__all__"), _, ast.List(entries) | ast.Tuple(entries))
+            ):
                 exports += [str(each.value) for each in entries if isinstance(each, ast.Constant)]
     return _File(
         hashlib.sha256(shape.encode("utf-8", "surrogatepass")).hexdigest(), True, tuple(imports), tuple(exports)

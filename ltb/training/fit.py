@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
 from ltb.core import masks as m
-from ltb.core import tensors
+from ltb.core import optimizer_state, tensors
 from ltb.core.contracts import SILENT, Checkpoints, Listener, network_of
 from ltb.core.execution import MASKED, Execution
 from ltb.core.masks import Masks
@@ -199,6 +199,8 @@ class Training:
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)
+        for optimizer in trainer.optimizers:
+            optimizer_state.check(optimizer)
         return trainer, module
 
     def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:

@@ -128,9 +128,11 @@ def trained_anew(rows, before):
 @pytest.mark.parametrize("name", EDITS)
 def test_what_an_edit_trains_again(project, command, name):
     edit, expected = EDITS[name]
-    before = ledger(project())
+    first = project()
+    before = ledger(first)
     edit(command.folder)
     after = ledger(project())
+    assert ledger(first) == before  # what the first command found is not overwritten
     assert trained_anew(after, before) == [expected == "trained"] * 2
     if expected == "trained":
         assert [row["test/loss"] for row in after] != [row["test/loss"] for row in before]

@@ -68,6 +68,8 @@ REFUSED = {
     "schedule=explicit schedule.sparsities=[0.5,0.4]": ["schedule.sparsities=[0.5, 0.4]", "must rise"],
     "schedule=explicit schedule.sparsities=[0.5,1.0]": ["schedule.sparsities=[0.5, 1.0]", "[0, 1)"],
     "rewind_step=8it": ["rewind_step=8it", "8 iterations"],
+    "training.length=99999999999it": ["training.length=99999999999it", "100,000,000 are the most"],
+    "rewind=fine_tune rewind.length=99999999999it": ["rewind.length: 99999999999it", "100,000,000 are the most"],
     "training.length=0it": ["training.length='0it'", "at least 1"],
     "training.evaluate_every=9it": ["training.evaluate_every=9it", "8it"],
     "data.val_size=60": ["data.val_size", "60"],
@@ -295,6 +297,9 @@ def test_help_names_every_group_and_option(command):
 
 
 SWEEPS = {
+    # What only a step of training shows is found in all jobs before the first trains.
+    "optimizer.betas=[0.9,0.99],[0.5,1.5]": ["Invalid beta parameter", "none was run"],
+    "model.classes=10,3": ["a step of training fails: IndexError: Target", "none was run", "HYDRA_FULL_ERROR=1"],
     "seed=range(0)": ["seed=range(0)", "there is no value"],
     "seed=range(0,1000000000)": ["seed (1000000000)", "10000 jobs at most"],
     "seed=range(0,1e9)": ["10000 jobs at most"],

@@ -100,3 +100,21 @@ def test_a_run_of_one_level_compares_nothing_with_itself(command, ask):
     assert not (run / "measures.csv").exists()
     code, shown = ask("runs", "measure=overlap")
     assert (code, shown.err) == (0, "")
+
+
+def test_other_settings_of_a_measure_are_rows_of_their_own(command, ask):
+    run = command.done(*TINY, "method=dense", "measure=calibration")
+    command.done(*TINY, "method=dense", "measure=calibration", "measure.calibration.split=train")
+    assert ask("runs", "measure=calibration", "measure.calibration.bins=2")[0] == 0
+    found = {row["measure"]: row["value"] for row in rows(run) if row["quantity"] == "nll"}
+    assert set(found) == {"calibration", "calibration(split=train)", "calibration(bins=2)"}
+    assert found["calibration"] == found["calibration(bins=2)"] != found["calibration(split=train)"]
+
+
+@pytest.mark.parametrize("place", ["folder", "/dev/null"])
+def test_a_table_replaces_no_folder_and_no_device(command, ask, place):
+    command.done(*TINY, "method=imp")
+    (command.folder / "folder").mkdir()
+    code, shown = ask("runs", "measure=overlap", "--across", place)
+    assert code in (1, 2)
+    assert shown.err == f"ltb: --across {place}: it is there, and is no regular file\n"

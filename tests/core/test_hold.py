@@ -339,3 +339,24 @@ def test_what_is_no_bool_tensor_of_the_parameters_shape_is_refused_in_one_line_t
     with pytest.raises(ValueError, match=r"^mask 'weight' is [^\n]*(a mask is torch.bool|its weight is \(1, 2\))$"):
         Hold(net, {"weight": mask})
     assert tensors.digest(before) == tensors.digest(tensors.weights_of(net))
+
+
+@pytest.mark.parametrize("name", ["sgd+momentum+decay", "adam", "rmsprop"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_weight_that_is_not_contiguous_is_held_with_a_state_that_begins_in_training(name, transposed):
+    if transposed:
+        net = nn.Linear(5, 4)
+        net.weight = nn.Parameter(torch.randn(5, 4).t())
+        x = torch.randn(3, 5)
+    else:
+        net, x = nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last), torch.randn(2, 2, 5, 5)
+    mask = torch.rand(net.weight.shape) < 0.5
+    hold, optimizer = Hold(net, {"weight": mask}), OPTIMIZERS[name](net.parameters())
+    hold.watch([optimizer])
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+        assert not net.weight[~mask].any()
+        for value in optimizer.state[net.weight].values():
+            assert value.shape != mask.shape or not value[~mask].any()

@@ -38,3 +38,10 @@ def test_a_step_is_a_whole_number_of_a_known_unit(count, unit):
 def test_a_run_has_at_least_one_iteration():
     with pytest.raises(ValueError, match="length must be at least 1 iteration, not 0"):
         Clock.of(100, "0ep")
+
+
+def test_what_nobody_waits_for_is_refused():
+    assert Clock(10, 100).at("100000000it") == 10**8
+    for step in ("100000001it", "99999999999it", "10000001ep"):
+        with pytest.raises(ValueError, match="100,000,000 are the most"):
+            Clock(10, 100).at(step)

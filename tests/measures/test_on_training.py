@@ -126,4 +126,6 @@ def test_an_own_measure_needs_one_class():
     one = training()
     for level in levels(RECIPE, one, measures=(LargestWeight(power=2),)):
         weights = level.trained.point.weights
-        assert level.measured["largest_weight"] == {n: float(weights[n].abs().max() ** 2) for n in one.prunable}
+        assert level.measured["largest_weight(power=2)"] == {
+            n: float(weights[n].abs().max() ** 2) for n in one.prunable
+        }

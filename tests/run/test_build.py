@@ -122,6 +122,16 @@ class Pair:
     inner: Initialiser | None = None
 
 
+def test_a_partial_function_of_ones_own_keeps_what_it_binds(tmp_path, monkeypatch):
+    (tmp_path / "bound.py").write_text(
+        "import functools\nimport torch\n\nSmall = functools.partial(torch.nn.Linear, 3, bias=False)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made = build({"model": {"_target_": "bound.Small", "out_features": 2}}, "model")
+    assert made.weight.shape == (2, 3)
+    assert made.bias is None
+
+
 def test_lists_of_a_frozen_dataclass_are_tuples():
     made = build({"pair": {"_target_": f"{HERE}Pair", "sides": [1, [2, 3]]}}, "pair")
     assert (made, hash(made) is None) == (Pair((1, (2, 3))), False)

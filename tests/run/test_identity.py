@@ -1,5 +1,7 @@
 """The settings that stage keys are made of: all that decides a number, and nothing else."""
 
+import importlib
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -61,3 +63,17 @@ def test_a_setting_called_as_a_digest_of_ours_tells_runs_apart():
     found = [told({**settings(changed("module", network={"initialisation": x}), training(), CPU)}) for x in ("a", "b")]
     assert found[0] != found[1]
     assert found[0]["module"]["network"] == {"initialisation": "a"}
+
+
+def test_code_that_is_named_by_its_path_is_in_it(tmp_path, monkeypatch):
+    """``hydra.utils.get_method`` names a function of the user's own as a ``_target_`` does."""
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for body in ("x", "-x"):
+        (tmp_path / "acts.py").write_text(f"def act(x):\n    return {body}\n")
+        importlib.invalidate_caches()
+        monkeypatch.delitem(sys.modules, "acts", raising=False)
+        module = {**CONFIG["module"], "act": {"_target_": "hydra.utils.get_method", "path": "acts.act"}}
+        found.append(settings({**CONFIG, "module": module}, training(), CPU))
+    assert found[0] != found[1]
+    monkeypatch.delitem(sys.modules, "acts")

@@ -31,6 +31,7 @@ FILES = {
         from proj import absolute
         from proj.sub import relative as inner
         from .starred import *
+        from .typed import *
 
 
         class Net:
@@ -47,7 +48,10 @@ FILES = {
     "proj/sub/relative.py": "from ..other import ONE\n\ndef shift(x):\n    return x + ONE\n",
     "proj/other.py": "ONE = 1\n",
     "proj/late.py": "from math import tanh as act\n",
-    "proj/starred/__init__.py": "__all__ = ['size']\n",
+    "proj/starred/__init__.py": "__all__ = ['size']\n__all__ += ['added']\n",
+    "proj/starred/added.py": "ONE = 1\n",
+    "proj/typed/__init__.py": "__all__: list[str] = ['kind']\n",
+    "proj/typed/kind.py": "ONE = 1\n",
     "proj/starred/size.py": "SIZE = 1\n",
     "proj/unrelated.py": "ONE = 1\n",
 }
@@ -106,6 +110,8 @@ EDITS = {
     "a package around the model": ("proj/__init__.py", "", "import os", True),
     "a package around a helper": ("proj/sub/__init__.py", "", "import os", True),
     "a module that * brings in": ("proj/starred/size.py", "1", "2", True),
+    "a module that * brings in, by +=": ("proj/starred/added.py", "1", "2", True),
+    "a module that * brings in, annotated": ("proj/typed/kind.py", "1", "2", True),
     "an unrelated file": ("proj/unrelated.py", "1", "2", False),
     "a comment": ("proj/model.py", "y=1):", "y=1):  # one", False),
     "a blank line": ("proj/model.py", "import json\n", "import json\n\n\n", False),
