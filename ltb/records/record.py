@@ -87,9 +87,13 @@ def joint_rows(level: Level, run_id: str) -> list[Row]:
 
 
 def quantity_rows(run_id: str, level: int | None, stage: str, measure: str, values: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of a measure in long form, one a quantity; `level` is None for a measure over several stages."""
+    """Return the rows of a measure in long form, one a quantity; `level` is None for a measure over several stages.
+
+    Yes and no are 1 and 0.
+    """
     place = {"run_id": run_id, "level": level, "stage": stage, "measure": measure}
-    return [{**place, "quantity": quantity, "value": value} for quantity, value in values.items()]
+    numbers = {quantity: int(value) if isinstance(value, bool) else value for quantity, value in values.items()}
+    return [{**place, "quantity": quantity, "value": value} for quantity, value in numbers.items()]
 
 
 def further(level: Level) -> Row:

@@ -10,6 +10,7 @@ import pandas as pd
 from ltb.report import notation
 
 LEDGER = ("evaluate", "step_flops")  # measures whose quantities are columns of the ledger
+MOST = 12  # columns
 LEVELS = 4  # rows a curve: the dense network, the sparsest level, and two between them
 
 
@@ -24,10 +25,16 @@ class Shown:
 
 
 def tables(found: pd.DataFrame) -> list[Shown]:
-    """Return one task's measures from `measures.table`, of the whole network only (no "/" in quantities' names)."""
-    whole = found[~found["quantity"].str.contains("/", regex=False) & ~found["measure"].isin(LEDGER)]
-    rows = found["measure"].value_counts()
-    return [_table(str(name), its, len(its) < int(rows[name])) for name, its in whole.groupby("measure", sort=True)]
+    """Return one task's measures from `measures.table`, those whose quantities are no columns of the ledger."""
+    groups = found[~found["measure"].isin(LEDGER)].groupby("measure", sort=True)
+    return [_table(str(name), its[shown], not shown.all()) for name, its in groups if (shown := _shown(its)).any()]
+
+
+def _shown(its: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of a measure are in its table: where quantities are few, all but parts of others (``iou/fc1.weight``)."""
+    whole = ~its["quantity"].str.contains("/", regex=False)
+    of_parts = its["quantity"].str.partition("/")[0].isin(its["quantity"][whole])
+    return ~of_parts | whole if its["quantity"].nunique() <= MOST else whole
 
 
 def _table(measure: str, found: pd.DataFrame, by_layer: bool) -> Shown:
@@ -46,7 +53,7 @@ def _table(measure: str, found: pd.DataFrame, by_layer: bool) -> Shown:
             ]
             density = "several" if level is None else notation.density(float(at["density"].iloc[0]))
             cells.append([str(curve), density, str(at["n"].max()), *values])
-    layers = ", by layer as well," * by_layer
+    layers = ", by layer or class as well," * by_layer
     note = f": mean ± standard deviation over n seeds; all levels{layers} are in measure_means.csv."
     return Shown(measure, note, ["curve", "density", "n", *map(notation.heading, quantities)], cells)
 

@@ -18,10 +18,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 
 from ltb.core import files
 from ltb.core.errors import Damaged
-from ltb.core.measure import Measure
+from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import stages
+from ltb.core.stages import Measured, stages
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
@@ -103,7 +103,9 @@ class Setup:
 
     def check_one_step(self) -> None:
         """Take one step of what the recipe asks, thrown away, where anything is to be trained: what cannot work fails at once."""
-        if not self.missing():
+        metric, direction = self.training.judge
+        evaluations = [Measured((stage,), Evaluate(metric=metric, direction=direction)) for stage in self.stages]  # type: ignore[arg-type]
+        if not self.missing() and all(map(self.store.has, evaluations)):
             return
         try:
             self.training.check_one_step(self.recipe)
@@ -117,9 +119,10 @@ class Setup:
 
 
 def _place(error: Exception) -> str:
-    """Where an error arose: the innermost line that is no installed package's."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-    return f"{os.path.relpath(frames[-1].filename)}:{frames[-1].lineno}; HYDRA_FULL_ERROR=1 shows the whole trace"
+    """Where an error arose: the innermost line that is no installed package's, if there is one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = ([one for one in frames if "site-packages" not in one.filename] or frames)[-1]
+    return f"{os.path.relpath(frame.filename)}:{frame.lineno}; HYDRA_FULL_ERROR=1 shows the whole trace"
 
 
 def setup(config: Config, names: Mapping[str, str]) -> Setup:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ltb import measure
+from ltb.report import command as report
 from ltb.store.ticket import Ticket
 from tests.support.command import TINY, folders, ledger
 
@@ -118,3 +119,24 @@ def test_a_table_replaces_no_folder_and_no_device(command, ask, place):
     code, shown = ask("runs", "measure=overlap", "--across", place)
     assert code in (1, 2)
     assert shown.err == f"ltb: --across {place}: it is there, and is no regular file\n"
+
+
+def test_whatever_ships_is_in_the_report(command, capsys):
+    """Each measure, from a run's own command to the page."""
+    command.done(*TINY, "method=imp", "measure=[evaluate,per_class,calibration,generalisation_gap,overlap]")
+    capsys.readouterr()
+    assert report.main([str(command.runs)]) == 0
+    shown = capsys.readouterr().out
+    for name in ("per_class", "calibration", "generalisation_gap", "overlap"):
+        assert f": {name}" in shown
+    assert "gap/accuracy" in (command.runs / "report.html").read_text()
+    assert "gap/accuracy" in shown
+
+
+def test_a_metric_that_the_module_does_not_log_leaves_a_finished_run_as_it_is(command):
+    run = command.done(*TINY, "method=imp")
+    before = (run / "status.json").read_bytes(), (run / "levels.csv").read_bytes()
+    found = command(*TINY, "method=imp", "metric.name=acc")
+    assert found.code == 2
+    assert "metric.name='acc': the module logs" in found.line
+    assert ((run / "status.json").read_bytes(), (run / "levels.csv").read_bytes()) == before

@@ -296,7 +296,7 @@ def test_measures_have_a_table_each_and_a_tidy_file(run, tmp_path, study):
     assert "imp 100 % 3 70.00 ± 0.00" in lines[lines.index("toy: retrain") :]
     page = (study / "report.html").read_text()
     assert (
-        "overlap: mean ± standard deviation over n seeds; all levels, by layer as well, are in measure_means.csv."
+        "overlap: mean ± standard deviation over n seeds; all levels, by layer or class as well, are in measure_means.csv."
         in page
     )
     assert "recovered accuracy (%)" in page
