@@ -208,7 +208,7 @@ def test_joint_measures_come_with_the_last_level():
     assert [dict(level.joint) != {} for level in found] == [False, True]
     expected = (found[0].trained.point.weights["a"] - found[1].trained.point.weights["a"]).norm()
     assert found[1].joint["distance"]["l2/a"] == pytest.approx(float(expected))
-    assert [level.measured["evaluate"]["train/accuracy"] for level in found] == [0.5, 0.5]
+    assert [level.measured["evaluate(splits=train)"]["train/accuracy"] for level in found] == [0.5, 0.5]
     assert "train/accuracy" not in found[0].metrics
     (alone,) = levels(Recipe(schedule=Geometric(0.2, 0)), Toy(), measures=[Distance()])
     assert alone.joint == {}
