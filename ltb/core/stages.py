@@ -14,7 +14,7 @@ from ltb.core import masks as m
 from ltb.core.allocation import Allocation
 from ltb.core.contracts import Checkpoints, Training
 from ltb.core.controls import Control
-from ltb.core.criteria import Criterion, Evidence
+from ltb.core.criteria import Criterion, Evidence, Scores
 from ltb.core.dynamics import Aim, Dynamics
 from ltb.core.execution import Execution
 from ltb.core.measure import Measure
@@ -185,10 +185,23 @@ class Sparse(Stage):
             gathered = gather(self.criterion, self.allocation, training, source.weights, masks)
             evidence = {probe: Evidence(training.seed, start.weights, found) for probe, found in gathered.items()}
             weights = {name: source.weights[name] for name in training.prunable}
-            scores = self.criterion(weights, evidence[self.criterion.probe])
+            scores = scored(self.criterion, weights, evidence[self.criterion.probe])
             candidates = kept if self.criterion.regrows else masks
             masks = self.allocation(scores, candidates, target, evidence[self.allocation.probe])
         return masks
+
+
+def scored(criterion: Criterion, weights: Weights, evidence: Evidence) -> Scores:
+    """Return the scores of a criterion. Raises ValueError that names it unless each weight has one."""
+    scores = criterion(weights, evidence)
+    for name, weight in weights.items():
+        found = scores.get(name)
+        if found is None or found.shape != weight.shape:
+            given = "none" if found is None else f"scores of shape {tuple(found.shape)}"
+            raise ValueError(
+                f"criterion={type(criterion).__name__}: it gave {given} for {name}, which has shape {tuple(weight.shape)}"
+            )
+    return scores
 
 
 def gather(

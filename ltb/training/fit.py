@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltb.core import masks as m
 from ltb.core import optimizer_state, tensors
 from ltb.core.contracts import SILENT, Checkpoints, Listener, network_of
+from ltb.core.criteria import Evidence
 from ltb.core.execution import MASKED, Execution
 from ltb.core.masks import Masks
 from ltb.core.measure import Measure
@@ -28,7 +29,7 @@ from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Result, Trained, early_stop_step
 from ltb.core.seeds import derive
 from ltb.core.stage import Stage, within
-from ltb.core.stages import gather
+from ltb.core.stages import gather, scored
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
@@ -141,20 +142,21 @@ class Training:
     def check_one_step(self, recipe: Recipe) -> None:
         """Take a step of training as the recipe asks, a minibatch of validation and of test, thrown away: errors show at once.
 
-        Probes gather once. An objective that waits for a stage, such as a teacher, is not called. Raises ValueError for an
-        objective that cannot be added to the module's loss, for a probe that needs what the module does not have, and when the
-        module does not log the metric that counts; the module's own errors pass through.
+        The initialisation is scored once. An objective that waits for a stage, such as a teacher, is not called. Raises
+        ValueError for an objective that cannot be added to the module's loss, a criterion or probe that cannot do with this
+        module, and a metric that the module does not log; the module's own errors pass through.
         """
         prunes = len(recipe.schedule.targets) > 1
         asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
-        probes = tuple(dict.fromkeys(choice.probe for choice in asking if choice is not None))
-        how = probes, recipe.objective, recipe.dense_objective, recipe.execution
+        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution
         if how in self._checked:
             return
         if prunes:
             initial = self.initial()
             masks = m.ones(initial, self.prunable)
-            gather(recipe.criterion, recipe.allocation, self, initial, masks)
+            gathered = gather(recipe.criterion, recipe.allocation, self, initial, masks)[recipe.criterion.probe]
+            weights = {name: initial[name] for name in self.prunable}
+            scored(recipe.criterion, weights, Evidence(self.seed, initial, gathered))
             if recipe.dynamics is not None and recipe.dynamics.probe is not None:
                 self.probe(recipe.dynamics.probe, initial, masks)
         with quiet():

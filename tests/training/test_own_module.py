@@ -1,6 +1,7 @@
 """A person's own LightningModule and LightningDataModule under the laws, and what of them is refused before training."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from ltb.core import masks as m
 from ltb.core import tensors
-from ltb.core.criteria import Gradient
+from ltb.core.criteria import Criterion, Gradient
 from ltb.core.loop import levels
 from ltb.core.points import Point
 from ltb.core.recipe import Recipe
@@ -304,3 +305,23 @@ def test_fine_tuning_goes_on_at_the_dense_runs_last_rate(monkeypatch, name, star
     assert [row[:3] for row in seen] == [(step, step // 7, step % 7) for step in range(start, start + 12)]
     assert [row[3] for row in seen] == pytest.approx([whole.seen[-1][3]] * 12)
     assert tuned.point.step == start + 12
+
+
+@dataclass(frozen=True)
+class Wrong(Criterion):
+    """Scores that are not one a weight."""
+
+    how: str
+
+    def __call__(self, weights, evidence):
+        if self.how == "a sum":
+            return {name: weight.abs().sum() for name, weight in weights.items()}
+        return dict(list(weights.items())[1:])
+
+
+@pytest.mark.parametrize(("how", "given"), [("a sum", r"scores of shape \(\)"), ("one short", "none")])
+def test_a_criterion_without_a_score_for_each_weight_is_refused_before_training(how, given):
+    one = Training(Regression, Numbers(), "20it", metric="mse", direction="min")
+    one.fit = None
+    with pytest.raises(ValueError, match=f"criterion=Wrong: it gave {given} for .*weight, which has shape"):
+        next(levels(Recipe(criterion=Wrong(how)), one))
