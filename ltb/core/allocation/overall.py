@@ -64,11 +64,15 @@ class Global(Allocation):
     ) -> dict[str, Tensor]:
         shapes = shapes_of(masks)
         self.check(shapes, [target])
-        return rank_together(scores, masks, self.kept(shapes, target), self.min_per_layer)
+        return rank_together(self.ranked(scores, masks), masks, self.kept(shapes, target), self.min_per_layer)
+
+    def ranked(self, scores: Scores, masks: Masks) -> Scores:
+        """Return what is ranked: the scores as they are."""
+        return scores
 
 
 @dataclass(frozen=True)
-class LAMP(Allocation):
+class LAMP(Global):
     """One ranking of layer-adaptive scores (Lee et al. 2021, equation 4): s² over the sum of s² of what scores no less in a layer.
 
     Only what the masks keep is summed; of equal scores the earlier counts as the larger. Each layer's best weight scores 1, so no
@@ -76,21 +80,8 @@ class LAMP(Allocation):
     `min_per_layer` as in `Global`.
     """
 
-    min_per_layer: CountFromZero = 0
-
-    def __post_init__(self) -> None:
-        settle(self, "allocation")
-
-    def check(self, shapes: Shapes, targets: Sequence[float]) -> None:
-        check_minimum(self.min_per_layer, [*sizes(shapes).values()], self.kept(shapes, targets[-1]), targets[-1])
-
-    def __call__(
-        self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
-    ) -> dict[str, Tensor]:
-        shapes = shapes_of(masks)
-        self.check(shapes, [target])
-        adapted = {name: lamp_scores(scores[name], mask) for name, mask in masks.items()}
-        return rank_together(adapted, masks, self.kept(shapes, target), self.min_per_layer)
+    def ranked(self, scores: Scores, masks: Masks) -> Scores:
+        return {name: lamp_scores(scores[name], mask) for name, mask in masks.items()}
 
 
 def lamp_scores(scores: Tensor, mask: Tensor) -> Tensor:

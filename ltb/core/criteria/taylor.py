@@ -6,6 +6,7 @@ With g̅ averaged before the absolute value, the first-order score is `Snip`'s, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ltb.core.allowed import Count, settle
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
@@ -14,21 +15,27 @@ from ltb.core.tensors import Weights
 
 
 @dataclass(frozen=True)
-class Taylor(Criterion):
-    """The mean over minibatches of |w · g|, g the gradient of a minibatch's loss, in evaluation mode (Molchanov et al. 2017).
-
-    batches: how many training minibatches are scored, the first ones of the run's seed.
-    """
+class OfMoments(Criterion):
+    """A function of w and the means of |g| and g², which are over minibatches or, `per_example`, over examples."""
 
     batches: Count = 1
     rounds: Count = 1
+    per_example: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         settle(self, "criterion")
 
     @property
     def probe(self) -> GradientMoments:  # type: ignore[override]
-        return GradientMoments(self.batches)
+        return GradientMoments(self.batches, per_example=self.per_example)
+
+
+@dataclass(frozen=True)
+class Taylor(OfMoments):
+    """The mean over minibatches of |w · g|, g the gradient of a minibatch's loss, in evaluation mode (Molchanov et al. 2017).
+
+    batches: how many training minibatches are scored, the first ones of the run's seed.
+    """
 
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         absolute = evidence.gathered["absolute"]
@@ -36,18 +43,8 @@ class Taylor(Criterion):
 
 
 @dataclass(frozen=True)
-class TaylorSquared(Criterion):
+class TaylorSquared(OfMoments):
     """The mean over minibatches of (w · g)²: squared, then averaged (Molchanov et al. 2019, equation 8). As `Taylor` otherwise."""
-
-    batches: Count = 1
-    rounds: Count = 1
-
-    def __post_init__(self) -> None:
-        settle(self, "criterion")
-
-    @property
-    def probe(self) -> GradientMoments:  # type: ignore[override]
-        return GradientMoments(self.batches)
 
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         square = evidence.gathered["square"]
@@ -55,7 +52,7 @@ class TaylorSquared(Criterion):
 
 
 @dataclass(frozen=True)
-class Fisher(Criterion):
+class Fisher(OfMoments):
     """The diagonal of the empirical Fisher information, F: the mean over examples of g², whatever the weight (Sung et al. 2021).
 
     Empirical: g is the gradient of one example's loss at its own label. Examples pass one at a time, in evaluation mode, so a
@@ -64,15 +61,7 @@ class Fisher(Criterion):
     batches: how many training minibatches' examples are scored, the first ones of the run's seed.
     """
 
-    batches: Count = 1
-    rounds: Count = 1
-
-    def __post_init__(self) -> None:
-        settle(self, "criterion")
-
-    @property
-    def probe(self) -> GradientMoments:  # type: ignore[override]
-        return GradientMoments(self.batches, per_example=True)
+    per_example: ClassVar[bool] = True
 
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         square = evidence.gathered["square"]
@@ -80,21 +69,13 @@ class Fisher(Criterion):
 
 
 @dataclass(frozen=True)
-class OptimalBrainDamage(Criterion):
+class OptimalBrainDamage(OfMoments):
     """w² · H_ii / 2, the rise of the loss when a weight is cut at a minimum (LeCun et al. 1990, equation 5).
 
     The diagonal of the Hessian H is taken to be that of the empirical Fisher information, as in Theis et al. 2018: see `Fisher`.
     """
 
-    batches: Count = 1
-    rounds: Count = 1
-
-    def __post_init__(self) -> None:
-        settle(self, "criterion")
-
-    @property
-    def probe(self) -> GradientMoments:  # type: ignore[override]
-        return GradientMoments(self.batches, per_example=True)
+    per_example: ClassVar[bool] = True
 
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         square = evidence.gathered["square"]
