@@ -98,12 +98,28 @@ def main() -> None:
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    code = 0
     try:
         with signals.listening():
-            _hydra()
+            code = _run(traced=before == "1")
+    except KeyboardInterrupt as error:
+        _tell("interrupted while the report on the sweep was made; python -m ltb.report FOLDER makes it")
+        code = _code(error)
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+    if code:
+        sys.exit(code)
+
+
+def _run(*, traced: bool) -> int:
+    """Run what the command line asks for, report on its sweep however it ended, and return the exit code."""
+    code = 0
+    try:
+        _hydra()
     except (Refused, Failed) as error:
-        if before == "1":
+        if traced:
             raise
         line, shown = error.args
         if shown != launchers.stderr():
@@ -116,18 +132,17 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
         _tell("interrupted; the same command goes on from the last finished level")
-        code = signals.TERMINATED if isinstance(error, signals.Terminated) else 130
+        code = _code(error)
     finally:
         if "ltb.run.sweep" in sys.modules:
             from ltb.run import sweep
 
             sweep.report(interrupted=code in (130, signals.TERMINATED))
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
-    if code:
-        sys.exit(code)
+    return code
+
+
+def _code(error: KeyboardInterrupt) -> int:
+    return signals.TERMINATED if isinstance(error, signals.Terminated) else 130
 
 
 def _config_dir(arguments: list[str]) -> str | None:

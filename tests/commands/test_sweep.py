@@ -2,10 +2,13 @@
 
 import csv
 import json
+import os
+import signal
+import time
 
 import pytest
 
-from tests.support.command import TINY
+from tests.support.command import TINY, folders, status
 
 
 def test_a_sweep_ends_with_a_report_on_its_own_runs(command):
@@ -61,3 +64,17 @@ def test_a_sweep_checks_all_its_jobs_before_it_trains_the_first(command, given, 
     assert len(found.err.splitlines()) == 1
     assert line in found.err
     assert not command.runs.exists()  # nothing was trained, and nothing is left
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_sweep_interrupted_in_its_report_says_so_and_how_to_have_it(command, monkeypatch, number, code):
+    def reports(arguments):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr("ltb.report.command.main", reports)
+    found = command("-m", *TINY, "schedule.levels=1", "seed=0")
+    assert (found.code, status(*folders(command.runs))["state"]) == (code, "complete")
+    assert found.line == (
+        "ltb: interrupted while the report on the sweep was made; python -m ltb.report FOLDER makes it"
+    )

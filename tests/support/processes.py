@@ -106,7 +106,10 @@ def _main(
         jumps, real = random.Random(0), time.time
         time.time = lambda: real() + jumps.uniform(-clock, clock)
     sys.argv = ["ltb-train", *arguments]
-    train.main()
+    try:
+        train.main()
+    finally:  # the end of an interpreter, which multiprocessing would make an error with a trace
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _note(path: Path) -> None:
