@@ -59,6 +59,7 @@ def _job(config: DictConfig) -> float | None:
     try:
         from ltb.run import settings
 
+        settings.check_overrides(HydraConfig.get())
         checked = settings.resolve(config)  # before the seconds of imports that the rest takes
         from ltb.run.run import Run
         from ltb.run.setup import setup
@@ -95,6 +96,7 @@ def main() -> None:
     """Run the command line; ends with the exit codes above."""
     # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
     sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
+    sys.argv[1:] = _flags_first(sys.argv[1:])
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -143,6 +145,12 @@ def _run(*, traced: bool) -> int:
 
 def _code(error: KeyboardInterrupt) -> int:
     return signals.TERMINATED if isinstance(error, signals.Terminated) else 130
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """``KEY=VALUE -m KEY=VALUE`` as ``-m KEY=VALUE KEY=VALUE``: Hydra's parser takes settings on one side of its flags alone."""
+    flags = [one for one in arguments if one in ("-m", "--multirun")]
+    return [*flags[:1], *(one for one in arguments if one not in flags)]
 
 
 def _config_dir(arguments: list[str]) -> str | None:

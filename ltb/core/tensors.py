@@ -32,6 +32,20 @@ def state(network: nn.Module) -> dict[str, Tensor]:
     return {plain(name): tensor for name, tensor in network.state_dict().items()}
 
 
+def check(network: nn.Module) -> None:
+    """Raise ValueError, which names it, for an entry of the network's state dict that is not a plain dense tensor."""
+    for name, value in state(network).items():
+        if (
+            not isinstance(value, Tensor)
+            or value.layout != torch.strided
+            or value.is_quantized
+            or value.is_conj()
+            or value.is_neg()
+        ):
+            what = f"{value.dtype}, {value.layout}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
+            raise ValueError(f"module: {name} in its state dict is {what}; points keep plain dense tensors alone")
+
+
 def copy(weights: Weights) -> dict[str, Tensor]:
     """Copies on the CPU that share no storage with `weights`."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in weights.items()}

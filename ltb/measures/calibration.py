@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Count, Split, settle
+from ltb.core.allowed import Limits, Split, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Result
@@ -37,7 +38,7 @@ class Calibration(Measure):
     """
 
     split: Split = "test"
-    bins: Count = 15
+    bins: Annotated[int, Limits("1 to 10000", least=1, below=10_001)] = 15
 
     def __post_init__(self) -> None:
         settle(self, f"measure.{self.name}")

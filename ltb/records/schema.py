@@ -5,7 +5,8 @@ Plain data: a reader needs neither torch nor anything that trains.
 
 from __future__ import annotations
 
-JOBS = "jobs.json"  # in a sweep's folder: {"jobs": how many it has in all, or null where that is unknown}
+# In a sweep's folder: {"jobs": how many it has in all, or null where that is unknown}; with "ended": true, no more will begin.
+JOBS = "jobs.json"
 SWEEP = (
     "sweep_runs"  # in a sweep's folder: a file a job with its run's folder, relative to the sweep's; see `records.jobs`
 )

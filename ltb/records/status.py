@@ -15,10 +15,11 @@ from ltb.records.schema import JOBS
 
 @dataclass(frozen=True)
 class Standing:
-    """The status of each run that has begun, and the number of `jobs` in all (None: unknown)."""
+    """The status of each run that has begun, the number of `jobs` in all (None: unknown), and whether the sweep has `stopped`."""
 
     runs: tuple[ledger.Run, ...]
     jobs: int | None = None
+    stopped: bool = False
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -31,8 +32,8 @@ class Standing:
 
     @property
     def ended(self) -> bool:
-        """True when every job has begun and none is running; False while the number of jobs is unknown."""
-        return self.jobs is not None and len(self.runs) >= self.jobs and not self.running
+        """True when no job is running, and all have begun or the sweep has stopped."""
+        return not self.running and (self.stopped or (self.jobs is not None and len(self.runs) >= self.jobs))
 
     @property
     def fraction(self) -> float:
@@ -59,7 +60,7 @@ def read(sweep: Path) -> Standing:
     count = told.get("jobs", "nothing")
     if count is not None and type(count) is not int:
         raise Damaged(f"{path}: not a sweep's number of jobs ({count!r:.60})")
-    return Standing(tuple(map(_status, jobs.runs(sweep))), count)
+    return Standing(tuple(map(_status, jobs.runs(sweep))), count, told.get("ended") is True)
 
 
 def _status(folder: Path) -> ledger.Run:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 
 from ltb.run import launchers
 from ltb.run.settings import Checked as CheckedSettings
-from ltb.run.settings import resolve
+from ltb.run.settings import check_overrides, resolve
 
 SHOWN = 3  # jobs that a line names, at most
 GROUPS = ("task", "model", "data")
@@ -66,6 +66,7 @@ class Checked:
 
     def _composed(self, overrides: list[str]) -> tuple[CheckedSettings, dict[str, str], str]:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
+        check_overrides(composed.hydra)
         choices = composed.hydra.runtime.choices
         names = {group: str(choices.get(group)) for group in GROUPS}
         with open_dict(composed):

@@ -68,8 +68,8 @@ class Asked:
             known = OmegaConf.to_container(merged["measure"])
             merged.merge_with(OmegaConf.from_dotlist(list(self.settings)))
             resolved: Any = OmegaConf.to_container(merged, resolve=True)
-        except OmegaConfBaseException as error:
-            raise ValueError(f"measure: {str(error).splitlines()[0]}") from None
+        except (OmegaConfBaseException, yaml.YAMLError) as error:
+            raise ValueError(f"{' '.join(self.settings) or 'measure'}: {str(error).splitlines()[0]}") from None
         for name in resolved["measure"]:
             if name not in known:  # type: ignore[operator]
                 raise ValueError(f"measure.{name}: it was not asked for; measure={','.join(known)}")  # type: ignore[arg-type]

@@ -178,6 +178,19 @@ def resolve(config: DictConfig) -> Checked:
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 
+def check_overrides(hydra: Any) -> None:
+    """Raise ValueError for several options of a group of which a run has one: Hydra would mix them, or take the last."""
+    from omegaconf import OmegaConf
+
+    overrides: Any = OmegaConf.to_container(hydra.overrides)["task"]  # type: ignore[call-overload,index]
+    groups = {name for name, hint in hints_of(Settings).items() if hint in (Choice, Choice | None)}
+    for key, _, value in (override.lstrip("+").partition("=") for override in overrides):
+        if key in groups | {"task", "method", "logger"} and value.startswith("["):
+            raise ValueError(
+                f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
+            )
+
+
 def beside(key: str) -> Beside | None:
     """Return what a key such as ``measure`` or ``store.keep`` is `Beside`, None for a part of what a run is."""
     group: Any = Settings

@@ -129,6 +129,8 @@ def report(*, interrupted: bool) -> None:
             print(f"sweep   {sweep}")
             try:
                 standing = status.read(sweep)
+                with suppress(OSError):
+                    files.write(sweep / JOBS, json.dumps({"jobs": standing.jobs, "ended": True}))
             except ValueError as error:
                 print(f"ltb: {error}", file=sys.stderr)
                 continue

@@ -121,6 +121,8 @@ class Classification(ChunkedModule):
             loss = functional.cross_entropy(self.network(x), y)
             loss.backward()
             return loss.detach()
+        if len(y) < self._accumulate:
+            raise ValueError(f"module.accumulate={self._accumulate}: a minibatch has {len(y)} examples")
         total = torch.zeros((), device=x.device, dtype=torch.float64)
         for part, labels in zip(x.chunk(self._accumulate), y.chunk(self._accumulate), strict=True):
             loss = functional.cross_entropy(self.network(part), labels, reduction="sum") / len(y)

@@ -91,6 +91,7 @@ class Training:
         check_trainer(self._trainer)
         self._double = str(self._trainer.get("precision")) in ("64-true", "64")
         network = network_of(self._build("init"))
+        tensors.check(network)
         # First, since a network whose parameters have no shape yet cannot be compared either.
         self.coverage = prunable(network, exclude, include, embeddings)
         self.initialisation = before = tensors.digest(tensors.state(network))

@@ -93,6 +93,7 @@ REFUSED = {
     "+trainer.foo=1": ["trainer.foo=1", "there is no such setting"],
     "allocation.min_per_layer=-1": ["allocation.min_per_layer=-1", "0 or more"],
     "module.accumulate=0": ["module.accumulate=0", "1 or more"],
+    "module.accumulate=11": ["module.accumulate=11", "a minibatch has 10 examples"],
     "rewind=fine_tune rewind.length=0it": ["rewind.length='0it'", "at least one iteration"],
     "method=impp": ["method=impp", "imp_rewind", "one_shot"],
     # Choices that do not go together
@@ -120,6 +121,7 @@ REFUSED = {
     "+training.evaluate_evry=1it": ["training.evaluate_evry='1it'", "the nearest is evaluate_every"],
     "+logger.group=foo logger=none": ["logger.group='foo'", "no such setting"],
     "+callbacks.a=1": ["callbacks={'a': 1}", "no such setting"],
+    "control=[reinit,shuffle]": ["control=[reinit,shuffle]", "a run has one control; with -m, control=reinit,shuffle"],
     "+control.foo=1": ["control={'foo': 1}", "_target_"],
     "~seed": ["seed is not set", "a whole number"],
     "~training rewind=fine_tune": ["training is not set", "length, evaluate_every"],
@@ -141,7 +143,8 @@ REFUSED = {
     "optimizer.betas=[0.9]": ["optimizer.betas=[0.9]", "a list of 2 numbers"],
     "schedule=explicit schedule.sparsities=[abc]": ["schedule.sparsities=['abc']", "a list of numbers"],
     "model.initialiser=3": ["model.initialiser=3", "a section with a _target_ that makes Initialiser"],
-    "measure=calibration measure.calibration.bins=0": ["measure.calibration.bins=0", "1 or more"],
+    "measure=calibration measure.calibration.bins=0": ["measure.calibration.bins=0", "1 to 10000"],
+    "measure=calibration measure.calibration.bins=2000000000": ["measure.calibration.bins=2000000000", "1 to 10000"],
     # What would have no effect, or never end
     "allocation.min_per_layer=1000000000": ["allocation.min_per_layer=1000000000", "640"],
     "allocation=global allocation.min_per_layer=700": ["allocation.min_per_layer=700", "2 layers would keep"],

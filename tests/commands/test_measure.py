@@ -51,6 +51,7 @@ def test_numbers_go_under_the_runs_own_name_and_a_run_without_levels_stops_no_ot
         (["measure=oberlap"], "measure=oberlap: there is no such measure; there are calibration, evaluate"),
         ([], "measure=NAME is missing; there are calibration"),
         (["measure=calibration", "measure.overlap.x=1"], "measure.overlap: it was not asked for"),
+        (["measure=calibration", "measure.calibration.bins=[1"], "measure.calibration.bins=[1: "),
         (["measure=calibration", "measure.calibration.bin=3"], "Calibration has no such setting; the nearest is bins"),
     ],
 )

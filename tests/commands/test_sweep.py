@@ -16,10 +16,15 @@ def test_a_sweep_ends_with_a_report_on_its_own_runs(command):
     assert command("-m", *TINY, "method=imp,random", "seed=0,1").code == 0
     (sweep,) = (command.runs / "sweeps").iterdir()
     assert len(list((sweep / "sweep_runs").iterdir())) == 4
-    assert json.loads((sweep / "jobs.json").read_text()) == {"jobs": 4}
+    assert json.loads((sweep / "jobs.json").read_text()) == {"jobs": 4, "ended": True}
     with (sweep / "summary.csv").open() as file:
         assert {row["method"] for row in csv.DictReader(file)} == {"imp", "random"}
     assert (sweep / "curves.png").exists()
+
+
+def test_settings_may_stand_on_both_sides_of_the_flag(command):
+    assert command("method=dense", "-m", *TINY, "schedule.levels=0", "seed=0,1").code == 0
+    assert len(folders(command.runs)) == 2
 
 
 def test_a_sweep_with_a_job_that_fails_reports_on_the_others(command):

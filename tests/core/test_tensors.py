@@ -19,6 +19,31 @@ def test_weights_are_copies_of_parameters_and_buffers_and_go_back_bit_for_bit():
     assert not {t.data_ptr() for t in net.state_dict().values()} & {t.data_ptr() for t in kept.values()}
 
 
+class Keeps(nn.Module):
+    def __init__(self, buffer):
+        super().__init__()
+        self.register_buffer("kept", buffer)
+
+
+class Extra(nn.Linear):
+    def get_extra_state(self):
+        return {"seen": 3}
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        (lambda: Keeps(torch.eye(3).to_sparse()), "kept in its state dict is torch.float32, torch.sparse_coo"),
+        (lambda: Keeps(torch.zeros(2, dtype=torch.cfloat).conj()), "kept in its state dict is torch.complex64"),
+        (lambda: Extra(2, 2), "_extra_state in its state dict is of type dict"),
+    ],
+)
+def test_what_a_point_cannot_keep_is_named(network, what):
+    with pytest.raises(ValueError, match=f"{what}.*plain dense tensors alone"):
+        tensors.check(network())
+    tensors.check(nn.BatchNorm1d(2))
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [

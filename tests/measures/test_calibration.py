@@ -115,5 +115,5 @@ def test_a_network_that_diverged_has_nan():
 
 
 def test_bins_are_checked():
-    with pytest.raises(ValueError, match=r"measure\.calibration\.bins=0: a whole number, 1 or more"):
+    with pytest.raises(ValueError, match=r"measure\.calibration\.bins=0: a whole number, 1 to 10000"):
         Calibration(bins=0)

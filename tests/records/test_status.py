@@ -54,6 +54,14 @@ def test_a_sweep_has_ended_when_every_job_has(sweep):
     assert read(2).fraction == 1
 
 
+def test_a_sweep_that_stopped_has_ended_once_none_of_its_jobs_is_running(sweep):
+    folder, add, _ = sweep
+    (folder / JOBS).write_text(json.dumps({"jobs": 8, "ended": True}))
+    assert status.read(folder).ended
+    add("a", 3, "running")
+    assert not status.read(folder).ended
+
+
 def test_a_run_is_counted_once_and_a_status_that_cannot_be_read_is_unknown(sweep):
     folder, add, read = sweep
     run = add("a", 2, "running")
