@@ -78,9 +78,8 @@ class Stage(ABC):
         """How many iterations of training it takes, its parents apart."""
         return 0
 
-    @property
-    def scoring(self) -> int:
-        """What choosing its masks costs, in iterations of training, rounded up."""
+    def scoring(self, clock: Clock) -> int:
+        """What choosing its masks costs, before and within its fit, in iterations of training, rounded up."""
         return 0
 
     def passes(self, other: Stage) -> bool:
@@ -107,7 +106,9 @@ def search_steps(stage: Stage, clock: Clock) -> int:
     """Return the iterations spent to obtain the ticket that `stage` trains: all that it grew from, its own fit apart, and what
     scoring costs, its own included."""
     every = missing([stage], lambda _: False)
-    return sum(other.scoring for other in every) + sum(other.iterations(clock) for other in every if other != stage)
+    return sum(other.scoring(clock) for other in every) + sum(
+        other.iterations(clock) for other in every if other != stage
+    )
 
 
 def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool], *, passed: bool = False) -> list[Stage]:

@@ -142,10 +142,15 @@ class Sparse(Stage):
         from_scratch = self.control is not None and self.control.from_scratch
         return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
 
-    @property
-    def scoring(self) -> int:
-        probes = {self.criterion.probe, self.allocation.probe}
-        return ceil(self.criterion.rounds * sum(getattr(probe, "steps", 0) for probe in probes))
+    def scoring(self, clock: Clock) -> int:
+        asked = {self.criterion.probe, self.allocation.probe}
+        once = self.criterion.rounds * _cost(asked)
+        if self.dynamics is None:
+            return ceil(once)
+        changes = len(self.dynamics.steps(self.iterations(clock), clock))
+        if self.dynamics.prunes:
+            return ceil(changes * _cost(asked | {self.dynamics.probe}))
+        return ceil(once + changes * _cost({self.dynamics.probe}))
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training
@@ -189,6 +194,11 @@ class Sparse(Stage):
             candidates = kept if self.criterion.regrows else masks
             masks = self.allocation(scores, candidates, target, evidence[self.allocation.probe])
         return masks
+
+
+def _cost(probes: Iterable[Any]) -> float:
+    """What probes gather for once, in iterations of training; nothing for None, and for those that do not say."""
+    return sum(getattr(probe, "steps", 0) for probe in probes)
 
 
 def scored(criterion: Criterion, weights: Weights, evidence: Evidence) -> Scores:

@@ -13,6 +13,7 @@ from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
 from ltb.core.criteria import Criterion, Grasp, Inverted, Magnitude, Random, Snip, Synflow
+from ltb.core.dynamics import SET, Gradual, RigL
 from ltb.core.loop import Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
@@ -163,6 +164,11 @@ class Marked(Criterion):
         ({"prune_from": "start", "criterion": Grasp(3)}, [0, 12, 12, 12]),
         ({"prune_from": "start", "criterion": Synflow()}, [0, 1, 1, 1]),
         ({"criterion": Snip(2)}, [0, 22, 44, 66]),
+        # Within a fit of 20 iterations: RigL looks at a gradient at 5, 10 and 15; SET and magnitude look at none.
+        ({"prune_from": "start", "criterion": Random(), "dynamics": RigL(every="5it")}, [0, 3, 3, 3]),
+        ({"prune_from": "start", "criterion": Random(), "dynamics": SET(every="5it")}, [0, 0, 0, 0]),
+        ({"prune_from": "start", "dynamics": Gradual(every="5it")}, [0, 0, 0, 0]),
+        ({"prune_from": "start", "dynamics": Gradual(every="5it"), "criterion": Snip(2)}, [0, 6, 6, 6]),
     ],
 )
 def test_what_a_ticket_costs_to_find(given, expected):
