@@ -1,9 +1,10 @@
 """Measures, one a file: each is a frozen dataclass that says something of finished stages, see `ltb.core.measure`."""
 
+from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
 from ltb.measures.generalisation_gap import GeneralisationGap
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
 from ltb.measures.step_flops import StepFlops
 
-__all__ = ["Calibration", "GeneralisationGap", "Overlap", "PerClass", "StepFlops"]
+__all__ = ["Bytes", "Calibration", "GeneralisationGap", "Overlap", "PerClass", "StepFlops"]

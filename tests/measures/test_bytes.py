@@ -1,0 +1,52 @@
+"""Bytes of networks by hand, and beside scipy's and torch's own."""
+
+import pytest
+import torch
+from scipy import sparse
+from torch import nn
+
+from ltb.core import tensors
+from ltb.measures import Bytes
+from ltb.measures.bytes import sizes
+from tests.measures.bench import masked
+
+
+def lenet(density):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.BatchNorm1d(100))
+    weights = tensors.weights_of(network)
+    return weights, {name: torch.rand(weights[name].shape) < density for name in ("0.weight", "2.weight")}
+
+
+def test_two_layers_by_hand():
+    found = Bytes()([masked(a=[[1, 0, 0], [0, 1, 1]], b=[[[[1, 0], [0, 0]]]])], bench=None).values
+    # a: 3 of 2 × 3; b: 1 of 1 × 4; float32, indices of one byte.
+    assert {name: found[name] for name in found if name.endswith("/a")} == {
+        "dense/a": 24, "bitmask/a": 3 * 4 + 1, "coo/a": 3 * 6, "coo64/a": 3 * 20, "csr/a": 3 * 5 + 3, "csr32/a": 3 * 8 + 12,
+        "csr64/a": 3 * 12 + 24, "csc/a": 3 * 5 + 4, "csc32/a": 3 * 8 + 16, "bsr/a": 64 + 2 + 1, "relative/a": 3 * 4 + 2,
+        "coo_numbers/a": 9, "csr_numbers/a": 6 + 3, "csc_numbers/a": 6 + 4,
+    }  # fmt: skip
+    assert (found["csr/b"], found["relative/b"]) == (5 + 2, 4 + 1)
+    assert found["csr"] == found["csr/a"] + found["csr/b"] + found["rest"]
+    assert found["csr_numbers"] == found["csr_numbers/a"] + found["csr_numbers/b"]
+
+
+@pytest.mark.parametrize("density", [0.02, 0.1, 0.5, 1.0])
+def test_a_network_is_as_large_as_scipys_and_torchs_matrices_and_what_is_not_prunable(density):
+    weights, masks = lenet(density)
+    found = sizes(weights, masks)
+    rest = sum(tensor.numel() * tensor.element_size() for name, tensor in weights.items() if name not in masks)
+    assert found["rest"] == rest == 4 * (300 + 100 + 4 * 100) + 8
+    assert found["dense"] == 4 * (784 * 300 + 300 * 100) + rest
+    assert (
+        found["dense_int8"] == 784 * 300 + 300 * 100 + (300 + 100 + 4 * 100) + 8
+    )  # a counter of batches stays what it is
+    scipys = [sparse.csr_matrix((weights[name] * mask).numpy()) for name, mask in masks.items()]
+    assert found["csr32"] == rest + sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in scipys)
+    torchs = [(weights[name] * mask).to_sparse().coalesce() for name, mask in masks.items()]
+    assert found["coo64"] == rest + sum(m.indices().nbytes + m.values().nbytes for m in torchs)
+
+
+def test_deep_compressions_indices_are_smaller_than_coordinates_at_a_tenth():
+    found = sizes(*lenet(0.1))
+    assert found["relative"] < found["bitmask"] < found["csr"] < found["csr32"] < found["coo64"] < found["dense"]
