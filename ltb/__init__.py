@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ltb.core.recipe import Recipe
     from ltb.core.schedules import Explicit, Geometric, Linear
     from ltb.core.step import Step
+    from ltb.run.exporting import load
     from ltb.store.ticket import Ticket
     from ltb.training import Classification, HoldMasks, Training
 
@@ -30,6 +31,7 @@ _WHERE = {
     "ltb.core.recipe": ("Recipe",),
     "ltb.core.schedules": ("Explicit", "Geometric", "Linear"),
     "ltb.core.step": ("Step",),
+    "ltb.run.exporting": ("load",),
     "ltb.store.ticket": ("Ticket",),
     "ltb.training": ("Classification", "HoldMasks", "Training"),
 }
@@ -38,7 +40,7 @@ _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = [
     "Classification", "Complement", "Criterion", "Evaluate", "Execution", "Explicit", "Geometric", "Global",
     "HoldMasks", "Layerwise", "Level", "Linear", "Magnitude", "Measure", "Random", "Recipe", "Reinit", "Shuffle",
-    "SignReinit", "Step", "Ticket", "Training", "levels", "rewind",
+    "SignReinit", "Step", "Ticket", "Training", "levels", "load", "rewind",
 ]  # fmt: skip
 
 

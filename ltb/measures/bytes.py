@@ -14,7 +14,7 @@ from ltb.core.masks import Masks
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
 from ltb.core.tensors import Weights
-from ltb.export import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, matrix
+from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, matrix
 
 # Without a number, each index is the narrowest that its matrix needs; 64 bits are torch's, 32 scipy's.
 FORMATS: Mapping[str, Format] = {

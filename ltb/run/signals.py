@@ -5,6 +5,7 @@ Both reach the processes of a sweep's jobs as well, which say in their runs' sta
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -61,8 +62,13 @@ def listen() -> None:
 
 @contextmanager
 def job() -> Iterator[None]:
-    """Listen while a job runs in a process that an engine may keep for several: after SIGTERM it takes no other."""
+    """Listen while a job runs in a process that an engine may keep for several: after SIGTERM it takes no other.
+
+    Such a process ends with the command that started it, which may have been killed: joblib's would wait for it for ever.
+    """
     engine = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a process of its own, not that of the command
+    if engine:
+        _end_with_parent()
     try:
         with listening():
             yield
@@ -72,6 +78,18 @@ def job() -> Iterator[None]:
             sys.stderr.flush()
             os._exit(TERMINATED)
         raise
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="ltb.parent").start()
 
 
 def _end(number: int, frame: FrameType | None) -> None:

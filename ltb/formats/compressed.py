@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ltb.core.allowed import Limits, settle
-from ltb.export.format import Format, Parts, index, narrowest
+from ltb.formats.format import Format, Parts, index, narrowest
 
 
 @dataclass(frozen=True)

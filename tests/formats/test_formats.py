@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ltb.export import BSR, COO, CSC, CSR, Bitmask, Dense, Relative, matrix, narrowest
+from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Relative, matrix, narrowest
 
 FORMATS = [
     Dense(), Bitmask(), COO(), COO(8), CSR(), CSR(4), CSC(), CSC(8), BSR(), BSR(1), BSR(3, 4), Relative(), Relative(1), Relative(8),

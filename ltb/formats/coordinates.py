@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ltb.core.allowed import Limits, settle
 from ltb.core.masks import pack, unpack
-from ltb.export.format import Format, Parts, index, narrowest
+from ltb.formats.format import Format, Parts, index, narrowest
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""``python -m ltb.export RUN OUT [--level N] [--format FORMAT] [--what trained|ticket]``: a level's weights as a file for others.
+
+Exit codes: 0 done, 2 it cannot be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ltb.core.arguments import Parser
+from ltb.core.text import printable
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    sys.path[:0] = [os.getcwd()] if os.getcwd() not in sys.path else []
+    from ltb.run import exporting
+
+    parser = Parser(
+        prog="python -m ltb.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the file to write; it must not be there")
+    parser.add_argument("--level", type=int, default=-1, metavar="N", help="as in the ledger; default: the last")
+    parser.add_argument("--what", choices=exporting.WHAT, default="trained", help="default: trained")
+    parser.add_argument("--format", choices=exporting.FORMATS, default="safetensors",
+                        help="safetensors (default): a state dict; the others: what is prunable, sparse")  # fmt: skip
+    given = parser.parse_args(argv)
+    try:
+        if os.path.lexists(given.out):
+            raise ValueError(f"{given.out} is there already")
+        size = exporting.export(given.run, given.level, given.what, given.format, given.out)
+    except (ValueError, OSError) as error:
+        print(f"ltb: {printable(error)}", file=sys.stderr)
+        return 2
+    print(printable(f"{given.out}: {size:,} bytes"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

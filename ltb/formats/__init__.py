@@ -1,0 +1,10 @@
+"""What a pruned network's weights take in bytes, format by format: written, and read back to the same bits."""
+
+from ltb.formats.compressed import BSR, CSC, CSR
+from ltb.formats.coordinates import COO, Bitmask, Relative
+from ltb.formats.file import SPARSE, read, write
+from ltb.formats.format import Dense, Format, Parts, matrix, narrowest
+
+__all__ = [
+    "BSR", "COO", "CSC", "CSR", "SPARSE", "Bitmask", "Dense", "Format", "Parts", "Relative", "matrix", "narrowest", "read", "write",
+]  # fmt: skip

@@ -1,0 +1,83 @@
+"""A finished level, made again from its run's folder: as a module, and as a file for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ltb import formats
+from ltb.core import masks as m
+from ltb.core.loop import Loop
+from ltb.core.masks import Masks
+from ltb.core.tensors import Weights
+from ltb.run.measuring import again
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from ltb.core.results import Trained
+    from ltb.run.setup import Setup
+
+WHAT = ("trained", "ticket")
+FORMATS = ("safetensors", *sorted(formats.SPARSE))
+
+
+def load(run: str | Path, level: int = -1) -> pl.LightningModule:
+    """Return the module of a finished run with the trained, masked weights of a level, in evaluation mode.
+
+    level: as in the run's ledger; -1, the last, by default. Raises ValueError where the run or the level cannot be made again.
+    """
+    made, found = _finished(Path(run), level)
+    module: Any = made.training.module(found.point, found.masks)
+    return module  # type: ignore[no-any-return]
+
+
+def export(run: Path, level: int, what: str, form: str, out: Path) -> int:
+    """Write the weights of a level, `what` of `WHAT`, to `out` in a format of `FORMATS`; the file's size in bytes.
+
+    Names are the network's own, as its `load_state_dict` takes them. What was written is read back and compared. Raises
+    ValueError where the level cannot be made again.
+    """
+    _, found = _finished(run, level)
+    point = found.point if what == "trained" else found.origin
+    weights = m.apply(point.weights, found.masks)
+    _write(out, weights, found.masks, form)
+    back = _read(out, form)
+    if back.keys() != weights.keys() or not all(_same(weights[name], back[name]) for name in weights):
+        raise AssertionError(f"{out}: what was read back is not what was written")
+    return out.stat().st_size
+
+
+def _finished(run: Path, level: int) -> tuple[Setup, Trained]:
+    if not run.is_dir():
+        raise ValueError(f"{run}: there is no such run")
+    made, rows = again(run)
+    levels = [int(row["level"]) for row in rows]
+    if level != -1 and level not in levels:
+        raise ValueError(f"level {level} is not in the ledger of {run.name}; there are {levels[0]} to {levels[-1]}")
+    stage = made.stages[levels[-1] if level == -1 else level]
+    found: Any = Loop(made.training, made.store, trains=False).result(stage)
+    return made, found
+
+
+def _write(out: Path, weights: Weights, masks: Masks, form: str) -> None:
+    try:
+        if form == "safetensors":
+            save_file(dict(weights), out)
+        else:
+            formats.write(out, weights, masks, form)
+    except SafetensorError as error:
+        raise ValueError(f"{out}: {error}") from error
+
+
+def _read(out: Path, form: str) -> Weights:
+    return load_file(out) if form == "safetensors" else formats.read(out)
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    bits = (tensor.reshape(-1).clone().view(torch.uint8) for tensor in (one, other))
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(*bits)

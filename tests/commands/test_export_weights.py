@@ -1,0 +1,74 @@
+"""python -m ltb.export and ltb.load: a level's weights for others, whole commands."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ltb
+from ltb import export, formats
+from ltb.core import tensors
+from ltb.core.contracts import network_of
+from ltb.store.ticket import Ticket
+from tests.support.command import TINY, ledger
+
+
+@pytest.fixture
+def run(command, monkeypatch):
+    folder = command.done(*TINY, "method=imp")
+    monkeypatch.chdir(command.folder)
+    return folder
+
+
+def test_a_state_dict_is_what_load_state_dict_takes(run, capsys):
+    assert export.main([str(run), "a.safetensors"]) == 0
+    module = ltb.load(run)
+    found = load_file("a.safetensors")
+    assert tensors.digest(found) == tensors.digest(tensors.state(network_of(module)))
+    fresh = network_of(ltb.load(run, level=0))
+    assert tensors.digest(tensors.state(fresh)) != tensors.digest(found)
+    fresh.load_state_dict(found)
+    assert tensors.digest(tensors.state(fresh)) == tensors.digest(found)
+    kept = sum(int((found[name] != 0).sum()) for name in Ticket.load(next(run.glob("tickets/*2*"))).masks)
+    assert kept == int(ledger(run)[2]["remaining"])
+    assert "a.safetensors: " in capsys.readouterr().out
+
+
+def test_the_module_has_the_ledgers_accuracy(run):
+    module = ltb.load(run, level=1)
+    from ltb.run.measuring import again
+
+    made, _ = again(run)
+    right = [(module(x).argmax(1) == y).double() for x, y in made.training.batches("test")]
+    assert float(torch.cat(right).mean()) == pytest.approx(float(ledger(run)[1]["test/accuracy"]))
+
+
+@pytest.mark.parametrize("form", formats.SPARSE)
+def test_a_sparse_file_is_read_back_to_the_ticket(run, form):
+    assert export.main([str(run), "a", "--what", "ticket", "--level", "2", "--format", form]) == 0
+    ticket = Ticket.load(next(run.glob("tickets/*2*")))
+    assert tensors.digest(formats.read("a")) == tensors.digest(ticket.origin.weights)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["a", "--level", "3"], "level 3 is not in the ledger of "),
+        (["taken"], "taken is there already"),
+        (["nowhere/a"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(run, capsys, given, said):
+    (run.parent.parent / "taken").write_text("mine")
+    capsys.readouterr()
+    assert export.main([str(run), *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert (run.parent.parent / "taken").read_text() == "mine"
+
+
+def test_a_run_that_is_not_there_and_a_damaged_file(run, capsys, tmp_path):
+    assert export.main(["runs/nope", "a"]) == 2
+    assert capsys.readouterr().err == "ltb: runs/nope: there is no such run\n"
+    (tmp_path / "a").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no weights in a format"):
+        formats.read(tmp_path / "a")
