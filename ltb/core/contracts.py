@@ -56,7 +56,7 @@ class Progress:
     """A fit under way: enough to go on from there to the same bytes.
 
     `best` is the point of the history's row that is best so far, or, without a history, `point`; `snapshots` are the points that
-    were asked for and passed. `masks` and `sums` are those of a fit whose masks change.
+    were asked for and passed. `masks` and `sums` are those of a fit whose masks change, `state` is what its body goes on from.
     """
 
     point: Point
@@ -66,6 +66,7 @@ class Progress:
     seconds: float = 0.0
     masks: Masks = field(default_factory=dict)
     sums: Weights = field(default_factory=dict)
+    state: Weights = field(default_factory=dict)
 
 
 class Checkpoints(Protocol):

@@ -7,9 +7,9 @@ names and shapes, so that keys, tickets, rewinding and measures stay as they are
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -19,16 +19,29 @@ from ltb.core import optimizer_state, tensors
 from ltb.core.contracts import network_of
 from ltb.core.hold import Hold
 from ltb.core.masks import Masks
-from ltb.core.points import Point
+from ltb.core.points import Fit, Point
 from ltb.core.tensors import Weights
+
+if TYPE_CHECKING:
+    from ltb.core.contracts import Progress
 
 
 class Body(Protocol):
-    """A module that is run under masks, from `Execution.enter` to `release`.
+    """A module that is run under masks, from `Execution.enter` or `begin` to `release`.
 
     A fit calls `load`, then `watch` once the module is on its device and its optimizers exist, then `point` and `change` at any
     step, and `release` at the end. A measure calls `load` alone.
     """
+
+    @property
+    def masks(self) -> Masks:
+        """The masks that are held now, on the CPU: at the end of a fit those that its network has."""
+
+    def told(self) -> Mapping[str, float]:
+        """Return what a row of the history says of the masks: nothing where the body does not change them by itself."""
+
+    def state(self) -> Weights:
+        """Return copies of what a fit needs beside its point to go on from here, by names of its own; nothing for most."""
 
     def load(self, point: Point) -> None:
         """Put a point's weights in, under the masks; its optimizer state reaches the optimizers in `watch`."""
@@ -47,10 +60,22 @@ class Body(Protocol):
 
 
 class Execution(ABC):
-    """(module, masks) -> body. A frozen dataclass: it is part of a stage's key."""
+    """(module, masks) -> body. A frozen dataclass: it is part of a stage's key.
+
+    prunes:  whether it comes to the level's target by itself: then a fit begins under the masks of what was pruned last, and
+             `Fit.aim` says what its masks are to come to.
+    version: raised when the same settings come to give other weights.
+    """
+
+    prunes: ClassVar[bool] = False
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def enter(self, module: nn.Module, masks: Masks) -> Body: ...
+
+    def begin(self, module: nn.Module, fit: Fit, done: Progress | None = None) -> Body:
+        """Return the body of a fit, at its beginning or where its progress is: by default the one that `enter` gives."""
+        return self.enter(module, done.masks if done and done.masks else fit.masks)
 
 
 @dataclass(frozen=True)
@@ -65,13 +90,19 @@ class MaskedBody:
     """`network` under masks that `Hold` keeps; see `Body`."""
 
     def __init__(self, network: nn.Module, masks: Masks) -> None:
-        self._network, self._masks = network, masks
+        self._network, self.masks = network, masks
         self._state: Weights | None = None
         self._optimizers: list[Optimizer] = []
         self._hold: Hold | None = None
 
+    def told(self) -> Mapping[str, float]:
+        return {}
+
+    def state(self) -> Weights:
+        return {}
+
     def load(self, point: Point) -> None:
-        tensors.load(self._network, m.apply(point.weights, self._masks))
+        tensors.load(self._network, m.apply(point.weights, self.masks))
         self._state = point.optimizer
 
     def watch(self, optimizers: Iterable[Optimizer]) -> None:
@@ -79,7 +110,7 @@ class MaskedBody:
         if self._state is not None:
             for optimizer in self._optimizers:
                 optimizer_state.load(optimizer, self._network, self._state)
-        self.change(self._masks)
+        self.change(self.masks)
 
     def point(self, step: int, *, optimizer: bool = True) -> Point:
         weights, state = tensors.weights_of(self._network), dict[str, Tensor]()
@@ -89,7 +120,7 @@ class MaskedBody:
 
     def change(self, masks: Masks) -> None:
         self.release()
-        self._masks, self._hold = masks, Hold(self._network, masks)
+        self.masks, self._hold = masks, Hold(self._network, masks)
         self._hold.watch(self._optimizers)
 
     def release(self) -> None:

@@ -32,9 +32,10 @@ class Fit:
 
     noise:     a number that reseeds batch order, augmentation and dropout alone, so that fits of one origin with other noise
                are the children of an instability analysis (Frankle et al. 2020); None is the run's own.
-    dynamics:  how the masks change on the way, and `aim`, what they are to come to; None holds them.
+    dynamics:  how the masks change on the way; None holds them.
     objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
+    aim:       what masks are to come to that dynamics change, or an execution that prunes; None for others.
     """
 
     masks: Masks

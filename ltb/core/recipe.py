@@ -90,26 +90,46 @@ class Recipe:
                 "and prune_from=previous those are 0 already; use rewind=weights, or prune_from=dense"
             )
         if self.dynamics is not None:
-            self._check_dynamics(self.dynamics)
+            self._check_made_in_fit(
+                f"dynamics={type(self.dynamics).__name__}", self.dynamics.prunes, self.dynamics.ranks
+            )
+        if self.execution is not None and self.execution.prunes:
+            self._check_execution(f"execution={type(self.execution).__name__}")
         for key in OF_PRUNED:
             value = getattr(self, key)
             if value is not None and len(self.schedule.targets) < 2:
                 name = getattr(value, "name", type(value).__name__)
                 raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
 
-    def _check_dynamics(self, dynamics: Dynamics) -> None:
-        name = type(dynamics).__name__
-        if dynamics.prunes and self.control is not None and self.control.moves_masks:
+    def _check_execution(self, name: str) -> None:
+        """Refuse what an execution that makes its own masks leaves without effect."""
+        self._check_made_in_fit(name, prunes=True, ranks=True)
+        if self.dynamics is not None:
             raise ValueError(
-                f"control={self.control.name} moves the masks that a fit begins with, and with dynamics={name} it has none yet"
+                f"dynamics={type(self.dynamics).__name__} would change masks that {name} makes; leave it at dynamics=none"
             )
-        if dynamics.prunes and self.criterion.rounds > 1:
+        if self.rewind.optimizer_state == "kept":
             raise ValueError(
-                f"criterion.rounds={self.criterion.rounds}: with dynamics={name} masks are made during the fit; 1 is allowed"
+                f"rewind.optimizer_state='kept': with {name} the weights are not trained, and no state is theirs; fresh is allowed"
             )
-        if dynamics.ranks and self.criterion != Magnitude():
+        if self.allocation.probe is not None:
             raise ValueError(
-                f"criterion={type(self.criterion).__name__} would have no effect, for dynamics={name} ranks weights by itself; "
+                f"allocation={type(self.allocation).__name__} gathers evidence, and {name} allocates after each step, without any"
+            )
+
+    def _check_made_in_fit(self, name: str, prunes: bool, ranks: bool) -> None:
+        """Refuse what does not go with a choice, shown by `name`, that brings masks to the target in a fit, or ranks by itself."""
+        if prunes and self.control is not None and self.control.moves_masks:
+            raise ValueError(
+                f"control={self.control.name} moves the masks that a fit begins with, and with {name} it has none yet"
+            )
+        if prunes and self.criterion.rounds > 1:
+            raise ValueError(
+                f"criterion.rounds={self.criterion.rounds}: with {name} masks are made during the fit; 1 is allowed"
+            )
+        if ranks and self.criterion != Magnitude():
+            raise ValueError(
+                f"criterion={type(self.criterion).__name__} would have no effect, for {name} ranks weights by itself; "
                 "leave it at criterion=magnitude"
             )
 

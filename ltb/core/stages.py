@@ -161,7 +161,7 @@ class Sparse(Stage):
         training = loop.training
         started, source = loop.result(self.start), loop.result(self.source)
         how = self.how(loop, started.point, source)
-        if self.dynamics is not None and self.dynamics.prunes:
+        if any(choice is not None and choice.prunes for choice in (self.dynamics, self.execution)):
             masks = source.masks
         else:
             masks = self.prune(loop, started.point, source.point, source.masks)
@@ -177,7 +177,7 @@ class Sparse(Stage):
         """The fields of a fit that say how it runs."""
         objective = self.objective and self.objective.prepared(loop.training, loop.result)
         how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": self.execution}
-        if self.dynamics is not None:
+        if self.dynamics is not None or (self.execution is not None and self.execution.prunes):
             first, masks, seed = self.source.pruned_to or 0.0, source.masks, loop.training.seed
             how["aim"] = Aim(self.criterion, self.allocation, first, self.target, masks, start.weights, seed)
         return how

@@ -58,7 +58,7 @@ class CheckpointFile:
         snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
         point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
         history = [as_numbers(row) for row in about["history"]]
-        stands = under("mask/", contents), under("sum/", contents)
+        stands = (under(f"{kind}/", contents) for kind in ("mask", "sum", "state"))
         return Progress(point, history, best, snapshots, about["seconds"], *stands)
 
     def _set_aside(self) -> Path:
@@ -78,7 +78,7 @@ class CheckpointFile:
         contents = _contents("", progress.point) | _contents("best/", progress.best)
         for step, point in progress.snapshots.items():
             contents |= _contents(f"snapshot/{step}/", point)
-        for prefix, named in (("mask/", progress.masks), ("sum/", progress.sums)):
+        for prefix, named in (("mask/", progress.masks), ("sum/", progress.sums), ("state/", progress.state)):
             contents |= {f"{prefix}{name}": tensor.cpu() for name, tensor in named.items()}
         about = {
             "stage": self._stage,

@@ -291,13 +291,13 @@ class Training:
             add_objective(module, fit.objective)
         gather = partial(self._gathered, seed)
         changes = Changes(fit, begin.step, self.clock, gather, done) if fit.dynamics is not None else None
-        body = (fit.execution or MASKED).enter(module, changes.masks if changes else fit.masks)
+        body = (fit.execution or MASKED).begin(module, fit, done)
         body.load(begin)
         if changes:
             changes.enter(body, fresh=done is None)
         counter = Steps(begin.step, listener)
         passed = Snapshots(snapshots, counter, body, done.snapshots if done else {})
-        history = History(self.clock, counter, body, self.judge, listener, done, changes.told if changes else dict)
+        history = History(self.clock, counter, body, self.judge, listener, done, (changes or body).told)
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate, changes))
@@ -317,9 +317,9 @@ class Training:
             if evaluate and (not history.rows or history.rows[-1]["step"] != counter.step):
                 trainer.validate(module, self.source.evaluation("val"), verbose=False)
         best = None if history.best is None or history.best.step == point.step else history.best
-        masks, origin = fit.masks, fit.origin
-        if changes:
-            masks, origin = changes.masks, replace(origin, weights=m.apply(origin.weights, changes.masks))
+        masks, origin = body.masks, fit.origin
+        if masks is not fit.masks:
+            origin = replace(origin, weights=m.apply(origin.weights, masks))
         return Trained(masks, origin, point, history.rows, history.seconds(), best, passed.points)
 
     def _gathered(self, seed: int, probe: Any, weights: Weights, masks: Masks, step: int) -> Mapping[str, Weights]:

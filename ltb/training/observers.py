@@ -129,9 +129,9 @@ class Checkpoint(pl.Callback):
     def _progress(self) -> Progress:
         point, history = self._body.point(self._counter.step), self._history
         best = history.best or self._body.point(self._counter.step, optimizer=False)
-        stands: dict[str, Any] = {}
+        stands: dict[str, Any] = {"state": self._body.state()}
         if self._changes:
-            stands = {"masks": self._changes.masks, "sums": self._changes.sums}
+            stands |= {"masks": self._body.masks, "sums": self._changes.sums}
         return Progress(point, history.rows, best, self._snapshots.points, history.seconds(), **stands)
 
 

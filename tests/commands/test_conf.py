@@ -72,12 +72,14 @@ def test_every_experiment_that_is_a_sweep_runs_each_of_its_jobs(command, name):
 @pytest.mark.parametrize("name", names("method"))
 def test_every_method_runs_and_its_experiment_is_the_same(command, name):
     levels = ["schedule.levels=0"] if name == "dense" else []
-    dynamics = ["dynamics.every=1it"] if composed(f"method={name}").get("dynamics") else []
+    made = composed(f"method={name}")
+    dynamics = ["dynamics.every=1it"] if made.get("dynamics") else []
+    changes = bool(made.get("dynamics") or made.get("execution"))
     folder = command.done(f"method={name}", *TINY, *levels, *dynamics)
     rows = ledger(folder)
     assert [row["level"] for row in rows] == (["0"] if levels else ["0", "1", "2"])
     assert [{row["density"] for row in history(folder, level)} != {""} for level in range(len(rows))] == (
-        [False, True, True] if dynamics else [False] * len(rows)
+        [False, True, True] if changes else [False] * len(rows)
     )
     if name in names("experiment"):
         assert command.done(f"+experiment={name}", *TINY, *levels) == folder
@@ -179,7 +181,7 @@ def test_any_task_takes_other_data_and_another_model(task):
 # Every other option, each once or more
 
 TRIED = (
-    "allocation", "control", "criterion", "dense_objective", "execution", "lr", "measure", "objective", "optimizer",
+    "allocation", "control", "criterion", "dense_objective", "lr", "measure", "objective", "optimizer",
     "rewind", "schedule", "trainer",
 )  # fmt: skip
 ELSEWHERE = {
@@ -192,7 +194,8 @@ ELSEWHERE = {
     "logger",
     "hydra",
     "dynamics",
-}  # above (dynamics with their methods), and in test_plugin, test_wandb and test_launchers
+    "execution",
+}  # above (dynamics and execution with their methods), and in test_plugin, test_wandb and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

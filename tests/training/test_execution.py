@@ -51,9 +51,10 @@ def test_another_execution_is_entered_with_points_and_left_with_points():
     CALLS.clear()
     found = one.fit(replace(fit, execution=Noted()))
     assert digest(found) == digest(expected)
-    assert CALLS["calls"][:2] == ["load", "watch"]
-    assert CALLS["calls"][-1] == "point"
-    assert "release" in CALLS["calls"]
+    calls = [call for call in CALLS["calls"] if call not in ("masks", "told", "state")]
+    assert calls[:2] == ["load", "watch"]
+    assert calls[-1] == "point"
+    assert "release" in calls
     evaluated = [one.evaluate(found.point, masks, ["test"], execution) for execution in (None, Noted())]
     assert evaluated[0] == evaluated[1]
 

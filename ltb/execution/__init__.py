@@ -1,0 +1,5 @@
+"""Executions beside the default, one a file; see `ltb.core.execution`."""
+
+from ltb.execution.edge_popup import EdgePopup
+
+__all__ = ["EdgePopup"]
