@@ -73,7 +73,7 @@ def _job(config: DictConfig) -> float | None:
     if checked["plan"]:
         from ltb.run import plan
 
-        plan.show(made.run_id, made.stages, made.store, made.training.clock)
+        plan.show(made.run_id, made.wanted, made.store, made.training.clock)
         return None
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         from ltb.records import jobs

@@ -177,9 +177,10 @@ def levels(
     memory = memory or Recent()
     if missing(chain, memory.has):
         training.check_one_step(recipe)
-    loop = Loop(training, memory, starts(chain), listener)
     evaluate = Evaluate(metric=training.judge[0], direction=training.judge[1])  # type: ignore[arg-type]
-    wanted = [(measure, asked(measure, chain)) for measure in measures]
+    wanted = [(measure, asked(measure, chain, training.clock)) for measure in measures]
+    passing = starts([*chain, *(stage for _, of in wanted for stage in of.values())])
+    loop = Loop(training, memory, passing, listener)
     for index, (target, stage) in enumerate(zip(recipe.schedule.targets, chain, strict=True)):
         trained, found = loop.result(stage), loop.result(Measured((stage,), evaluate)).values
         metrics = dict(evaluate.judged(found, trained.history))  # as stores from before `judged` did not

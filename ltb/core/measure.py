@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 from ltb.core.allowed import Split, Text, settle
 from ltb.core.contracts import Bench
 from ltb.core.results import AT_EARLY_STOP, Measurement, Number, Result, early_stop_step, unjudged
+from ltb.core.step import Clock
 
 
 class Measure(ABC):
@@ -51,6 +52,13 @@ class Measure(ABC):
             for name, value in given.items()
         )
         return f"{self.name}({' '.join(told)})" if given else self.name
+
+    def drawn_at(self, clock: Clock) -> Sequence[int]:
+        """Return the iterations of the dense run, rising, at which it looks at the ticket that a pruned level would draw there.
+
+        It is then asked of pruned levels alone, and given those tickets after the level. By default none.
+        """
+        return ()
 
     @abstractmethod
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement: ...

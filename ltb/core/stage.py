@@ -114,18 +114,22 @@ def search_steps(stage: Stage, clock: Clock) -> int:
 def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool], *, passed: bool = False) -> list[Stage]:
     """Return the stages that must be computed to have all of `wanted`, parents first: what a run will cost, before it costs it.
 
-    What another stage of the list gives on its way costs nothing and is left out, unless `passed`, as is the initialisation.
+    What another stage of the list gives on its way costs nothing and is left out, unless `passed`, as is what is not kept: the
+    initialisation, and tickets that are drawn from others, for which those others are asked.
     """
     found: dict[Stage, None] = {}
 
     def visit(stage: Stage) -> None:
-        if stage in found or known(stage):
+        if stage in found or (stage.kept and known(stage)):
             return
         for parent in stage.parents:
-            if parent.kept and (passed or not any(other.passes(parent) for other in found)):
+            if passed or not any(other.passes(parent) for other in found):
                 visit(parent)
-        found[stage] = None
+        if stage.kept:
+            found[stage] = None
 
     for stage in wanted:
         visit(stage)
+        if not stage.kept and not known(stage):
+            found[stage] = None
     return list(found)

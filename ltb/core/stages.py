@@ -23,6 +23,7 @@ from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe, in_rounds
 from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
+from ltb.core.rewind import Weights as WeightRewinding
 from ltb.core.stage import Stage, missing
 from ltb.core.step import Clock
 from ltb.core.tensors import Weights
@@ -182,6 +183,10 @@ class Sparse(Stage):
             how["aim"] = Aim(self.criterion, self.allocation, first, self.target, masks, start.weights, seed)
         return how
 
+    def drawn(self, source: Stage) -> Drawn:
+        """The ticket that would be drawn at the same sparsity from `source`."""
+        return Drawn(source, self.start, self.target, self.criterion, self.allocation)
+
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""
         training, kept = loop.training, masks
@@ -194,6 +199,37 @@ class Sparse(Stage):
             candidates = kept if self.criterion.regrows else masks
             masks = self.allocation(scores, candidates, target, evidence[self.allocation.probe])
         return masks
+
+
+@dataclass(frozen=True)
+class Drawn(Stage):
+    """The ticket that a level's criterion and allocation would draw from `source`, at once; it is not trained, and not kept."""
+
+    source: Stage
+    start: Stage
+    target: float
+    criterion: Criterion
+    allocation: Allocation
+    trains: ClassVar[bool] = False
+
+    @property
+    def kept(self) -> bool:
+        return False
+
+    @property
+    def label(self) -> str:
+        return f"drawn from {self.source.label}"
+
+    @property
+    def pruned_to(self) -> float | None:
+        return self.target
+
+    def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
+        level = Sparse(self.source, self.start, self.target, self.criterion, self.allocation, WeightRewinding())
+        start, source = loop.result(self.start), loop.result(self.source)
+        masks = level.prune(loop, start.point, source.point, source.masks)
+        origin = Fit.of(masks, source.point, source.stop).origin
+        return Trained(masks, origin, origin)
 
 
 def _cost(probes: Iterable[Any]) -> float:
@@ -273,8 +309,19 @@ class Known(Stage):
         raise ValueError(f"stage {self.key} is not in the store, and a key alone does not say how it is made")
 
 
-def asked(measure: Measure, chain: Sequence[Stage]) -> dict[int | None, Measured]:
-    """Return what `measure` is asked of a run's levels: of each, by its index, or, where it compares them, of all, under None."""
+def asked(measure: Measure, chain: Sequence[Stage], clock: Clock) -> dict[int | None, Measured]:
+    """Return what `measure` is asked of a run's levels: of each, by its index, or, where it compares them, of all, under None.
+
+    One that looks at tickets drawn on the way is asked of a pruned level and of those that it would draw.
+    """
+    if steps := measure.drawn_at(clock):
+        objective = next((stage.objective for stage in chain if isinstance(stage, Dense)), None)
+        starts = [Start(step, objective if step else None) for step in steps]
+        return {
+            i: Measured((stage, *(stage.drawn(start) for start in starts)), measure)
+            for i, stage in enumerate(chain)
+            if isinstance(stage, Sparse)
+        }
     if measure.joint:
         return {None: Measured(tuple(chain), measure)} if len(chain) > 1 else {}
     return {i: Measured((Start(0) if measure.initial else stage,), measure) for i, stage in enumerate(chain)}

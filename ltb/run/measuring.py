@@ -118,7 +118,7 @@ def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequ
     stages, run_id = made.stages[: len(ledger_rows)], ledger_rows[0]["run_id"]
     rows: Rows = []
     for measure in wanted:
-        for level, stage in asked(measure, stages).items():
+        for level, stage in asked(measure, stages, made.training.clock).items():
             key = "" if level is None else made.store.keys(stages[level])
             rows += record.quantity_rows(run_id, level, key, measure.label, loop.result(stage).values)
     return rows

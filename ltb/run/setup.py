@@ -21,7 +21,7 @@ from ltb.core.errors import Damaged
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Measured, stages
+from ltb.core.stages import Measured, asked, stages
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
@@ -74,7 +74,14 @@ class Setup:
 
     def missing(self) -> list[Stage]:
         """The stages that are to be trained."""
-        return missing(self.stages, self.store.has)
+        return missing(self.wanted, self.store.has)
+
+    @property
+    def wanted(self) -> tuple[Stage, ...]:
+        """The stage of each level, and the measures that look at the dense run on its way."""
+        clock = self.training.clock
+        drawing = [measure for measure in self.measures if measure.drawn_at(clock)]
+        return *self.stages, *(one for each in drawing for one in asked(each, self.stages, clock).values())
 
     def begun(self) -> Setup:
         """Return the setup in the folder that its run is to work in, which its store knows from now on.
@@ -134,11 +141,13 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     seed = config["seed"]
     torch.set_num_threads(config["threads"])
     made = recipe(config)
-    asked = measures(config)
+    further = measures(config)
     arguments, device = trainer(config["trainer"])
     training = _training(config, arguments, device, seed)
     wanted = stages(made, training.clock)
     made.check_network(training.shapes)
+    for measure in further:
+        measure.drawn_at(training.clock)  # it may be that the run is too short for it
     decides = identity.settings(config, training, arguments)
     keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": config["threads"]})
     # The same letters for every seed of one experiment: what is run, without the seed.
@@ -169,7 +178,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     # Without what follows from the seed: runs of one experiment are told apart by it.
     recorded = identity.told({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
     recorded = secrets.mask(recorded, told_apart=True)
-    return Setup(config, made, training, wanted, asked, kept, folder, row, recorded)
+    return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
 
 
 def _label(made: Recipe) -> str:

@@ -201,6 +201,7 @@ SHORT = {
     "schedule=linear": ["schedule.levels=2"],
     "schedule=geometric": ["schedule.levels=2"],
     "lr=milestones": ["lr.milestones=[3it,5it]"],
+    "measure=mask_distance": ["measure.mask_distance.every=1it"],
     # Shuffle and complement need weights that the ticket lacks, which the dense network still has.
     "rewind=fine_tune": ["rewind.length=4it", "prune_from=dense"],
     "rewind=learning_rate": ["prune_from=dense"],

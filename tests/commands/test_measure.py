@@ -1,10 +1,13 @@
 """Measures asked of finished runs, by the command."""
 
+import re
+
 import pytest
 import torch
 
 from ltb import measure
 from ltb.report import command as report
+from ltb.run import plan
 from ltb.store.ticket import Ticket
 from tests.support.command import TINY, folders, ledger
 
@@ -141,3 +144,34 @@ def test_a_metric_that_the_module_does_not_log_leaves_a_finished_run_as_it_is(co
     assert found.code == 2
     assert "metric.name='acc': the module logs" in found.line
     assert ((run / "status.json").read_bytes(), (run / "levels.csv").read_bytes()) == before
+
+
+def to_do(command, *given):
+    """What a plan says is to be trained or measured: label and iterations."""
+    plan._planned.clear()  # it counts all runs of its process
+    lines = command(*TINY, *given, "plan=true").out.splitlines()
+    said = [re.match(r" (.+?)  .* to do +(\d+)", line) for line in lines]
+    return [f"{one[1]} {one[2]}" for one in said if one]
+
+
+def test_tickets_drawn_on_the_way_are_planned_with_the_run_and_replayed_for_nothing(command, ask):
+    drawn = ["measure=mask_distance", "measure.mask_distance.every=1it"]
+    refused = command(*TINY, "measure=mask_distance")
+    assert refused.code == 2
+    assert "measure.mask_distance.every=1ep: 1 tickets are drawn before the end of 8 iterations" in refused.line
+    assert to_do(command, *drawn) == ["dense 8", "level 8", "level 8", "mask_distance 0", "mask_distance 0"]
+    folder = command.done(*TINY, *drawn)
+    found = [row for row in rows(folder) if row["quantity"] == "distance@7"]
+    assert [(row["level"], row["measure"]) for row in found] == [(str(n), "mask_distance(every=1it)") for n in (1, 2)]
+    assert all(0 <= float(row["value"]) <= 1 for row in found)
+    assert to_do(command, *drawn) == []
+    code, _ = ask("runs", *drawn)
+    assert code == 0
+    # Of a run that was trained without them each must be replayed, and only its own command does that.
+    plain = command.done(*TINY, "seed=1")
+    code, shown = ask(plain, *drawn)
+    assert code == 1
+    assert "dense to step 1 is not in the store, and nothing is trained here" in shown.err
+    assert {f"dense to step {step} {step}" for step in range(1, 8)} < set(to_do(command, "seed=1", *drawn))
+    command.done(*TINY, "seed=1", *drawn)
+    assert ask(plain, *drawn)[0] == 0

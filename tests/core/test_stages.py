@@ -197,10 +197,13 @@ def test_one_rule_says_which_stages_a_measure_looks_at():
         joint, initial = False, True
 
     chain = stages(Recipe(schedule=Geometric(0.2, 1)), CLOCK)
-    assert asked(Evaluate(), chain) == {0: Measured((chain[0],), Evaluate()), 1: Measured((chain[1],), Evaluate())}
-    assert asked(Initial(), chain) == {0: Measured((Start(0),), Initial()), 1: Measured((Start(0),), Initial())}
-    assert asked(Distance(), chain) == {None: Measured(chain, Distance())}
-    assert asked(Distance(), chain[:1]) == {}  # one level is compared with nothing
+    assert asked(Evaluate(), chain, CLOCK) == {
+        0: Measured((chain[0],), Evaluate()),
+        1: Measured((chain[1],), Evaluate()),
+    }
+    assert asked(Initial(), chain, CLOCK) == {0: Measured((Start(0),), Initial()), 1: Measured((Start(0),), Initial())}
+    assert asked(Distance(), chain, CLOCK) == {None: Measured(chain, Distance())}
+    assert asked(Distance(), chain[:1], CLOCK) == {}  # one level is compared with nothing
 
 
 def test_joint_measures_come_with_the_last_level():
