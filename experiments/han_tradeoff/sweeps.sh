@@ -10,29 +10,29 @@ sweep() {
 }
 halves='protocol.rate=0.5 schedule.levels=6'
 both='dense_objective.strength=${objective.strength}'
-l1=1e-5,3e-5,1e-4,3e-4
-l2=3e-5,1e-4,3e-4,1e-3
+l1=3e-5,1e-4,3e-4
+l2=1e-4,3e-4,1e-3
 
 case $part in
-grid) # without retraining; retrained for 1,000 iterations, once or at each level
+grid) # without retraining; retrained for 500 iterations, once or at each level
     sweep method=one_shot_fine_tune $halves rewind.length=0it "$@"
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=1000it "$@"
+    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it "$@"
     sweep method=one_shot_fine_tune $halves rewind.length=0it dense_objective=l1 dense_objective.strength=$l1 "$@"
     sweep method=one_shot_fine_tune $halves rewind.length=0it dense_objective=l2 dense_objective.strength=$l2 "$@"
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=1000it dense_objective=l1 objective=l1 "$both" objective.strength=$l1 "$@"
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=1000it dense_objective=l2 objective=l2 "$both" objective.strength=$l2 "$@"
+    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l1 objective=l1 "$both" objective.strength=$l1 "$@"
+    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l2 objective=l2 "$both" objective.strength=$l2 "$@"
     ;;
 matched) # pruned once and retrained as long as the iterative chain had been by then: levels 4, 5, 6
     strength1=$1 strength2=$2
     shift 2
-    for level in 0.9375:4000it 0.96875:5000it 0.984375:6000it; do
+    for level in 0.9375:2000it 0.96875:2500it 0.984375:3000it; do
         once="method=one_shot_fine_tune protocol.rate=0.5 schedule=explicit schedule.sparsities=[${level%:*}] rewind.length=${level#*:}"
         sweep $once "$@"
         sweep $once dense_objective=l1 objective=l1 "$both" objective.strength=$strength1 "$@"
         sweep $once dense_objective=l2 objective=l2 "$both" objective.strength=$strength2 "$@"
     done
     # trained with L1, retrained with L2
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=1000it dense_objective=l1 objective=l2 \
+    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l1 objective=l2 \
         dense_objective.strength=$strength1 objective.strength=$strength2 "$@"
     ;;
 esac
