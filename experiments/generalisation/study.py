@@ -24,7 +24,7 @@ LEVEL = 8  # where everything is compared: a sixth of the weights
 
 
 def rows(runs: Path) -> pd.DataFrame:
-    """Return a row for each level of each run that is complete."""
+    """Return a row for each finished level of each run."""
     found = [_run(path.parent) for path in sorted(runs.glob("*/levels.csv"))]
     return pd.concat(found).sort_values(["noise", "arm", "seed", "level"], ignore_index=True)
 
@@ -63,8 +63,8 @@ def arms(table: pd.DataFrame, noise: float, quantity: str) -> dict[str, pd.Serie
     there = table[table["noise"] == noise].set_index("seed")
     imp = there[there["arm"] == "imp"]
     best = imp[imp["level"] > 0].reset_index().sort_values(["val_accuracy", "level"]).groupby("seed").last()
-    explicit = there["arm"].isin(["one_shot", "random"])  # their level 3 of five has IMP's level 8's target
-    level = there["level"].where(~explicit, there["level"].map({0: 0, 1: 2, 2: 5, 3: 8, 4: 11, 5: 14}))
+    explicit = there["arm"].isin(["one_shot", "random"])  # their levels have the targets of IMP's 5, 8 and 14
+    level = there["level"].where(~explicit, there["level"].map({0: 0, 1: 5, 2: 8, 3: 14}))
     at = {arm: there[(there["arm"] == arm) & (level == LEVEL)] for arm in CURVES}
     whole = {
         "dense": imp[imp["level"] == 0],

@@ -27,9 +27,10 @@ SHARES = {0: 0.0, 1: 0.5, 2: 0.75, 3: 0.875, 4: 0.9375, 5: 0.96875, 6: 0.984375}
 
 
 def rows(runs: Path) -> pd.DataFrame:
-    """Return a row for each level of each run that is complete."""
+    """Return a row for each finished level; the dense network of several runs once."""
     found = [_run(path.parent) for path in sorted(runs.glob("*/levels.csv"))]
-    return pd.concat(found).sort_values(["penalty", "strength", "procedure", "seed", "level"], ignore_index=True)
+    order = ["penalty", "strength", "procedure", "seed", "level"]
+    return pd.concat(found).sort_values(order, ignore_index=True).drop_duplicates(order, ignore_index=True)
 
 
 def _run(folder: Path) -> pd.DataFrame:

@@ -22,15 +22,13 @@ grid) # without retraining; retrained for 500 iterations, once or at each level
     sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l1 objective=l1 "$both" objective.strength=$l1 "$@"
     sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l2 objective=l2 "$both" objective.strength=$l2 "$@"
     ;;
-matched) # pruned once and retrained as long as the iterative chain had been by then: levels 4, 5, 6
+matched) # pruned once to 1/32 and retrained as long as the iterative chain had been by then
     strength1=$1 strength2=$2
     shift 2
-    for level in 0.9375:2000it 0.96875:2500it 0.984375:3000it; do
-        once="method=one_shot_fine_tune protocol.rate=0.5 schedule=explicit schedule.sparsities=[${level%:*}] rewind.length=${level#*:}"
-        sweep $once "$@"
-        sweep $once dense_objective=l1 objective=l1 "$both" objective.strength=$strength1 "$@"
-        sweep $once dense_objective=l2 objective=l2 "$both" objective.strength=$strength2 "$@"
-    done
+    once='method=one_shot_fine_tune protocol.rate=0.5 schedule=explicit schedule.sparsities=[0.96875] rewind.length=2500it'
+    sweep $once "$@"
+    sweep $once dense_objective=l1 objective=l1 "$both" objective.strength=$strength1 "$@"
+    sweep $once dense_objective=l2 objective=l2 "$both" objective.strength=$strength2 "$@"
     # trained with L1, retrained with L2
     sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l1 objective=l2 \
         dense_objective.strength=$strength1 objective.strength=$strength2 "$@"
