@@ -144,8 +144,18 @@ class Recipe:
             length = self.rewind.iterations(clock.at(self.rewind_step), clock)
         except ValueError as error:
             raise ValueError(f"rewind.length: {error}") from None
+        if not length:
+            self._check_without_steps()
         if self.dynamics is not None:
             self.dynamics.check(length, clock)
+
+    def _check_without_steps(self) -> None:
+        """Raise ValueError for what acts on the training of pruned networks, where that takes no step."""
+        for key in ("objective", "dynamics"):
+            if (value := getattr(self, key)) is not None:
+                raise ValueError(
+                    f"{key}={type(value).__name__}: no effect with rewind.length=0it, which retrains nothing"
+                )
 
     def check_network(self, shapes: Shapes) -> None:
         """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""

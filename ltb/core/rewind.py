@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ltb.core.allowed import Limits, settle
+from ltb.core.allowed import settle
 from ltb.core.points import Point
 from ltb.core.step import Clock, Step
 
@@ -78,10 +78,11 @@ class LearningRate(Rewind):
 class FineTune(Rewind):
     """Fine-tuning: weights and clock stay, and training goes on for `length` (Han et al. 2015).
 
-    Past T the learning rate is the schedule's last one, or what `lr.after` says.
+    Past T the learning rate is the schedule's last one, or what `lr.after` says. With a length of 0 nothing is retrained: each
+    level is the source as it was pruned.
     """
 
-    length: Annotated[Step, Limits("at least one iteration", least=1)] = ONE_EPOCH
+    length: Step = ONE_EPOCH
     trained_source: ClassVar[bool] = True
 
     def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:

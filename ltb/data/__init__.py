@@ -7,6 +7,7 @@ from ltb.data.imagenet import ImageNet
 from ltb.data.mnist import KMNIST, MNIST, FashionMNIST
 from ltb.data.mnist1d import MNIST1D
 from ltb.data.noise import Noise
+from ltb.data.noisy_labels import NoisyLabels
 from ltb.data.source import Batches, Source, Split
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "FashionMNIST",
     "ImageNet",
     "Noise",
+    "NoisyLabels",
     "Source",
     "Split",
 ]

@@ -25,8 +25,10 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
     prunable = {key: value for key, value in config["prunable"].items() if value}
     device = training.device
     numerics = {key: value for key, value in trainer.items() if key not in ("accelerator", "devices", "plugins")}
+    noise = config.get("label_noise")
     return {
         "data": _identified(data),
+        **({"label_noise": noise} if noise and noise["rate"] else {}),  # what has no effect is in no key
         "fingerprint": training.source.fingerprint,
         "module": _identified(config["module"]),
         "initialisation": training.initialisation,

@@ -74,6 +74,18 @@ class Training(Group):
 
 
 @dataclass(frozen=True)
+class LabelNoise(Group):
+    """Which fraction of the training split's labels is wrong, and the seed that decides which and how."""
+
+    rate: Annotated[float, Limits("0 (no noise) or more, below 1", least=0, below=1)]
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        if self.seed and not self.rate:
+            raise ValueError(f"seed={self.seed}: no effect with rate=0")
+
+
+@dataclass(frozen=True)
 class Prunable(Group):
     """Glob patterns of what may be pruned."""
 
@@ -152,6 +164,7 @@ class Settings(Group):
     objective: Choice | None = None
     dense_objective: Choice | None = None
     execution: Choice | None = None
+    label_noise: LabelNoise | None = None  # configurations from before have none
 
 
 class Checked(dict[str, Any]):

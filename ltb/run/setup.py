@@ -22,6 +22,7 @@ from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Measured, asked, stages
+from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
@@ -186,11 +187,11 @@ def _label(made: Recipe) -> str:
 
 
 def _training(config: Config, arguments: Mapping[str, Any], device: torch.device, seed: int) -> Training:
-    dataset = build(config, "data")
+    source = _source(config, device)
     prunable = config["prunable"]
     return Training(
         lambda: build(config, "module"),
-        dataset.source(device) if hasattr(dataset, "source") else dataset,
+        source,
         config["training"]["length"],
         seed,
         evaluate_every=config["training"]["evaluate_every"],
@@ -202,6 +203,19 @@ def _training(config: Config, arguments: Mapping[str, Any], device: torch.device
         trainer=arguments,
         device=device,
     )
+
+
+def _source(config: Config, device: torch.device) -> Any:
+    """The data as training takes it, with wrong labels where the configuration asks for them."""
+    dataset, noise = build(config, "data"), config.get("label_noise")
+    found = dataset.source(device) if hasattr(dataset, "source") else dataset
+    if not noise or not noise["rate"]:
+        return found
+    if not isinstance(found, Source):
+        raise ValueError(
+            f"label_noise.rate={noise['rate']}: 0 for data={type(dataset).__name__}, whose labels ltb does not know"
+        )
+    return NoisyLabels(found, **noise)
 
 
 def _folders(config: Config, run_id: str, keys: set[str]) -> tuple[Path, Path]:

@@ -94,7 +94,11 @@ REFUSED = {
     "allocation.min_per_layer=-1": ["allocation.min_per_layer=-1", "0 or more"],
     "module.accumulate=0": ["module.accumulate=0", "1 or more"],
     "module.accumulate=11": ["module.accumulate=11", "a minibatch has 10 examples"],
-    "rewind=fine_tune rewind.length=0it": ["rewind.length='0it'", "at least one iteration"],
+    "rewind=fine_tune rewind.length=-1it": ["rewind.length='-1it'", "iterations as 500it"],
+    "rewind=fine_tune rewind.length=0it objective=l1": ["objective=L1", "rewind.length=0it"],
+    "label_noise.rate=1": ["label_noise.rate=1", "below 1"],
+    "label_noise.rate=0.001": ["label_noise.rate=0.001", "changes 0 of 40 labels"],
+    "label_noise.seed=1": ["label_noise.seed=1", "no effect with rate=0"],
     "method=impp": ["method=impp", "imp_rewind", "one_shot"],
     # Choices that do not go together
     "prune_from=start rewind=learning_rate": ["rewind=LearningRate", "prune_from=start", "rewind=weights"],

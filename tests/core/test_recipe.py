@@ -6,6 +6,8 @@ import pytest
 
 from ltb.core.controls import Shuffle
 from ltb.core.criteria import Criterion, Magnitude
+from ltb.core.dynamics import Gradual
+from ltb.core.objectives import L1
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Geometric
@@ -31,7 +33,14 @@ from ltb.core.step import Clock
         ),
         (lambda: Weights("old"), "rewind.optimizer_state='old': one of fresh, kept"),
         (lambda: FineTune(length="1"), "rewind.length='1': iterations as"),
-        (lambda: FineTune(length="0it"), "rewind.length='0it': .*at least one iteration"),
+        (
+            lambda: Recipe(rewind=FineTune(length="0it"), objective=L1()).check(Clock(5, 20)),
+            "objective=L1: no effect with rewind.length=0it",
+        ),
+        (
+            lambda: Recipe(rewind=FineTune(length="0it"), dynamics=Gradual()).check(Clock(5, 20)),
+            "dynamics=Gradual: no effect with rewind.length=0it",
+        ),
     ],
 )
 def test_nonsense_is_refused_by_name(make, message):

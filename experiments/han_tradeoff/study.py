@@ -1,0 +1,156 @@
+"""Rows, strengths, tables and figure of the study.
+
+python -m experiments.han_tradeoff.study RUNS   # writes rows.csv from the folders of finished runs, then the rest
+python -m experiments.han_tradeoff.study        # strengths and tables (Markdown, printed) and figure.png from rows.csv
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import yaml
+
+from experiments.paired import difference, family, markdown, shown, spread
+
+HERE = Path(__file__).parent
+ROWS, FIGURE = HERE / "rows.csv", HERE / "figure.png"
+PENALTIES = ("none", "L1", "L2", "L1, then L2")
+PROCEDURES = ("no retraining", "one-shot", "one-shot, as long", "iterative")
+LEVEL, UNTRAINED = (
+    5,
+    2,
+)  # where procedures that retrain are compared, and where those that do not: 1/32, 1/4 of the weights
+SHARES = {0: 0.0, 1: 0.5, 2: 0.75, 3: 0.875, 4: 0.9375, 5: 0.96875, 6: 0.984375}  # level -> target sparsity
+
+
+def rows(runs: Path) -> pd.DataFrame:
+    """Return a row for each finished level; the dense network of several runs once."""
+    found = [_run(path.parent) for path in sorted(runs.glob("*/levels.csv"))]
+    order = ["penalty", "strength", "procedure", "seed", "level"]
+    return pd.concat(found).sort_values(order, ignore_index=True).drop_duplicates(order, ignore_index=True)
+
+
+def _run(folder: Path) -> pd.DataFrame:
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    levels = pd.read_csv(folder / "levels.csv", keep_default_na=False, na_values=[""])
+    dense, sparse = (config[key] for key in ("dense_objective", "objective"))
+    retrained = config["rewind"]["length"]
+    kinds = [one["_target_"].rpartition(".")[2] for one in (dense, sparse) if one]
+    procedure = {"0it": "no retraining", "500it": "one-shot"}.get(retrained, "one-shot, as long")
+    level = levels["target_sparsity"].round(6).map({share: level for level, share in SHARES.items()})
+    return pd.DataFrame(
+        {
+            "penalty": ", then ".join(dict.fromkeys(kinds)) or "none",
+            "strength": dense["strength"] if dense else 0.0,
+            "procedure": "iterative" if config["prune_from"] == "previous" else procedure,
+            "seed": levels["seed"],
+            "level": level,
+            "density": levels["density"].round(5),
+            "retrained": levels["search_steps"] + levels["end_step"] - levels["start_step"] - 2000,
+            "val_accuracy": levels["val/accuracy"],
+            "test_accuracy": levels["test/accuracy"],
+        }
+    ).assign(retrained=lambda table: table["retrained"].clip(lower=0))
+
+
+def strengths(table: pd.DataFrame) -> pd.DataFrame:
+    """Return for each penalty and procedure the strength of the highest validation accuracy, a mean over pruned levels and seeds.
+
+    Those of `one-shot` are what runs that are retrained as long have.
+    """
+    grid = table[(table["level"] > 0) & table["procedure"].isin(["no retraining", "one-shot", "iterative"])]
+    grid = grid[grid["penalty"] != "L1, then L2"]
+    means = grid.groupby(["penalty", "procedure", "strength"])["val_accuracy"].mean().reset_index()
+    return means.sort_values(["val_accuracy", "strength"]).groupby(["penalty", "procedure"]).last().reset_index()
+
+
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the chosen strengths, and of what has one strength alone."""
+    found = strengths(table)
+    keys = set(zip(found["penalty"], found["procedure"], found["strength"], strict=True))
+    once = (table["procedure"] == "one-shot, as long") | (table["penalty"] == "L1, then L2")
+    kept = [key in keys for key in zip(table["penalty"], table["procedure"], table["strength"], strict=True)]
+    return table[pd.Series(kept, index=table.index) | once]
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparisons of test accuracy, one family."""
+
+    def at(penalty: str, procedure: str, level: int = LEVEL) -> pd.Series:
+        here = (table["penalty"] == penalty) & (table["procedure"] == procedure) & (table["level"] == level)
+        return table[here].set_index("seed")["test_accuracy"]
+
+    pairs = [
+        ("no retraining", "L1", "L2"),
+        ("one-shot", "L1", "L2"),
+        ("one-shot, as long", "L1", "L2"),
+        ("iterative", "L1", "L2"),
+    ]
+    pairs += [("iterative", "L1", "none"), ("iterative", "L2", "none"), ("iterative", "L1, then L2", "L1")]
+    of_penalties = [
+        difference(
+            f"{how}: {a} − {b}", *(at(kind, how, UNTRAINED if how == "no retraining" else LEVEL) for kind in (a, b))
+        )
+        for how, a, b in pairs
+    ]
+    of_procedures = [
+        difference(f"{kind}: iterative − {how}", at(kind, "iterative"), at(kind, how))
+        for kind in ("none", "L1", "L2")
+        for how in ("one-shot", "one-shot, as long")
+    ]
+    return family([one for one in of_penalties + of_procedures if one["n"]])
+
+
+def losses(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with `loss`: how much less accurate than the dense network of the same seed, trained without a penalty."""
+    dense = table[(table["penalty"] == "none") & (table["level"] == 0)].groupby("seed")["test_accuracy"].first()
+    return table.assign(loss=table["seed"].map(dense) - table["test_accuracy"])
+
+
+def means(table: pd.DataFrame) -> str:
+    """Return the accuracy loss of each penalty and procedure against the share of weights removed: the map."""
+    lines = []
+    for procedure in PROCEDURES:
+        for penalty in PENALTIES:
+            here = table[(table["penalty"] == penalty) & (table["procedure"] == procedure)]
+            if len(here):
+                cells = [spread(here[here["level"] == level]["loss"]) for level in SHARES]
+                strength = f"{here['strength'].iloc[0]:g}" if penalty != "none" else "–"
+                lines.append([procedure, penalty, strength, *cells, str(here["seed"].nunique())])
+    header = ["procedure", "penalty", "strength", *(f"{100 * share:.1f} %" for share in SHARES.values()), "n"]
+    return markdown(header, lines)
+
+
+def figure(table: pd.DataFrame) -> alt.LayerChart:
+    """Return accuracy loss against the share of weights removed, as in figure 5 of the paper."""
+    x = alt.X("removed:Q", title="weights removed", scale=alt.Scale(domain=[0.4, 1]), axis=alt.Axis(format="%"))
+    y = alt.Y(
+        "mean(loss):Q",
+        title="loss of test accuracy",
+        scale=alt.Scale(domain=[-0.05, 0.3], clamp=True),
+        axis=alt.Axis(format="%"),
+    )
+    dash = alt.StrokeDash("procedure:N", title=None, sort=list(PROCEDURES))
+    color = alt.Color("penalty:N", title="penalty", sort=list(PENALTIES))
+    drawn = table[table["level"] > 0].assign(removed=lambda t: 1 - t["density"])
+    lines = alt.Chart(drawn).mark_line(point=True).encode(x, y, color, dash)
+    rule = alt.Chart(pd.DataFrame({"loss": [0.0]})).mark_rule(color="grey").encode(y="loss:Q")
+    return (rule + lines).properties(width=560, height=340)
+
+
+def main() -> None:
+    """Write and print."""
+    if len(sys.argv) > 1:
+        rows(Path(sys.argv[1])).to_csv(ROWS, index=False)
+    table = pd.read_csv(ROWS, keep_default_na=False, na_values=[""])
+    print(strengths(table).to_string(index=False))
+    found = losses(chosen(table))
+    print(f"\n{means(found)}\n\n{shown(compared(found))}")
+    figure(found).save(str(FIGURE), scale_factor=1.5)
+
+
+if __name__ == "__main__":
+    main()
