@@ -235,17 +235,18 @@ def test_a_plan_is_shown_here_and_writes_nothing_whatever_the_engine(command):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("hydra_plugins.hydra_joblib_launcher") is None, reason="ltb[joblib] is not installed")
 def test_the_jobs_of_a_joblib_sweep_that_was_killed_end_with_it(tmp_path):
-    given = ("-m", *TINY, "training.length=1500it", "schedule.levels=30", "method=imp", "seed=0,1")
+    given = ("-m", *TINY, "training.length=5000it", "schedule.levels=6", "method=imp", "seed=0,1")
     process = start(tmp_path, *given, *ENGINES["joblib"])
     wait_for(lambda: any((folder / "levels.csv").exists() for folder in (tmp_path / "runs").glob("*-s*")))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
         process.kill()
+        process.communicate()
         pytest.skip("who a process's children are is not to be read here")
     jobs = [Path("/proc") / pid for pid in children.read_text().split()]
     assert len(jobs) >= 2
     process.kill()
-    process.wait()
+    process.communicate(timeout=60)  # until its jobs, which hold the same pipes, have ended
     wait_for(lambda: not any(job.exists() for job in jobs))
     assert {status(folder)["state"] for folder in (tmp_path / "runs").glob("*-s*")} == {"interrupted"}
 
