@@ -60,7 +60,8 @@ def _job(config: DictConfig) -> float | None:
         from ltb.run import settings
 
         settings.check_overrides(HydraConfig.get())
-        checked = settings.resolve(config)  # before the seconds of imports that the rest takes
+        # Before the seconds of imports that the rest takes.
+        checked = settings.without_foreign_reason(settings.resolve(config), HydraConfig.get())
         from ltb.run.run import Run
         from ltb.run.setup import setup
 

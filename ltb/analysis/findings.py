@@ -11,7 +11,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltb.analysis import cost, densities, matching, measures, paired, points, provenance, statistics
+from ltb.analysis import (
+    cost,
+    densities,
+    examples,
+    grouping,
+    matching,
+    measures,
+    meeting,
+    paired,
+    points,
+    provenance,
+    statistics,
+    tolerances,
+)
+from ltb.analysis.inference import PAIRED
+from ltb.analysis.tolerances import Tolerance
 from ltb.records import ledger
 
 LISTED = 20  # runs in a sentence
@@ -21,8 +36,8 @@ LISTED = 20  # runs in a sentence
 class Contents:
     """The runs that were found, their rows, and the tables of statistics made from them.
 
-    points: of `points.table`; diverged: a row a level that diverged, its run and seed; tolerances: by task; notes: what a
-    reader must know of the data, a sentence each.
+    points: of `points.table`; diverged: a row a level that diverged, its run and seed; tolerances: by task; test: which of the t
+    tests counts; notes: what a reader must know of the data, a sentence each.
     """
 
     runs: Sequence[ledger.Run]
@@ -33,11 +48,14 @@ class Contents:
     matching: pd.DataFrame
     differences: pd.DataFrame
     headline: pd.DataFrame
+    groups: pd.DataFrame
+    examples: pd.DataFrame
     cost: pd.DataFrame
     densities: pd.DataFrame
     measures: pd.DataFrame
     diverged: pd.DataFrame
-    tolerances: Mapping[str, float]
+    tolerances: Mapping[str, Tolerance]
+    test: str
     notes: Sequence[str]
 
     @property
@@ -56,7 +74,9 @@ class Contents:
             "summary.csv": self.summary,
             "matching.csv": self.matching,
             "headline.csv": self.headline,
+            "groups.csv": self.groups,
             "differences.csv": self.differences,
+            "examples.csv": self.examples,
             "cost.csv": self.cost,
             "densities.csv": self.densities,
             # Not measures.csv: the folder may be a run's own, which has a file of that name.
@@ -66,11 +86,18 @@ class Contents:
         return {name: table for name, table in found.items() if len(table)}
 
 
-def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: str | None = None) -> Contents:
+def read(
+    paths: Iterable[Path],
+    *,
+    tolerance: float | str | None = None,
+    reference: str | None = None,
+    test: str = PAIRED,
+) -> Contents:
     """Return the contents of a report on all runs at or below `paths`.
 
-    `tolerance`: how much worse than dense still matches, in the units of the metric and for every task; by default
-    what the runs of each task were configured with. `reference`: the curve that the others are compared with.
+    `tolerance`: how much worse than dense still matches, in the units of the metric and for every task, or "std"; by default
+    what the runs of each task were configured with. `reference`: the curve that the others are compared with. `test`:
+    which of the t tests counts, "paired" or "welch".
     ValueError, one line, if nothing is finished yet or no curve has the reference's name.
     """
     paths = list(paths)
@@ -84,10 +111,13 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
         if drawn.empty:
             unfinished = [f"not complete: {run}" for run in runs if run.state not in ("complete", "unknown")]
             raise ValueError("; ".join(["no level is finished yet", *unfinished]))
-        tolerances = provenance.tolerances(rows, tolerance)
+        allowed = tolerances.of_tasks(rows, tolerance)
         matched = [
-            matching.table(its, tolerance=tolerances[str(task)]) for task, its in rows.groupby("task", sort=True)
+            matching.table(its, tolerance=allowed[str(task)].value, test=test)
+            for task, its in rows.groupby("task", sort=True)
         ]
+        compared = meeting.points(rows, reference)
+        headline, alone = paired.against(compared, reference=reference, test=test)
         found = partial(
             Contents,
             runs=runs,
@@ -96,15 +126,18 @@ def read(paths: Iterable[Path], *, tolerance: float | None = None, reference: st
             summary=statistics.summarise(rows),
             dense=statistics.dense(rows),
             matching=pd.concat(matched, ignore_index=True),
-            differences=paired.differences(rows, reference=reference),
-            headline=paired.headline(rows, reference=reference),
+            differences=paired.differences(rows, reference=reference, test=test),
+            headline=headline,
+            groups=grouping.table(compared, headline, test=test),
+            examples=examples.table(rows, headline),
             cost=cost.table(rows),
             densities=densities.read(rows),
             measures=measures.table(rows),
             diverged=lost,
-            tolerances=tolerances,
+            tolerances=allowed,
+            test=test,
         )
-        more = [*_named(rows, lost), *_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
+        more = [*_named(rows, lost), *alone, *_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
 
 
@@ -134,9 +167,11 @@ def _infinite(rows: pd.DataFrame) -> Iterable[str]:
 
 
 def _early(rows: pd.DataFrame) -> Iterable[str]:
-    last = int(rows["early_stop_is_last"].fillna(False).sum())
-    if last:
-        yield (
-            f"in {last} of {len(rows)} levels validation loss was lowest at the last evaluation: "
-            "longer training would stop later"
-        )
+    ends = (
+        ("early_stop_is_first", "first evaluation", "training.evaluate_every is too long to see when it was"),
+        ("early_stop_is_last", "last evaluation", "longer training would stop later"),
+    )
+    for column, which, why in ends:
+        count = int(rows[column].fillna(False).sum())
+        if count:
+            yield f"in {count} of {len(rows)} levels validation loss was lowest at the {which}: {why}"

@@ -21,7 +21,6 @@ from ltb.records import ledger, variants
 from ltb.records.schema import STATUS
 
 ABSENT = "–"
-TOLERANCE = 0.01  # where no run's configuration says
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,6 @@ def settings(rows: pd.DataFrame) -> list[Settings]:
         known = {curve: known[folder] for curve, folder in zip(speakers["curve"], speakers["folder"], strict=True)}
         if known:
             found.append(_compared(str(task), known))
-    return found
-
-
-def tolerances(rows: pd.DataFrame, given: float | None = None) -> dict[str, float]:
-    """Return how much worse than dense still matches in each task: what is given, else the setting of its first run."""
-    found = {}
-    for task, folders in rows.groupby("task", sort=True)["folder"]:
-        metric = (ledger.settings(Path(str(folders.iloc[0]))) or {}).get("metric") or {}
-        configured = metric.get("tolerance", TOLERANCE) if isinstance(metric, dict) else TOLERANCE
-        usable = isinstance(configured, int | float) and configured >= 0
-        found[str(task)] = given if given is not None else float(configured) if usable else TOLERANCE
     return found
 
 

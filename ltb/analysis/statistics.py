@@ -51,6 +51,7 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
     - Runs of the same curve and seed with other results have other settings: they are kept apart by a short label
       in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
     - `diverged` is a truth value; a level of which the ledger does not say did not.
+    - `early_stop_step` of a fit that began where the dense one ended, or later, as fine-tuning does, counts from its own start.
     - `quantity` is the name test/<metric>, `value` what the ledger has there, `value_at_early_stop` what it has at
       test/<metric>_at_early_stop (NaN where it has none).
     """
@@ -62,7 +63,18 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
         value=_pick(rows, "test/{}"),
         value_at_early_stop=_pick(rows, "test/{}_at_early_stop"),
     )
-    return _apart(rows).reset_index(drop=True)
+    return _apart(_own_steps(rows)).reset_index(drop=True)
+
+
+def _own_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the early-stop steps of fine-tuning from its own start: on the dense run's clock none is before T."""
+    if not {"start_step", "end_step", "early_stop_step"} <= set(rows.columns):
+        return rows
+    ends = rows[rows["level"] == 0].drop_duplicates("run_id").set_index("run_id")["end_step"]
+    start = rows["start_step"].astype("float64")
+    behind = (start >= rows["run_id"].map(ends).astype("float64")) & (start > 0)
+    own = rows["early_stop_step"] - rows["start_step"].where(behind, 0)
+    return rows.assign(early_stop_step=own)
 
 
 def tidy(rows: pd.DataFrame) -> pd.DataFrame:

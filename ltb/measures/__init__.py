@@ -2,10 +2,20 @@
 
 from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
+from ltb.measures.correctness import Correctness
 from ltb.measures.generalisation_gap import GeneralisationGap
 from ltb.measures.mask_distance import MaskDistance
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
 from ltb.measures.step_flops import StepFlops
 
-__all__ = ["Bytes", "Calibration", "GeneralisationGap", "MaskDistance", "Overlap", "PerClass", "StepFlops"]
+__all__ = [
+    "Bytes",
+    "Calibration",
+    "Correctness",
+    "GeneralisationGap",
+    "MaskDistance",
+    "Overlap",
+    "PerClass",
+    "StepFlops",
+]

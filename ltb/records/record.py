@@ -72,6 +72,9 @@ def level_row(
     }
     last = trained.history[-1] if trained.history else {}
     metrics = {name: last[name] for name in ("train/loss",) if name in last}
+    early = level.metrics.get("early_stop_step")
+    if early is not None and trained.history:
+        metrics["early_stop_is_first"] = len(trained.history) > 1 and early == trained.history[0]["step"]
     return {**row, **metrics, **level.metrics}
 
 

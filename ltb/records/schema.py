@@ -5,6 +5,9 @@ Plain data: a reader needs neither torch nor anything that trains.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 # In a sweep's folder: {"jobs": how many it has in all, or null where that is unknown}; with "ended": true, no more will begin.
 JOBS = "jobs.json"
 SWEEP = (
@@ -42,6 +45,7 @@ COLUMNS = {
     "test/accuracy": "float64",
     "test/loss": "float64",
     "early_stop_step": "Int64",
+    "early_stop_is_first": "boolean",
     "early_stop_is_last": "boolean",
     "test/accuracy_at_early_stop": "float64",
     "collapsed_layers": "str",
@@ -61,8 +65,17 @@ MEASURE = {
     "quantity": "str",
     "value": "float64",
 }
-LATER = ("search_steps", "step_flops", "diverged")  # columns that ledgers from before them lack
+LATER = ("search_steps", "step_flops", "diverged", "early_stop_is_first")  # columns that ledgers from before them lack
 MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numbers (float64), all others text
+
+
+def measured_file(label: str, level: int) -> Path:
+    """Return where a run's folder has the tensors of the measure of that `label`, of one level: links to the store's.
+
+    >>> measured_file("per_class(split=val)", 3).as_posix()
+    'measured/per_class_split=val/level-03.safetensors'
+    """
+    return Path("measured", re.sub(r"[^\w.=+-]+", "_", label).strip("_"), f"level-{level:02d}.safetensors")
 
 
 def dtype(column: str) -> str:

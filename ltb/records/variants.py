@@ -15,7 +15,14 @@ from collections.abc import Mapping, Sequence
 # measured: the seed, which we average over, where files are, how a run is shown, and on how many threads it runs.
 NUISANCES = {
     *("seed", "study", "fresh", "logger", "hydra", "runs", "store", "threads", "progress", "tags", "notes"),
-    *("run_id", "metric.tolerance", "training.on_divergence", "trainer.accelerator", "trainer.devices"),
+    *(
+        "run_id",
+        "metric.tolerance",
+        "metric.tolerance_reason",
+        "training.on_divergence",
+        "trainer.accelerator",
+        "trainer.devices",
+    ),
 }
 NUISANCE_LEAVES = {"root", "folder", "dir", "path", "workers", "num_workers"}
 MISSING = object()  # unlike any value, so that an absent key differs from null

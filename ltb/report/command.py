@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ltb.analysis import findings
+from ltb.analysis.inference import PAIRED, TESTS
+from ltb.analysis.tolerances import STD
 from ltb.core import files
 from ltb.core.arguments import Parser
 from ltb.core.text import printable
@@ -36,8 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run's folder or one above runs")
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: PATH, or ./report if there are several")
     parser.add_argument("--format", choices=("html", "text"), default="html", help="text: tables only, no file written")
-    parser.add_argument("--tolerance", metavar="X", type=_tolerance, help="how much worse than dense still matches")
+    parser.add_argument(
+        "--tolerance",
+        metavar="X",
+        type=_tolerance,
+        help="how much worse than dense still matches; std: one standard deviation of the dense networks",
+    )
     parser.add_argument("--reference", metavar="CURVE", help="the curve that the others are compared with")
+    parser.add_argument(
+        "--test", choices=TESTS, default=PAIRED, help="Student's t paired by seed (default), or Welch's"
+    )
     parser.add_argument("--title", metavar="TEXT", help="default: the study's name")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     options = parser.parse_args(arguments)
@@ -48,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text=options.format == "text",
             tolerance=options.tolerance,
             reference=options.reference,
+            test=options.test,
             title=options.title,
         )
     except (ValueError, OSError) as error:
@@ -58,13 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tolerance(text: str) -> float:
+def _tolerance(text: str) -> float | str:
+    if text == STD:
+        return text
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: a number, 0 or more, in the units of the metric (0.01 is 1 point)")
+        raise argparse.ArgumentTypeError(
+            f"{text}: a number, 0 or more, in the units of the metric (0.01 is 1 point), or std"
+        )
     return value
 
 
@@ -73,8 +88,9 @@ def report(
     out: Path | None = None,
     *,
     text: bool = False,
-    tolerance: float | None = None,
+    tolerance: float | str | None = None,
     reference: str | None = None,
+    test: str = PAIRED,
     title: str | None = None,
 ) -> list[Path]:
     """Write the report on all runs at or below `paths` into `out`, print its tables; return the files, the page first.
@@ -82,7 +98,7 @@ def report(
     `out` is by default the path, if it is one folder, and ./report otherwise; with `text` nothing is written.
     ValueError if no level is finished.
     """
-    found = findings.read(paths, tolerance=tolerance, reference=reference)
+    found = findings.read(paths, tolerance=tolerance, reference=reference, test=test)
     written: list[Path] = []
     if not text:
         alone = len(paths) == 1 and paths[0].is_dir()
@@ -127,17 +143,28 @@ def _print(found: findings.Contents) -> None:
     if not console.is_terminal:
         console.width = 200  # a file or a pipe has no edge to wrap at
     for task in found.tasks:
-        summary, cost, headline, matching = (
-            table[table["task"] == task] for table in (found.summary, found.cost, found.headline, found.matching)
+        every = (
+            found.summary,
+            found.cost,
+            found.groups,
+            found.headline,
+            found.matching,
+            found.measures,
+            found.examples,
+        )
+        summary, cost, groups, headline, matching, measures, examples = (
+            table[table["task"] == task] for table in every
         )
         console.print(tables.summary(task, summary))
         if len(cost):
             console.print(tables.cost(task, cost))
+        if len(groups):
+            console.print(tables.groups(task, groups))
         if len(headline):
             console.print(tables.headline(task, headline))
         if len(matching):
             console.print(tables.matching(task, matching, tolerance=found.tolerances[task]))
-        for one in measured.tables(found.measures[found.measures["task"] == task]):
+        for one in [*measured.examples(examples), *measured.tables(measures)]:
             console.print(tables.measure(task, one))
 
 

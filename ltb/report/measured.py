@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from ltb.analysis.examples import DENSE
 from ltb.report import notation
 
-LEDGER = ("evaluate", "step_flops")  # measures whose quantities are columns of the ledger
+# Measures whose quantities are columns of the ledger, or in a table of their own.
+LEDGER = ("evaluate", "step_flops", "correctness")
 MOST = 12  # columns
 LEVELS = 4  # rows a curve: the dense network, the sparsest level, and two between them
 
@@ -56,6 +59,42 @@ def _table(measure: str, found: pd.DataFrame, by_layer: bool) -> Shown:
     layers = ", by layer or class as well," * by_layer
     note = f": mean ± standard deviation over n seeds; all levels{layers} are in measure_means.csv."
     return Shown(measure, note, ["curve", "density", "n", *map(notation.heading, quantities)], cells)
+
+
+def examples(found: pd.DataFrame) -> list[Shown]:
+    """Return one task's intervals over seeds and test examples, from `examples.table`: of levels, and of comparisons."""
+    of_levels, compared = found[found["b"] == ""], found[~found["b"].isin(["", DENSE])]
+    few = [its[its["level"].isin(spaced(sorted(its["level"])))] for _, its in of_levels.groupby("a", sort=True)]
+    dense = found[found["b"] == DENSE].sort_values("level").drop_duplicates("a", keep="last")
+    both = pd.concat([dense, compared])
+    note = (
+        ": 95 % intervals over seeds, for these test examples, and over seeds and test examples, both drawn at random "
+        "(examples.csv has all levels)"
+    )
+    cells = [_over_examples(one, notation.of("accuracy"), str(one["a"])) for one in _rows(few)]
+    differences = [
+        _over_examples(one, notation.difference("accuracy"), f"{one['a']} − {one['b']}") for one in _rows([both])
+    ]
+    shown = (("test accuracy", "curve", cells), ("differences of test accuracy", "difference", differences))
+    heads = ["density", "n", "examples", "mean", "over seeds", "over seeds and examples"]
+    return [Shown(title, note, [first, *heads], its) for title, first, its in shown if its]
+
+
+def _rows(tables: Sequence[pd.DataFrame]) -> list[dict[Hashable, Any]]:
+    return [row for table in tables for row in table.to_dict("records")]
+
+
+def _over_examples(one: Mapping[Hashable, Any], write: notation.Notation, name: str) -> list[str]:
+    seeds, both = (write.interval(one[f"low{of}"], one[f"high{of}"]) for of in ("", "_examples"))
+    return [
+        name,
+        notation.density(one["density"]),
+        str(one["n"]),
+        f"{one['examples']:,}",
+        write(one["mean"]),
+        seeds,
+        both,
+    ]
 
 
 def spaced(levels: Sequence[int]) -> list[int]:

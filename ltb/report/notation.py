@@ -7,16 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 NONE = "–"
+EXACT = 1e-12  # of two ends' size: nearer to each other they are one number, up to rounding
 
 
 @dataclass(frozen=True)
 class Notation:
-    """A notation for values: `scale` · value in `digits` (a format), then `unit`; `signed` if a difference."""
+    """A notation for values: `scale` · value in `digits` (a format), then `unit`; `signed` if a difference.
+
+    A `fraction` lies between 0 and 1: an interval that holds all of that says nothing.
+    """
 
     scale: float = 1.0
     digits: str = ".4g"
     unit: str = ""
     signed: bool = False
+    fraction: bool = False
 
     def __call__(self, value: float) -> str:
         """Return the value with its unit; a dash for NaN.
@@ -34,22 +39,36 @@ class Notation:
         return self(value).removesuffix(self.unit)
 
     def interval(self, low: float, high: float) -> str:
-        """Return two ends with the unit once; a dash where they are not known.
+        """Return two ends with the unit once; a dash where they are not known, or say nothing, with the reason.
 
-        >>> Notation(100, ".1f", " %").interval(0.655, 0.695)
-        '65.5 to 69.5 %'
+        >>> Notation(100, ".1f", " %").interval(0.655, 0.695), Notation().interval(0.5, 0.5)
+        ('65.5 to 69.5 %', '– (no spread)')
         """
-        return NONE if math.isnan(low) or math.isnan(high) else f"{self.bare(low)} to {self(high)}"
+        if math.isnan(low) or math.isnan(high):
+            return NONE
+        why = self.empty(low, high)
+        return f"{NONE} ({why})" if why else f"{self.bare(low)} to {self(high)}"
+
+    def empty(self, low: float, high: float) -> str:
+        """Return why an interval says nothing: its values had no spread, or it holds all that there is; "" for any other.
+
+        >>> DENSITY.empty(0.0, 1.0), DENSITY.empty(0.1, 1.0)
+        ('anything from 0 to 100 %', '')
+        """
+        if abs(high - low) <= EXACT * max(abs(low), abs(high)):
+            return "no spread"
+        whole = self.fraction and low <= 0 and high >= 1
+        return f"anything from {self.bare(0.0)} to {self(1.0)}" if whole else ""
 
 
 STEPS = Notation(digits=",.0f")
 FLOPS = Notation(digits=".2e")
-DENSITY = Notation(100, ".3g", " %")
+DENSITY = Notation(100, ".3g", " %", fraction=True)
 
 
 def of(metric: str) -> Notation:
     """Return the notation of a metric's values: accuracies in percent with two decimals, any other with four digits."""
-    return Notation(100, ".2f", " %") if "accuracy" in metric else Notation()
+    return Notation(100, ".2f", " %", fraction=True) if "accuracy" in metric else Notation()
 
 
 def difference(metric: str) -> Notation:
@@ -115,3 +134,12 @@ def probability(p: float) -> str:
     ('0.031', '< 0.001', '–')
     """
     return NONE if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def correlation(r: float) -> str:
+    """Return a correlation with two digits.
+
+    >>> correlation(-0.081), correlation(float("nan"))
+    ('−0.08', '–')
+    """
+    return NONE if math.isnan(r) else f"{r:.2f}".replace("-", "−")

@@ -10,7 +10,9 @@ from markupsafe import Markup
 
 from ltb.analysis import provenance
 from ltb.analysis.findings import Contents
-from ltb.report import answer, measured, notation
+from ltb.analysis.inference import PAIRED, WELCH
+from ltb.analysis.meeting import NEAR
+from ltb.report import answer, measured, notation, tables
 from ltb.report.figures.palette import styles
 from ltb.report.figures.panel import Panel
 
@@ -43,7 +45,11 @@ def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str])
                 "panels": [_shown(name, panel) for name, panel in panels.items() if panel.task == task],
                 **_matching(found, task),
                 **_comparisons(compared),
-                "measures": measured.tables(found.measures[found.measures["task"] == task]),
+                **_groups(found.groups[found.groups["task"] == task]),
+                "measures": [
+                    *measured.examples(found.examples[found.examples["task"] == task]),
+                    *measured.tables(found.measures[found.measures["task"] == task]),
+                ],
                 "settings": known,
                 "settings_heads": ["setting", *(known.curves if known else [])],
                 "settings_rows": [[key, *values] for key, values in known.differing] if known else [],
@@ -53,7 +59,7 @@ def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str])
 
 
 def _sentences(found: Contents, task: str) -> list[str]:
-    said = answer.sentences(task, found.points, found.headline, found.matching)
+    said = answer.sentences(task, found.points, found.headline, found.groups, found.matching, within(found, task))
     if not said:
         return ["No level has a value of the metric that is finite."]
     return [said[0], *filter(None, [answer.dense(found.dense, task)]), *said[1:]]
@@ -78,7 +84,7 @@ def _shown(name: str, panel: Panel) -> dict[str, Any]:
 def within(found: Contents, task: str) -> str:
     """Return a task's tolerance with its unit."""
     metric = found.points.loc[found.points["task"] == task, "metric"].iloc[0]
-    return notation.difference(str(metric))(found.tolerances[task]).lstrip("+")
+    return notation.difference(str(metric))(found.tolerances[task].value).lstrip("+")
 
 
 def _matching(found: Contents, task: str) -> dict[str, Any]:
@@ -88,9 +94,9 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
     metric = str(its["quantity"].iloc[0]).removeprefix("test/")
     write = notation.of(metric)
     rows = []
-    for _, one in its.sort_values("density", kind="stable").iterrows():
+    for _, one in its.sort_values(["demonstrated_density", "mean_density", "density"], kind="stable").iterrows():
         if not one["n"]:
-            rows.append([one["curve"], answer.DENSE_DIVERGED, *[notation.NONE] * 6])
+            rows.append([one["curve"], answer.DENSE_DIVERGED, *[notation.NONE] * 8])
             continue
         edge = "≤ " if one["at_edge"] else ""
         interval = notation.DENSITY.interval(one["low"], one["high"])
@@ -102,25 +108,51 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
         seeds = answer.seeds(one)
         interval = interval if one["matched"] else notation.NONE
         density = edge + notation.density(one["density"]) if one["matched"] else "none"
-        rows.append([one["curve"], density, interval, seeds, mean, surely, write(one["value"]), cost])
+        sure = [answer.demonstrated(one), answer.stopped(one)]
+        rows.append([one["curve"], *sure, mean, surely, density, interval, seeds, write(one["value"]), cost])
     name = metric.replace("_", " ")
     heads = [
         "curve",
-        "density",
-        "95 % interval",
-        "seeds that match",
+        "demonstrated",
+        "not further, for",
         "mean curve",
         "how surely",
+        "single seeds",
+        "95 % interval",
+        "seeds that match",
         f"test {name}",
         "search steps",
     ]
     caption = (
-        f"The sparsest level of each run within {within(found, task)} of its own dense network, as the geometric mean over "
-        "seeds (a seed in which none matches counts as 100 %); ≤ where a seed still matched at the sparsest level tried. "
-        "“Mean curve”: the sparsest level at which the mean matches; demonstrably, if the paired 95 % interval excludes "
-        "worse than the tolerance. Search steps: training spent to find the ticket."
+        f"Demonstrated: the sparsest density down to which, level by level from the densest on, it is excluded that the mean is "
+        f"worse than its own dense network by more than {within(found, task)} ({found.tolerances[task].reason}): the one-sided "
+        f"97.5 % bound by {answer.CHOSEN[found.test]}. The first level that fails ends it; ≤ where none does. "
+        "Beside it, as papers have it, what may match by chance. “Mean curve”: the sparsest level at which the mean matches. "
+        "Single seeds: each one’s sparsest matching level, as the geometric mean (a seed in which none matches counts as 100 %); ≤ "
+        "where a seed still matched at the sparsest level tried; test value and search steps (training spent to find the "
+        "ticket) are means at these levels."
     )
     return {"matching": rows, "matching_heads": heads, "matching_caption": caption}
+
+
+def _groups(its: pd.DataFrame) -> dict[str, Any]:
+    """Return the table of the best and what is decidedly worse."""
+    rows = []
+    for one in its.to_dict("records"):
+        write = notation.of(str(one["quantity"]).removeprefix("test/"))
+        band = write.interval(one["low"], one["high"])
+        at, n = notation.density(one["density"]), f"{one['n']}{answer.left_out(one)}"
+        rows.append(
+            [one["curve"], at, n, write(one["mean"]), band, notation.probability(one["p_best"]), tables.group(one)]
+        )
+    pairs = its["pairs"].max() if len(its) else 0
+    caption = (
+        "Means at the level at which all are compared. What cannot be told from the highest mean is in a group with it, also ties; "
+        f"what is decidedly worse is so with all {pairs} pairs of curves compared and corrected together (Holm’s p below 0.05), "
+        "for the best is picked by these same results."
+    )
+    heads = ["curve", "density", "n", "mean", "95 % interval", "p against the best", "group"]
+    return {"groups": rows, "groups_heads": heads, "groups_caption": caption}
 
 
 def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
@@ -129,14 +161,23 @@ def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
         write = notation.difference(str(one["quantity"]).removeprefix("test/"))
         winner = {"a": f"{one['a']} is better", "b": f"{one['b']} is better"}.get(one["verdict"], one["verdict"])
         p = notation.probability(one["p_holm"])
+        other = notation.probability(one["p_welch" if one["test"] == PAIRED else "p_paired"])
+        alike = notation.correlation(one["correlation"])
         at = notation.densities(one["density_a"], one["density_b"])
         n = f"{one['n']}{answer.left_out(one)}"
-        rows.append([one["a"], at, n, write(one["mean"]), write.interval(one["low"], one["high"]), p, winner])
+        rows.append(
+            [one["a"], at, n, write(one["mean"]), write.interval(one["low"], one["high"]), alike, p, other, winner]
+        )
         quotes.append(answer.comparison(one))
     reference = str(compared["b"].iloc[0]) if len(compared) else ""
+    test = str(compared["test"].iloc[0]) if len(compared) else PAIRED
     caption = (
         f"Each curve minus {reference}, the reference, in test values of the same seeds at the sparsest level that all "
-        "share. Intervals are those of single comparisons; the verdict is by Holm’s p below 0.05 and needs three seeds."
+        "have with all their seeds, which no result chooses; levels meet by target, else by density, else as the nearest within "
+        f"{NEAR - 1:.0%} of it. By {answer.CHOSEN[test]}. Intervals are those of single comparisons; the verdict is by Holm’s p "
+        "below 0.05 and needs three seeds. Correlation: of the two values over seeds; where it is low, pairing gains nothing. The "
+        "last p is that of the other test, of the comparison alone."
     )
-    heads = ["curve", "density", "n", "difference", "95 % interval", "p (Holm)", "verdict"]
+    heads = ["curve", "density", "n", "difference", "95 % interval", "correlation", "p (Holm)"]
+    heads += [f"p ({answer.TESTS[WELCH if test == PAIRED else PAIRED]})", "verdict"]
     return {"comparisons": rows, "comparison_heads": heads, "comparison_caption": caption, "quotes": quotes}

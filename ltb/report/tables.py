@@ -14,7 +14,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ltb.analysis import paired, statistics
+from ltb.analysis import grouping, paired, statistics
+from ltb.analysis.inference import LEAST, PAIRED, WELCH
+from ltb.analysis.tolerances import Tolerance
 from ltb.core.text import inert, printable
 from ltb.report import answer, notation
 from ltb.report.measured import Shown
@@ -48,15 +50,18 @@ def summary(task: str, found: pd.DataFrame) -> Table:
     return table
 
 
-def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
+def matching(task: str, found: pd.DataFrame, *, tolerance: Tolerance) -> Table:
     """Return `matching.table` of one task: each curve's sparsest ticket within `tolerance` of its own dense network.
+
+    First what is demonstrated and why no further, then what matches in the mean over seeds, then in single ones.
 
     "≤" where some seed still matched at the sparsest level that it tried: the true density may be lower. Where every dense
     network diverged, that is said in the place of the density.
     """
     unit = notation.difference("" if found.empty else str(found["quantity"].iloc[0]))
-    title = f"{task}: sparsest ticket within {unit(tolerance).lstrip('+')} of dense"
-    table = _empty(title, ["curve"], ["density", "interval", "seeds that match", "mean curve", "search steps"])
+    title = f"{task}: sparsest ticket within {unit(tolerance.value).lstrip('+')} of dense ({tolerance.reason})"
+    heads = ["mean curve", "single seeds", "interval", "seeds that match", "search steps"]
+    table = _empty(title, ["curve", "demonstrated", "not further, for"], heads)
     for row in found.to_dict("records"):
         if not row["n"]:
             table.add_row(Text(str(row["curve"])), answer.DENSE_DIVERGED)
@@ -65,10 +70,12 @@ def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
         span = notation.DENSITY.interval(row["low"], row["high"])
         table.add_row(
             _text(row["curve"]),
-            sign + notation.density(row["density"]),
-            span + (f" ({row['interval']})" if span != notation.NONE else ""),
-            answer.seeds(row),
+            answer.demonstrated(row),
+            answer.stopped(row),
             ", ".join(filter(None, [notation.density(row["mean_density"]), answer.how_surely(row)])),
+            sign + notation.density(row["density"]),
+            span + (f" ({row['interval']})" if not span.startswith(notation.NONE) else ""),
+            answer.seeds(row),
             notation.STEPS(row["search_steps"]),
         )
     return table
@@ -76,8 +83,11 @@ def matching(task: str, found: pd.DataFrame, *, tolerance: float) -> Table:
 
 def headline(task: str, found: pd.DataFrame) -> Table:
     """Return `paired.headline` of one task: each curve against the reference, and what that decides."""
-    against = "" if found.empty else f" compared with {found['b'].iloc[0]}, seed by seed"
-    heads = ["density", "n", "difference", "95% interval", "p (Holm)"]
+    against, other = "", PAIRED
+    if len(found):
+        how, other = ("seed by seed", WELCH) if found["test"].iloc[0] == PAIRED else ("by Welch's t", PAIRED)
+        against = f" compared with {found['b'].iloc[0]}, {how}"
+    heads = ["density", "n", "difference", "95% interval", "correlation", "p (Holm)", f"p ({other}, alone)"]
     table = _empty(f"{task}{against}", ["curve"], heads)
     table.add_column("verdict", no_wrap=True)
     for row in found.to_dict("records"):
@@ -88,10 +98,41 @@ def headline(task: str, found: pd.DataFrame) -> Table:
             str(row["n"]) + answer.left_out(row),
             write(row["mean"]),
             write.interval(row["low"], row["high"]),
+            notation.correlation(row["correlation"]),
             notation.probability(row["p_holm"]),
+            notation.probability(row[f"p_{other}"]),
             verdict(row),
         )
     return table
+
+
+def groups(task: str, found: pd.DataFrame) -> Table:
+    """Return `grouping.table` of one task: the best and what cannot be told from it, then what is decidedly worse."""
+    of = f" (all {found['pairs'].max()} pairs compared, Holm)" if len(found) and found["pairs"].max() else ""
+    heads = ["density", "n", "mean", "95% interval", "p against the best"]
+    table = _empty(f"{task}: the best{of}", ["curve"], heads)
+    table.add_column("", no_wrap=True)
+    for row in found.to_dict("records"):
+        write = notation.of(str(row["quantity"]))
+        table.add_row(
+            _text(row["curve"]),
+            notation.density(row["density"]),
+            str(row["n"]) + answer.left_out(row),
+            write(row["mean"]),
+            write.interval(row["low"], row["high"]),
+            notation.probability(row["p_best"]),
+            group(row),
+        )
+    return table
+
+
+def group(row: Row) -> str:
+    """Return the group of a row of `grouping.table` in words.
+
+    >>> group({"group": "best"}), group({"group": "worse"})
+    ('not told from the best', 'decidedly worse')
+    """
+    return {grouping.BEST: "not told from the best", grouping.WORSE: "decidedly worse"}.get(row["group"], row["group"])
 
 
 def verdict(row: Row) -> str:
@@ -100,7 +141,7 @@ def verdict(row: Row) -> str:
     >>> verdict({"verdict": "a", "n": 5, "seeds_needed": float("nan")})
     'better'
     >>> verdict({"verdict": "cannot decide", "n": 5, "seeds_needed": 21.0})
-    'cannot decide (some 21 seeds would)'
+    'cannot decide (post hoc: some 21 seeds would)'
     >>> verdict({"verdict": "cannot decide", "n": 0, "seeds_needed": float("nan")})
     'cannot decide (diverged)'
     """
@@ -109,12 +150,12 @@ def verdict(row: Row) -> str:
     if row["verdict"] != paired.UNDECIDED:
         return "better" if row["verdict"] == "a" else "worse"
     needed = row["seeds_needed"]
-    if row["n"] < paired.LEAST:
-        return f"{paired.UNDECIDED} (fewer than {paired.LEAST} seeds)"
+    if row["n"] < LEAST:
+        return f"{paired.UNDECIDED} (fewer than {LEAST} seeds)"
     if math.isnan(needed):
         return paired.UNDECIDED
     return f"{paired.UNDECIDED} (" + (
-        f"some {needed:,.0f} seeds would)" if math.isfinite(needed) else "too small to find)"
+        f"post hoc: some {needed:,.0f} seeds would)" if math.isfinite(needed) else "too small to find)"
     )
 
 

@@ -91,7 +91,8 @@ def table(rows: list[dict[str, Any]], metric: str) -> Table:
     for heading in ("control", *["loss"] * diverged):
         shown.add_column(heading)
     for row in rows:
-        last = " (the last)" if row["early_stop_is_last"] else ""
+        first = " (the first)" if row.get("early_stop_is_first") else ""
+        last = " (the last)" if row["early_stop_is_last"] else first
         lost = ["diverged" if row["diverged"] else ""] * diverged
         value = row.get(f"test/{metric}")
         shown.add_row(

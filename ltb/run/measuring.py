@@ -29,6 +29,7 @@ from ltb.core.stage import Stage
 from ltb.core.stages import Known, Measured, asked
 from ltb.core.text import inert, printable
 from ltb.records import ledger, record
+from ltb.run import links
 from ltb.run.build import build
 from ltb.run.conf import conf
 from ltb.run.secrets import check_given
@@ -112,8 +113,8 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     return made, rows
 
 
-def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequence[Measure]) -> Rows:
-    """Return the rows of measures.csv for the levels of a ledger, under the run's name there."""
+def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequence[Measure], folder: Path) -> Rows:
+    """Return the rows of measures.csv for the levels of a ledger, under the run's name there; tensors go into its `folder`."""
     loop = Loop(made.training, made.store, trains=False)
     stages, run_id = made.stages[: len(ledger_rows)], ledger_rows[0]["run_id"]
     rows: Rows = []
@@ -121,6 +122,8 @@ def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequ
         for level, stage in asked(measure, stages, made.training.clock).items():
             key = "" if level is None else made.store.keys(stages[level])
             rows += record.quantity_rows(run_id, level, key, measure.label, loop.result(stage).values)
+            if level is not None:
+                links.measured(made.store, measure, stage, level, folder)
     return rows
 
 
@@ -140,7 +143,7 @@ def each(paths: Sequence[Path], wanted: Asked) -> int:
         for folder in folders:
             try:
                 made, ledger_rows = again(folder)
-                new = measured(made, ledger_rows, wanted.measures(made.config))
+                new = measured(made, ledger_rows, wanted.measures(made.config), folder)
                 record.merge_measures(folder, new)
                 print(printable(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}"))
             except (ValueError, Damaged) as error:

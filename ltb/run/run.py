@@ -15,23 +15,19 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from ltb.analysis.sparsest import sparsest_matching
 from ltb.core import files
 from ltb.core.contracts import Listener
 from ltb.core.errors import Diverged
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps
+from ltb.core.stages import asked
 from ltb.core.text import printable
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
-from ltb.run import signals
+from ltb.run import links, signals, summary
 from ltb.run.display import Display, diverged, table
 from ltb.run.provenance import joined
 from ltb.run.setup import Setup
-from ltb.store.stage_files import TICKET, TRAINED
-
-DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
-FILES = ((TICKET, "tickets"), (TRAINED, "trained"))  # of a stage, and the run's folder that links to them
 
 
 class Several(Listener):
@@ -108,7 +104,7 @@ class Run:
             with suppress(OSError) if state == "failed" else nullcontext():  # a full disk takes no status file either
                 self._status(state, error)
             if mirror is not None:
-                mirror.finish(state, self._summary(), error)
+                mirror.finish(state, self._summary(state), error)
         self._report(mirror)
         return self._rows
 
@@ -198,10 +194,13 @@ class Run:
                 mirror.artifact([self.folder / record.LEDGER, *([tickets] if tickets.exists() else [])])
 
     def _link(self, level: Level) -> None:
-        """The level's files from the store, in the run folder: links to the same bytes, copies where links are not to be had."""
-        for name, folder in FILES:
-            target = self.folder / folder / f"level-{level.index:02d}.safetensors"
-            self.setup.store.link(level.stage, name, target)
+        """The level's files from the store, and those of its measures, in the run folder."""
+        setup = self.setup
+        links.level(setup.store, level.stage, level.index, self.folder)
+        for measure in setup.measures:
+            of = asked(measure, setup.stages, setup.training.clock).get(level.index)
+            if of is not None:
+                links.measured(setup.store, measure, of, level.index, self.folder)
 
     def _status(self, state: str, error: str | None = None) -> None:
         record.write_json(
@@ -221,23 +220,12 @@ class Run:
             },
         )
 
-    def _summary(self) -> dict[str, Any]:
-        """The dense network's value, and the sparsest level that matches it, with the tolerance in the name's company.
-
-        A level that diverged matches nothing; where the dense network did, a text that says so stands in the places of both.
-        """
-        metric = self.setup.config["metric"]
-        name, tolerance = f"test/{metric['name']}", metric["tolerance"]
-        rows = [row for row in self._rows if row.get(name) is not None]
-        lost = {"diverged_levels": sum(row["diverged"] for row in self._rows)}
-        if not rows:
-            return lost if self._rows else {}
-        dense: Any = rows[0][name]
-        values = [(row["sparsity"], row[name]) for row in rows if not row["diverged"]]
-        found: Any = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
-        if rows[0]["diverged"]:
-            dense = found = DENSE_DIVERGED
-        return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance, **lost}
+    def _summary(self, state: str = "running") -> dict[str, Any]:
+        """The summary of this seed, and, of a complete run, what the finished seeds together demonstrate."""
+        found = summary.of_seed(self._rows, self.setup.config["metric"])
+        if state != "complete" or found.get("sparsest_matching_sparsity") == summary.DENSE_DIVERGED:
+            return found
+        return found | summary.demonstrated(self.folder, self.setup.row["seed"])
 
     def _report(self, mirror: Any) -> None:
         if not self._shown:
@@ -247,11 +235,8 @@ class Run:
         console.print(table(self._rows, metric))
         values = [row[name] for row in self._rows if row.get(name := f"test/{metric}") is not None]
         console.print(f"test {metric} by level  {sparkline(values)}")
-        summary = self._summary()
-        found = summary.get("sparsest_matching_sparsity")
-        if found is not None:
-            told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
-            console.print(f"sparsest level within {summary['matching_tolerance']:g} of dense: {told}")
+        for line in summary.lines(self._summary("complete")):
+            console.print(line)
         if lost := diverged(self._rows):
             console.print(lost)
         if self._reused:

@@ -96,11 +96,15 @@ class Prunable(Group):
 
 @dataclass(frozen=True)
 class Metric(Group):
-    """The logged metric that counts, and by how much a matching level may be worse than the dense network."""
+    """The logged metric that counts, by how much a matching level may be worse than the dense network, and why that.
+
+    tolerance: in units of the metric, or std: one standard deviation of the dense networks of the runs that a report is on.
+    """
 
     name: Text
     direction: Literal["max", "min"]
-    tolerance: NotNegative
+    tolerance: NotNegative | Literal["std"]
+    tolerance_reason: Text | None = None  # configurations from before have none
 
     def __post_init__(self) -> None:
         if (self.name, self.direction) == ("loss", "max"):
@@ -191,11 +195,24 @@ def resolve(config: DictConfig) -> Checked:
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 
-def check_overrides(hydra: Any) -> None:
-    """Raise ValueError for several options of a group of which a run has one: Hydra would mix them, or take the last."""
+def without_foreign_reason(config: Checked, hydra: Any) -> Checked:
+    """Return the configuration without the reason for its tolerance where the command line gives another one, and no reason."""
+    keys = {override.lstrip("+").partition("=")[0] for override in _overrides(hydra)}
+    if "metric.tolerance" not in keys or "metric.tolerance_reason" in keys:
+        return config
+    return Checked({**config, "metric": {**config["metric"], "tolerance_reason": None}})
+
+
+def _overrides(hydra: Any) -> list[str]:
     from omegaconf import OmegaConf
 
-    overrides: Any = OmegaConf.to_container(hydra.overrides)["task"]  # type: ignore[call-overload,index]
+    found: Any = OmegaConf.to_container(hydra.overrides)["task"]  # type: ignore[call-overload,index]
+    return list(found)
+
+
+def check_overrides(hydra: Any) -> None:
+    """Raise ValueError for several options of a group of which a run has one: Hydra would mix them, or take the last."""
+    overrides = _overrides(hydra)
     groups = {name for name, hint in hints_of(Settings).items() if hint in (Choice, Choice | None)}
     for key, _, value in (override.lstrip("+").partition("=") for override in overrides):
         if key in groups | {"task", "method", "logger"} and value.startswith("["):

@@ -57,6 +57,7 @@ def test_a_table_computed_by_hand(curve):
 )
 def test_demonstrably_is_that_the_interval_excludes_worse_than_the_tolerance(curve, tolerance, demonstrated, density):
     found = only(matching.table(curve([[0.70, 0.71], [0.60, 0.61], [0.65, 0.65]]), tolerance=tolerance))
+    assert found["stop"] == ("" if demonstrated else "not excluded")
     assert (found["mean_level"], found["demonstrated"]) == (1, demonstrated)
     assert found["demonstrated_density"] == pytest.approx(density, nan_ok=True)
     two = only(matching.table(curve([[0.70, 0.71], [0.60, 0.61]]), tolerance=tolerance))
@@ -185,3 +186,69 @@ def test_is_made_of_what_each_run_says_and_a_wider_tolerance_never_finds_less(va
 def test_a_tolerance_below_0_is_refused(curve, tolerance):
     with pytest.raises(ValueError, match=f"^tolerance={tolerance}: must be at least 0$"):
         matching.table(curve([[0.7, 0.7]]), tolerance=tolerance)
+
+
+def test_the_sequence_ends_at_the_first_level_that_fails_and_says_why(curve):
+    noisy = [[0.7, 0.7, 0.60, 0.7], [0.6, 0.601, 0.55, 0.601], [0.65, 0.649, 0.66, 0.649]]
+    found = only(matching.table(curve(noisy), tolerance=0.01))
+    gaps = np.array([-0.1, -0.05, 0.01])
+    low = scipy.stats.ttest_1samp(gaps, 0).confidence_interval(0.95).low
+    assert (found["demonstrated_level"], found["demonstrated_density"]) == (1, pytest.approx(0.8))
+    assert (found["stop"], found["stop_density"], found["stop_low"]) == ("not excluded", 0.64, pytest.approx(low))
+    # Level 3 matches on average, and would be demonstrated if it stood alone: level 2 is named beside it.
+    assert (found["mean_level"], found["demonstrated"], found["mean_fails"]) == (3, False, pytest.approx(0.64))
+    assert found["demonstrated_edge"] is False
+
+
+@pytest.mark.parametrize(
+    ("values", "lost", "stop", "level"),
+    [
+        ([[0.7, 0.7]] * 2, (), "few seeds", pd.NA),
+        ([[0.7, 0.7, 0.7]] * 3, ((0, 2),), "diverged", 1),
+        ([[0.7, 0.7, 0.7]] * 3 + [[0.7, 0.7, None]], (), "not all seeds", 1),
+        ([[0.7, 0.7, 0.7]] * 3, (), "", 2),
+    ],
+)
+def test_why_no_more_is_demonstrated(curve, values, lost, stop, level):
+    found = only(matching.table(with_diverged(curve(values), *lost), tolerance=0.01))
+    assert found["stop"] == stop
+    assert found["demonstrated_level"] is level or found["demonstrated_level"] == level
+    assert found["demonstrated_edge"] == (stop == "")
+
+
+def test_welchs_bound_is_scipys(curve):
+    values = [[0.70, 0.71], [0.60, 0.63], [0.65, 0.64], [0.66, 0.66]]
+    found = only(matching.table(curve(values), tolerance=0.2, test="welch"))
+    a, b = np.array(values)[:, 1], np.array(values)[:, 0]
+    low = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95).low
+    assert (found["demonstrated_low"], found["test"]) == (pytest.approx(low), "welch")
+    with pytest.raises(ValueError, match=r"^test=z: one of paired, welch$"):
+        matching.table(curve(values), tolerance=0.2, test="z")
+
+
+def simulated(gaps, n, *, studies, seed):
+    """Rows of `studies` tasks: dense = the seed's own share; a level = less of that share + its gap + noise."""
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(0.7, 0.007, (studies, n, 1))
+    levels = 0.7 + 0.4 * (dense - 0.7) + np.array(gaps) + rng.normal(0, 0.007, (studies, n, len(gaps)))
+    values = np.concatenate([dense, levels], axis=2)
+    study, s, level = (index.ravel() for index in np.indices(values.shape))
+    density = 0.8**level
+    return pd.DataFrame(
+        {
+            "run_id": [f"{i}-{j}" for i, j in zip(study, s, strict=True)],
+            **{"task": [f"t{i:04}" for i in study], "method": "imp", "control": "none", "seed": s, "level": level},
+            **{"target_sparsity": 1 - density, "sparsity": 1 - density, "density": density},
+            **{"test/accuracy": values.ravel(), "search_steps": 0},
+        }
+    )
+
+
+@pytest.mark.parametrize(("n", "inside"), [(3, 0), (5, 3)])
+def test_what_is_demonstrated_is_too_sparse_in_5_percent_of_studies_at_most(n, inside):
+    """The truth is just outside the tolerance from a level on."""
+    rows = simulated([0.0] * inside + [-0.002001] * 4, n, studies=300, seed=n)
+    found = matching.table(rows, tolerance=0.002)
+    sparser = 0.8**inside * (1 - 1e-9)
+    assert (found["demonstrated_density"] < sparser).mean() <= 0.05
+    assert (found["mean_density"] < sparser).mean() > 0.5  # on average: what is shown beside it

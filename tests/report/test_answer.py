@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ltb.analysis import matching, paired, points, statistics
+from ltb.analysis import grouping, matching, meeting, paired, points, statistics
 from ltb.records import ledger
 from ltb.report import answer
 
@@ -26,38 +26,52 @@ def answered(tmp_path, write_run):
                     **given,
                 )
         rows = ledger.read([tmp_path])
-        tables = paired.headline(rows), matching.table(rows, tolerance=0.01)
-        return answer.sentences("toy", points.table(rows), *tables), [
-            answer.comparison(row) for _, row in tables[0].iterrows()
+        met = meeting.points(rows)
+        headline, _ = paired.against(met, reference=None, test="paired")
+        tables = headline, grouping.table(met, headline), matching.table(rows, tolerance=0.01)
+        return answer.sentences("toy", points.table(rows), *tables, "1.00 points"), [
+            answer.comparison(row) for _, row in headline.iterrows()
         ]
 
     return make
 
 
-def test_the_best_is_named_with_its_interval_and_whether_it_is_decided(answered):
+def test_the_group_that_cannot_be_told_from_the_best_leads_and_ties_are_ties(answered):
     said, quotes = answered({"imp": 0.0, "one_shot": 0.02, "x": 0.0})
-    assert said[0].startswith("At 51.2 % of the weights, the sparsest level that all 3 curves have in common, ")
-    assert "(95 % interval " in said[0]
-    assert said[0].endswith("n = 5).")
+    assert said[0].startswith(
+        "At 51.2 % of the weights, the sparsest level that all 3 curves have in common, these cannot be told apart from the "
+        "highest mean test accuracy, 72.00 % (95 % interval "
+    )
+    assert "n = 5): imp (72.00 %) and x (72.00 %); decidedly worse is one_shot (66.00 %)." in said[0]
     assert said[1] == (
         "Seed by seed against imp, the reference, corrected for 2 comparisons: "
         "one_shot is decidedly worse; x cannot be told from it."
     )
-    assert quotes[0].startswith(
-        "At 51.2 % of the weights, imp is better: one_shot − imp = −6.00 points (95 % interval −"
+    assert quotes[0] == (
+        "At 51.2 % of the weights, imp is better: one_shot − imp = −6.00 points (95 % interval – (no spread), paired, n = 5 seeds)."
     )
     assert quotes[1].startswith("At 51.2 % of the weights, the seeds cannot decide between x and imp: difference ")
 
 
+def test_one_that_is_alone_at_the_top(answered):
+    said, _ = answered({"imp": 0.0, "one_shot": 0.02})
+    assert "both curves have in common, imp has the highest mean test accuracy, 72.00 % (" in said[0]
+    assert said[0].endswith("; decidedly worse is one_shot (66.00 %).")
+
+
 def test_with_two_seeds_nothing_is_decided(answered):
     said, _ = answered({"imp": 0.0, "one_shot": 0.05}, seeds=2)
+    assert "these cannot be told apart with fewer than 3 seeds from the highest" in said[0]
     assert "minimum to maximum" in said[0]
     assert said[1] == "Seed by seed against imp, the reference: one_shot cannot be told from it."
+    assert said[2] == (
+        "No curve is demonstrated to match its dense network within 1.00 points at any pruned level: that takes 3 seeds."
+    )
 
 
 def test_one_seed_has_no_interval(answered):
     said, quotes = answered({"imp": 0.0, "one_shot": 0.05}, seeds=1)
-    assert said[0].endswith("(n = 1).")
+    assert "(n = 1): " in said[0]
     assert quotes[0].endswith("with n = 1 seed there is no interval, so this cannot be decided.")
 
 
@@ -66,16 +80,17 @@ def test_one_curve_is_told_of_by_itself(answered):
     assert said == [
         "At 51.2 % of the weights, the sparsest level, imp has a mean test accuracy of 66.00 % "
         "(95 % interval 64.04 to 67.96 %, n = 5).",
-        "No curve matches its dense network, within the tolerance, at any pruned level.",
+        "No curve is demonstrated to match its dense network within 1.00 points at any pruned level.",
+        "In the mean over seeds no curve matches at any pruned level.",
     ]
     assert quotes == []
 
 
-def test_the_sparsest_matching_ticket_is_named_and_how_surely(answered):
-    assert answered({"imp": 0.004}, noise=0.0)[0][-1] == (
-        "The sparsest ticket that still matches the dense network within the tolerance is that of imp, "
-        "at 64 % of the weights (demonstrably)."
-    )
+def test_what_is_demonstrated_is_said_first_and_what_matches_on_average_beside_it(answered):
+    assert answered({"imp": 0.004}, noise=0.0)[0][-2:] == [
+        "Demonstrated to match the dense network within 1.00 points is imp down to 64 % of the weights.",
+        "The sparsest that matches in the mean over seeds is imp at 64 %.",
+    ]
 
 
 def test_many_curves_are_counted_not_listed(answered):

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ltb.analysis import cost, matching, paired, statistics
+from ltb.analysis import cost, grouping, matching, meeting, paired, statistics
+from ltb.analysis.tolerances import Tolerance
 from ltb.records import ledger
 from ltb.report import tables
+
+POINT = Tolerance(0.01, "why")
 
 
 def text(table):
@@ -47,13 +50,13 @@ def test_the_summary(study):
 
 def test_the_sparsest_matching_ticket(study):
     rows = study()
-    lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=0.01))
-    assert lines[0] == "toy: sparsest ticket within 1.00 points of dense"
-    assert "imp ≤ 80 % 0 to 80 % (95% t) 3 of 3 80 %, demonstrably 2,000" in lines
-    assert "one_shot 100 % 100 to 100 % (95% t) 0 of 3 – 0" in lines
+    lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=POINT))
+    assert lines[0] == "toy: sparsest ticket within 1.00 points of dense (why)"
+    assert "imp ≤ 80 % 80 %, demonstrably ≤ 80 % 0 to 80 % (95% t) 3 of 3 2,000" in lines
+    assert "one_shot none 80 %: −2.25 points is not excluded – 100 % – (no spread) 0 of 3 0" in lines
     one = rows[rows["seed"] == 0]
-    assert "imp ≤ 80 % – 1 of 1 80 %, one seed 2,000" in text(
-        tables.matching("toy", matching.table(one, tolerance=0.01), tolerance=0.01)
+    assert "imp none fewer than 3 seeds 80 %, one seed ≤ 80 % – 1 of 1 2,000" in text(
+        tables.matching("toy", matching.table(one, tolerance=0.01), tolerance=POINT)
     )
 
 
@@ -61,10 +64,23 @@ def test_the_headline(study):
     rows = study()
     lines = text(tables.headline("toy", paired.headline(rows)))
     assert lines[0] == "toy compared with imp, seed by seed"
-    assert "one_shot 80 % 3 −2.00 points −2.25 to −1.75 points < 0.001 worse" in lines
+    assert "one_shot 80 % 3 −2.00 points −2.25 to −1.75 points 1.00 < 0.001 0.062 worse" in lines
+    welch = text(tables.headline("toy", paired.headline(rows, test="welch")))
+    assert welch[0] == "toy compared with imp, by Welch's t"
+    assert any(line.endswith("1.00 0.062 < 0.001 cannot decide (post hoc: some 6 seeds would)") for line in welch)
     two = text(tables.headline("toy", paired.headline(rows[rows["seed"] < 2])))
     assert two[-2].startswith("one_shot 80 % 2 −1.95 points")
-    assert two[-2].endswith("– cannot decide (fewer than 3 seeds)")
+    assert two[-2].endswith("cannot decide (fewer than 3 seeds)")
+
+
+def test_the_best_and_what_is_worse(study):
+    rows = study()
+    points = meeting.points(rows)
+    headline, _ = paired.against(points, reference=None, test="paired")
+    lines = text(tables.groups("toy", grouping.table(points, headline)))
+    assert lines[0] == "toy: the best (all 1 pairs compared, Holm)"
+    assert "imp 80 % 3 71.00 % 68.52 to 73.48 % – not told from the best" in lines
+    assert "one_shot 80 % 3 69.00 % 66.76 to 71.24 % < 0.001 decidedly worse" in lines
 
 
 @pytest.mark.parametrize(
@@ -72,7 +88,7 @@ def test_the_headline(study):
     [
         ("a", 5, float("nan"), "better"),
         ("b", 5, float("nan"), "worse"),
-        ("cannot decide", 5, 1234.0, "cannot decide (some 1,234 seeds would)"),
+        ("cannot decide", 5, 1234.0, "cannot decide (post hoc: some 1,234 seeds would)"),
         ("cannot decide", 5, float("inf"), "cannot decide (too small to find)"),
         ("cannot decide", 5, float("nan"), "cannot decide"),
         ("cannot decide", 2, 9.0, "cannot decide (fewer than 3 seeds)"),
@@ -95,7 +111,7 @@ def test_what_a_person_typed_is_not_markup(study):
     rows = study(task="[red]task[/red]").replace({"method": {"one_shot": "[bold]x[/bold]"}})
     shown = [
         tables.summary("[red]task[/red]", statistics.summarise(rows)),
-        tables.matching("[red]task[/red]", matching.table(rows, tolerance=0.01), tolerance=0.01),
+        tables.matching("[red]task[/red]", matching.table(rows, tolerance=0.01), tolerance=POINT),
         tables.headline("[red]task[/red]", paired.headline(rows)),
         tables.cost("[red]task[/red]", cost.table(rows)),
     ]
@@ -111,7 +127,9 @@ def test_a_task_without_anything_to_compare_has_empty_tables(study):
     found = paired.headline(rows), matching.table(rows, tolerance=0.01)
     assert [len(table) for table in found] == [0, 0]
     assert text(tables.headline("toy", found[0]))[0] == "toy"
-    assert text(tables.matching("toy", found[1], tolerance=0.01))[0] == "toy: sparsest ticket within 0.01 of dense"
+    assert (
+        text(tables.matching("toy", found[1], tolerance=POINT))[0] == "toy: sparsest ticket within 0.01 of dense (why)"
+    )
 
 
 def test_tables_say_what_diverged_beside_each_number(study):
@@ -128,6 +146,6 @@ def test_tables_say_what_diverged_beside_each_number(study):
 def test_in_the_place_of_a_matching_ticket_stands_that_the_dense_network_diverged(study):
     rows = study()
     rows["diverged"] = (rows["level"] == 0) & ((rows["method"] == "imp") | (rows["seed"] == 0))
-    lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=0.01))
+    lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=POINT))
     assert "imp the dense network diverged" in lines
     assert any("0 of 2; 1 more: the dense network diverged" in line for line in lines)

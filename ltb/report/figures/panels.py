@@ -20,6 +20,11 @@ from ltb.report.notation import Notation
 # The tooltip of the mean nearest to the pointer: column of `told` → title.
 TOLD = {"curve": "curve", "at": "density", "said": "mean", "band": "95 % interval", "n": "n", "seeds": "by seed"}
 
+# What starts a fit: the same step is not as much training for all of them.
+EARLY = (
+    "Steps are those of the dense run’s clock, of fine-tuning those from its own start; learning-rate rewinding and fine-tuning "
+    "start from trained weights."
+)
 DRAWN = ["n", "diverged", "mean", "low", "high"]
 
 
@@ -29,8 +34,7 @@ def against_density(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[st
     metric = str(its["metric"].iloc[0])
     write = notation.of(metric) if kind == "value" else notation.STEPS
     caption = curves.caption(its)
-    if kind == "value":
-        caption = " ".join([caption, *curves.dense_caption(dense)])
+    caption = " ".join([caption, *(curves.dense_caption(dense) if kind == "value" else [EARLY])])
     name = metric.replace("_", " ")
     drawn = told(means(its), its, write)
 
@@ -170,7 +174,7 @@ def panels(found: Contents) -> tuple[list[Panel], list[str]]:
             for kind in ("value", "early_stop_step")
             if (its["kind"] == kind).any()
         ]
-        drawn.append(relative(its, looks, found.tolerances[task]))
+        drawn.append(relative(its, looks, found.tolerances[task].value))
         drawn.append(layerwise.panel(parts, looks, order))
         drawn.append(cost(spent, its, looks))
     return [panel for panel in drawn if panel], order

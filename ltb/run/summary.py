@@ -1,0 +1,120 @@
+"""The summary of a run, for W&B and the terminal: its dense network, and how far it can be pruned.
+
+One run is one seed, which demonstrates nothing: what is demonstrated is of all finished runs beside it that differ in the seed
+alone, at the time when this one ends.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ltb.analysis.sparsest import sparsest_matching
+from ltb.core import files
+from ltb.core.errors import Damaged
+from ltb.core.text import printable
+from ltb.records import ledger
+from ltb.records.schema import LEDGER
+
+DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
+LEAST = 3  # seeds to demonstrate anything
+FEW = f"fewer than {LEAST} seeds"
+STD = "std"
+
+
+def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dense network's value, the sparsest level that matches it in this one seed, and the tolerance.
+
+    A level that diverged matches nothing; where the dense network did, a text that says so stands in the places of both. One
+    seed has no standard deviation: where that is the tolerance, none matches.
+    """
+    name, tolerance = f"test/{metric['name']}", metric["tolerance"]
+    valued = [row for row in rows if row.get(name) is not None]
+    lost = {"diverged_levels": sum(row["diverged"] for row in rows)}
+    if not valued:
+        return lost if rows else {}
+    dense: Any = valued[0][name]
+    values = [(row["sparsity"], row[name]) for row in valued if not row["diverged"]]
+    found: Any = None
+    if tolerance != STD:
+        found = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
+    if valued[0]["diverged"]:
+        dense = found = DENSE_DIVERGED
+    return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance, **lost}
+
+
+def demonstrated(folder: Path, seed: int) -> dict[str, Any]:
+    """Return how far the runs that differ from that in `folder` in their seed alone are shown to match, and how many they are.
+
+    demonstrated_matching_sparsity is 0 where no pruned level is, and a text where there are too few seeds or a file is damaged.
+    """
+    runs = [path for path in seeds(folder, seed) if _finished(path)]
+    told = {"demonstrated_seeds": len(runs)}
+    if len(runs) < LEAST:
+        return {"demonstrated_matching_sparsity": FEW, **told}
+    from ltb.analysis import matching, tolerances  # pandas: the second of its import is spared where it is not needed
+
+    try:
+        rows = ledger.read(runs)
+        (tolerance,) = tolerances.of_tasks(rows).values()
+        found = matching.table(rows, tolerance=tolerance.value)
+    except (Damaged, OSError, ValueError) as error:
+        return {"demonstrated_matching_sparsity": f"not known: {printable(error)}", **told}
+    if len(found) != 1:  # curves that are not one, which a report says
+        return {"demonstrated_matching_sparsity": "not known: the seeds are no one curve", **told}
+    (one,) = found.to_dict("records")
+    density = one["demonstrated_density"]
+    return {
+        "demonstrated_matching_sparsity": 0.0 if density != density else 1 - density,
+        "demonstrated_seeds": one["n"],
+    }
+
+
+def lines(summary: Mapping[str, Any]) -> list[str]:
+    """Return a run's summary as a terminal shows it: what is demonstrated, then what this one seed has.
+
+    >>> print(lines({"demonstrated_matching_sparsity": FEW})[0])
+    demonstrated to match dense: not known, fewer than 3 seeds
+    >>> lines({"sparsest_matching_sparsity": 0.8, "matching_tolerance": 0.01})
+    ['sparsest level within 0.01 of dense, in this seed: 80.00% removed']
+    """
+    said = []
+    if "demonstrated_matching_sparsity" in summary:
+        found = summary["demonstrated_matching_sparsity"]
+        count = f" (n = {summary['demonstrated_seeds']})" if "demonstrated_seeds" in summary else ""
+        told = (
+            f"not known, {found}"
+            if found == FEW
+            else found
+            if isinstance(found, str)
+            else f"{found:.2%} removed{count}"
+        )
+        said.append(f"demonstrated to match dense: {told}")
+    found = summary.get("sparsest_matching_sparsity")
+    if found is not None:
+        told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
+        said.append(f"sparsest level within {summary['matching_tolerance']:g} of dense, in this seed: {told}")
+    return said
+
+
+def seeds(folder: Path, seed: int) -> list[Path]:
+    """Return the folder of a run and those beside it of the same settings and another seed, by their names.
+
+    >>> seeds(Path("imp-toy-s0-a1b2c3"), 0)
+    [PosixPath('imp-toy-s0-a1b2c3')]
+    """
+    head, _, settings = folder.name.rpartition(f"-s{seed}-")
+    alike = folder.parent.glob(f"{glob.escape(head)}-s*-{glob.escape(settings[:6])}")
+    of_seeds = re.compile(rf"{re.escape(head)}-s\d+-.*")
+    others = sorted(path for path in alike if of_seeds.fullmatch(path.name) and f"-s{seed}-" not in path.name)
+    return [folder, *others]
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        return files.there(folder / LEDGER) and ledger.status(folder).state == "complete"
+    except Damaged:
+        return False
