@@ -35,7 +35,8 @@ def table(rows: pd.DataFrame, headline: pd.DataFrame) -> pd.DataFrame:
     """Return intervals over seeds, and over seeds and examples, for the runs of `rows` that have `measure=correctness`.
 
     `rows` are of `ledger.read`. A row per curve and level for its accuracy (b is ""), one for its difference to the runs' own
-    dense networks (b is "dense"), one for each comparison of the `headline` (of `paired.headline`; b is the reference): a − b, in the accuracy of the test split.
+    dense networks (b is "dense"), one for each comparison of the `headline` (of `paired.headline`; b is the
+    reference): a − b, in the accuracy of the test split.
     Columns: task, quantity (test/accuracy), a, b, level and density (of a, means over seeds), n (seeds), examples, mean, low
     and high (95 % t over seeds, paired), low_examples, high_examples (95 % over both, see `interval`); NaN for one seed.
     Levels that diverged are left out. `Damaged` names a file that is none.

@@ -202,9 +202,11 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
     there = [folder for folder in folders if any(files.there(Path(folder) / name) for name in (IDENTITY, CONFIG))]
     identities = {folder: found for folder in there if (found := identity.read(Path(folder))) is not None}
     if len(identities) == len(there):
-        return {folder: {k: v for k, v in found.items() if k != "seed"} for folder, found in identities.items()}
-    known = {folder: settings(Path(folder)) for folder in there}
-    return {folder: variants.decisive(found) for folder, found in known.items() if found is not None}
+        told = variants.without_own_splits(identities)
+        return {folder: {k: v for k, v in found.items() if k != "seed"} for folder, found in told.items()}
+    configured = {folder: settings(Path(folder)) for folder in there}
+    flat = {folder: variants.flatten(found) for folder, found in configured.items() if found is not None}
+    return {folder: variants.decisive(found) for folder, found in variants.without_own_splits(flat).items()}
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ NUISANCES = {
     ),
 }
 NUISANCE_LEAVES = {"root", "folder", "dir", "path", "workers", "num_workers"}
+SPLIT = "data.split_seed"
 MISSING = object()  # unlike any value, so that an absent key differs from null
 LONGEST = 40  # characters of a label that still reads well in a legend
 
@@ -52,6 +53,21 @@ def decisive(settings: Mapping[str, object]) -> dict[str, object]:
     {'data.noise': 0.1}
     """
     return {key: value for key, value in flatten(settings).items() if matters(key)}
+
+
+def without_own_splits(runs: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """Return the dotted settings of each run, without its split where every run, of several seeds, has that of its own seed.
+
+    So it is with ``data.split_seed='${seed}'``: the split is then a part of what a seed decides, and is averaged over like it. The
+    fingerprint is of the data as they are split.
+
+    >>> without_own_splits({"a": {"seed": 1, "data.split_seed": 1}, "b": {"seed": 2, "data.split_seed": 2}})
+    {'a': {'seed': 1}, 'b': {'seed': 2}}
+    """
+    own = all(SPLIT in one and one[SPLIT] == one.get("seed") for one in runs.values())
+    several = len({one.get("seed") for one in runs.values()}) > 1
+    dropped = {SPLIT, "fingerprint"} if own and several else set()
+    return {name: {key: value for key, value in one.items() if key not in dropped} for name, one in runs.items()}
 
 
 def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:

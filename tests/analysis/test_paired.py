@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltb.analysis import paired
+from ltb.analysis import inference, paired
 from ltb.records import ledger
 
 
@@ -57,6 +57,22 @@ def test_agrees_with_scipys_paired_t(values):
         assert row["p"] == pytest.approx(test.pvalue, rel=1e-6)
         assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval(0.95)), abs=1e-12)
         assert (row["verdict"] != "cannot decide") == (test.pvalue < 0.05)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=3, max_size=9))
+def test_agrees_with_scipys_welch_and_correlation(values):
+    a, b = np.array(values).T / 1000
+    rows = together(curve(a[:, None], "a", levels=[1]), curve(b[:, None], "b", levels=[1]))
+    (row,) = paired.differences(rows, test="welch").to_dict("records")
+    (other,) = paired.differences(rows).to_dict("records")
+    assert (row["p_paired"], row["p_welch"]) == (other["p_paired"], other["p_welch"])
+    assert (row["p"], other["p"]) == (row["p_welch"], row["p_paired"])
+    if np.ptp(a) > 0 and np.ptp(b) > 0:
+        test = scipy.stats.ttest_ind(a, b, equal_var=False)
+        assert row["p"] == pytest.approx(test.pvalue, rel=1e-6)
+        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval(0.95)), abs=1e-12)
+        assert row["correlation"] == pytest.approx(np.corrcoef(a, b)[0, 1], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +127,8 @@ def test_level_0_is_compared_only_where_the_dense_networks_differ():
 def test_levels_meet_by_target_else_by_density_and_never_in_between():
     shared = {"targets": [0.2, 0.5, 0.75], "densities": [0.8, 0.5, 0.25], "levels": [1, 2, 3]}
     a = curve([[0.5, 0.6, 0.7]], "a", **shared)
-    # 0.2 up to rounding at another level; a target of its own with a's density; near a's density, but not it
-    others = {"targets": [0.2 + 1e-12, 0.48, 0.74], "densities": [0.81, 0.5 + 4e-7, 0.26], "levels": [4, 5, 6]}
+    # 0.2 up to rounding at another level; a target of its own with a's density; none near
+    others = {"targets": [0.2 + 1e-12, 0.48, 0.74], "densities": [0.81, 0.5 + 4e-7, 0.27], "levels": [4, 5, 6]}
     b = curve([[0.4, 0.4, 0.4]], "b", **others)
     found = paired.differences(together(a, b))
     assert found[["level_a", "level_b"]].values.tolist() == [[1, 4], [2, 5]]
@@ -191,7 +207,7 @@ def test_the_order_of_rows_does_not_matter(random):
 
 @pytest.mark.parametrize("ratio", [0.3, 0.5, 1.0, 2.0, 5.0])
 def test_the_seeds_needed_give_a_power_of_80_percent_by_the_noncentral_t(ratio):
-    (n,) = paired.seeds_needed(pd.Series([0.01]), pd.Series([0.01 / ratio]))
+    (n,) = inference.seeds_needed(pd.Series([0.01]), pd.Series([0.01 / ratio]))
 
     def power(n):
         edge = scipy.stats.t.ppf(0.975, n - 1)
@@ -203,7 +219,7 @@ def test_the_seeds_needed_give_a_power_of_80_percent_by_the_noncentral_t(ratio):
 
 
 def test_seeds_needed_are_more_than_there_are_and_end():
-    found = paired.seeds_needed(pd.Series([1e-12, 0.0, np.nan, 0.01]), pd.Series([1.0, 1.0, np.nan, 0.0]))
+    found = inference.seeds_needed(pd.Series([1e-12, 0.0, np.nan, 0.01]), pd.Series([1.0, 1.0, np.nan, 0.0]))
     assert found.iloc[0] == np.inf
     assert found.iloc[1:].isna().all()
     noisy = np.random.default_rng(1).normal(0.6, 0.02, (2, 5, 2))

@@ -30,23 +30,6 @@ def test_a_setting_that_a_curve_does_not_have_is_marked(tmp_path, write_run):
 def test_without_configurations_there_is_nothing_to_compare(tmp_path, write_run):
     (write_run(tmp_path / "a") / "config.yaml").unlink()
     assert provenance.settings(ledger.read([tmp_path])) == []
-    assert provenance.tolerances(ledger.read([tmp_path])) == {"toy": 0.01}
-
-
-@pytest.mark.parametrize(
-    ("metric", "given", "tolerance"),
-    [
-        ({"tolerance": 0.05}, None, 0.05),
-        ({"tolerance": 0.05}, 0.0, 0.0),
-        ({"tolerance": "x"}, None, 0.01),
-        ({"tolerance": -1}, None, 0.01),
-        ("accuracy", None, 0.01),
-        ({}, None, 0.01),
-    ],
-)
-def test_the_tolerance_is_the_given_one_or_the_configured_one(tmp_path, write_run, metric, given, tolerance):
-    write_run(tmp_path / "a", config={"metric": metric})
-    assert provenance.tolerances(ledger.read([tmp_path]), given) == {"toy": tolerance}
 
 
 @pytest.mark.parametrize(

@@ -275,3 +275,13 @@ def test_a_regression_run_counts_its_own_metric(tmp_path, write_run):
 )
 def test_names_of_curves(parts, expected):
     assert statistics.name(*parts) == expected
+
+
+def test_the_early_stop_of_fine_tuning_counts_from_its_own_start(tmp_path, write_run):
+    steps = {0: (0, 2000, 400), 1: (2000, 2300, 2100), 2: (2300, 2600, 2310)}
+    given = lambda level: dict(zip(("start_step", "end_step", "early_stop_step"), steps[level], strict=True))  # noqa: E731
+    write_run(tmp_path / "fine_tune", method="fine_tune", run_id="a", extra=given)
+    write_run(tmp_path / "rewound", run_id="b", extra=lambda level: {"start_step": 500 * (level > 0)})
+    found = statistics.distinct(ledger.read([tmp_path])).set_index(["method", "level"])["early_stop_step"]
+    assert found["fine_tune"].to_list() == [400, 100, 10]
+    assert found["imp"].to_list() == [800, 800, 800]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ltb.records.variants import decisive, differing, flatten, is_hash, label
+from ltb.records.variants import decisive, differing, flatten, is_hash, label, without_own_splits
 
 BASE = {"seed": 0, "lr": {"value": 0.1, "warmup": "0it"}, "data": {"name": "digits", "root": "a"}}
 
@@ -51,3 +51,23 @@ def test_equal_texts_of_different_values_are_not_merged():
 
 def test_flatten():
     assert flatten({"a": {"b": {"c": 1}, "d": [1, 2]}, "e": None}) == {"a.b.c": 1, "a.d": [1, 2], "e": None}
+
+
+@pytest.mark.parametrize(
+    ("splits", "dropped"),
+    [
+        ([(0, 0), (1, 1)], True),  # data.split_seed='${seed}'
+        ([(0, 0), (1, 0)], False),
+        ([(0, 0), (1, 1), (2, 0)], False),
+        ([(0, 0)], False),  # one seed does not say which
+        ([(0, None), (1, None)], False),
+    ],
+)
+def test_a_split_that_goes_with_the_seed_is_a_part_of_what_a_seed_decides(splits, dropped):
+    runs = {
+        str(i): {"seed": seed, "rate": 1, "fingerprint": f"f{split}"}
+        | ({} if split is None else {"data.split_seed": split})
+        for i, (seed, split) in enumerate(splits)
+    }
+    kept = without_own_splits(runs)
+    assert kept == ({name: {"seed": one["seed"], "rate": 1} for name, one in runs.items()} if dropped else runs)
