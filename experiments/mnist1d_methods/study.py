@@ -71,6 +71,12 @@ def told(levels: pd.DataFrame) -> str:
     return f"At 5 % density, {'; '.join(each)}; dense: {spread(dense['value'])} %."
 
 
+def correlations(headline: pd.DataFrame) -> str:
+    """Return how much a seed does to a curve and to the reference alike, in a sentence."""
+    low, high = (notation.correlation(end) for end in (headline["correlation"].min(), headline["correlation"].max()))
+    return f"Over seeds, the values of a curve and those of {REFERENCE} correlate by {low} to {high}."
+
+
 def main() -> None:
     """Print."""
     rows = ledger.read([HERE])
@@ -79,7 +85,7 @@ def main() -> None:
     headline, _ = paired.against(met, reference=REFERENCE, test="paired")
     groups, table = grouping.table(met, headline), matching.table(rows, tolerance=TOLERANCE)
     said = answer.sentences(str(rows["task"].iloc[0]), points.table(rows), headline, groups, table, "0.70 points")
-    parts = [told(levels), means(levels, headline), matched(table), *said]
+    parts = [told(levels), means(levels, headline), matched(table), *said, correlations(headline)]
     print("\n\n".join(parts))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ltb import measure
+from ltb.analysis import examples
 from ltb.report import command as report
 from ltb.run import plan
 from ltb.store.ticket import Ticket
@@ -175,3 +176,17 @@ def test_tickets_drawn_on_the_way_are_planned_with_the_run_and_replayed_for_noth
     assert {f"dense to step {step} {step}" for step in range(1, 8)} < set(to_do(command, "seed=1", *drawn))
     command.done(*TINY, "seed=1", *drawn)
     assert ask(plain, *drawn)[0] == 0
+
+
+def test_which_examples_are_right_is_in_the_runs_folders_and_the_report(command, ask, capsys):
+    made = [command.done(*TINY, "method=imp", f"seed={seed}", "measure=correctness") for seed in (0, 1)]
+    made.append(command.done(*TINY, "method=imp", "seed=2"))
+    assert not (made[2] / "measured").exists()
+    code, _ = ask("runs", "measure=correctness")
+    assert code == 0
+    for folder in made:
+        for row in ledger(folder):
+            right = examples.read(folder / "measured" / "correctness" / f"level-{int(row['level']):02d}.safetensors")
+            assert right.mean() == pytest.approx(float(row["test/accuracy"]))
+    assert report.main([str(command.runs), "--format", "text"]) == 0
+    assert "over seeds and examples" in capsys.readouterr().out

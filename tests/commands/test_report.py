@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_a_folder_of_runs_becomes_figures_a_table_and_a_tidy_file_in_it(run, tmp
     assert "one_shot none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
     assert "6 runs, 6 complete; ± is the sample standard deviation of n seeds" in lines
     figures = [f"{name}.{kind}" for name in ("curves", "relative", "cost") for kind in ("png", "svg")]
-    tables = ["summary.csv", "matching.csv", "headline.csv", "differences.csv", "cost.csv"]
+    tables = ["summary.csv", "matching.csv", "headline.csv", "groups.csv", "differences.csv", "cost.csv"]
     assert lines[-2:] == ["written: runs/report.html", f"and beside it {' '.join([*figures, *tables])}"]
     for name in ("curves", "relative"):
         with Image.open(study / f"{name}.png") as image:
@@ -117,11 +118,19 @@ def test_running_failed_and_incomplete_runs_are_named(run, tmp_path, study):
 def test_what_a_reader_must_know_is_noted(run, tmp_path, study):
     write_run(study / "other", method="imp", seed=0, run_id="imp-toy-s0-ffffff", accuracy=lambda level: 0.5)
     write_run(study / "last", method="imp", seed=7, early_stop_is_last=True)
+    write_run(study / "first", method="imp", seed=8, early_stop_is_first=True)
+    write_run(
+        study / "far",
+        method="far",
+        extra=lambda level: {"target_sparsity": 0.9 * level / 2, "density": 1 - 0.9 * level / 2},
+    )
     done = run("runs", cwd=tmp_path)
     assert done.returncode == 0
     assert "note: toy: several runs of imp have the same seed but not the same results" in done.stdout
     assert "note: toy: the dense networks of one seed differ" in done.stdout
-    assert "note: in 3 of 24 levels validation loss was lowest at the last evaluation" in done.stdout
+    assert "note: in 3 of 30 levels validation loss was lowest at the last evaluation" in done.stdout
+    assert "note: in 3 of 30 levels validation loss was lowest at the first evaluation" in done.stdout
+    assert "note: toy: far is not compared with imp, the reference: no density within 5% of one of its" in done.stdout
 
 
 def test_a_process_of_its_own_prints_the_same(run, tmp_path, study):
@@ -159,16 +168,20 @@ def texts(path):
 
 
 def test_tolerance_and_reference_are_what_is_asked_for(run, tmp_path, study):
-    for tolerance, density in ((None, 0.8), ("0.02", 0.64), ("0", 1.0)):
+    for tolerance, density in ((None, None), ("0.01", 0.8), ("0.02", 0.64), ("std", 0.8)):
         given = ["--tolerance", tolerance] if tolerance else []
         assert run("runs", *given, cwd=tmp_path).returncode == 0
-        table = pd.read_csv(study / "matching.csv").set_index("method")["density"]
-        assert table["imp"] == pytest.approx(density)
+        table = pd.read_csv(study / "matching.csv").set_index("method")
+        assert table.loc["imp", "density"] == pytest.approx(density or 1.0)
+        assert table.loc["imp", "demonstrated_density"] == pytest.approx(density or math.nan, nan_ok=True)
     assert run("runs", "--reference", "one_shot", "--title", "A & B", cwd=tmp_path).returncode == 0
     assert set(pd.read_csv(study / "headline.csv")["b"]) == {"one_shot"}
     page = (study / "report.html").read_text()
     assert "<title>A &amp; B</title>" in page
     assert "imp is better: imp − one_shot = +6.00" in page.replace("\xa0", " ")
+    assert run("runs", "--test", "welch", cwd=tmp_path).returncode == 0
+    assert set(pd.read_csv(study / "headline.csv")["test"]) == {"welch"}
+    assert "Welch’s t, as asked for" in (study / "report.html").read_text().replace("\xa0", " ")
 
 
 def test_the_page_is_shown_when_asked(run, tmp_path, study, monkeypatch):
@@ -221,7 +234,11 @@ def test_what_a_person_typed_is_not_markup(run, tmp_path):
         (["damaged"], "damaged/run/levels.csv: ends in the middle of line 4"),
         (["started"], "no level is finished yet; not complete: imp-toy-s0-a1b2c3: running, 0 of 5 levels done"),
         (["runs", "--out", "file"], "file"),
-        (["runs", "--tolerance", "-1"], "argument --tolerance: -1: a number, 0 or more, in the units of the metric"),
+        (
+            ["runs", "--tolerance", "-1"],
+            "argument --tolerance: -1: a number, 0 or more, in the units of the metric (0.01 is 1 point), or std",
+        ),
+        (["runs", "--test", "z"], "argument --test: invalid choice: 'z'"),
         (["runs", "--reference", "imq"], "reference='imq': no such curve; one of imp, one_shot"),
         (["runs", "--format", "pdf"], "argument --format: invalid choice: 'pdf'"),
         (["runs", "--wrong"], "unrecognized arguments: --wrong (--help says more)"),

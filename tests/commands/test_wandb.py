@@ -90,6 +90,7 @@ def test_a_run_is_mirrored(offline):
     least = summary["dense/test/accuracy"] - 0.007
     good = [float(row["sparsity"]) for row in rows if float(row["test/accuracy"]) >= least]
     assert summary["sparsest_matching_sparsity"] == max(good)
+    assert (summary["demonstrated_matching_sparsity"], summary["demonstrated_seeds"]) == ("fewer than 3 seeds", 1)
     assert found["exit"][-1].get("exit_code", 0) == 0
     (artifact,) = found["artifact"]
     assert {entry["path"] for entry in artifact["manifest"]["contents"]} == {
