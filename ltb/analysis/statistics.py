@@ -25,6 +25,7 @@ KINDS = {
     "value_at_early_stop": "test/{}_at_early_stop",
     "early_stop_step": "early_stop_step",
 }
+DRAWN = ["value", "value_at_early_stop", "early_stop_step"]  # means over the draws of a control
 STATISTICS = ["n", "mean", "std", "low", "high", "min", "max"]
 
 
@@ -48,6 +49,8 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with each run once, control and variant filled in, and in `value` the `quantity` that counts.
 
     - A run found in several folders is taken from the one with the most levels.
+    - Runs of one curve and seed that differ in the draw of their control are one: `value`, `value_at_early_stop` and
+      `early_stop_step` of a level are means over its draws, it diverged where one did, all else is of the first. n counts seeds.
     - Runs of the same curve and seed with other results have other settings: they are kept apart by a short label
       in `variant` and one warning says so. A run whose levels all equal another's is the same computation.
     - `diverged` is a truth value; a level of which the ledger does not say did not.
@@ -63,7 +66,7 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
         value=_pick(rows, "test/{}"),
         value_at_early_stop=_pick(rows, "test/{}_at_early_stop"),
     )
-    return _apart(_own_steps(rows)).reset_index(drop=True)
+    return _apart(_over_draws(_own_steps(rows))).reset_index(drop=True)
 
 
 def _own_steps(rows: pd.DataFrame) -> pd.DataFrame:
@@ -196,6 +199,24 @@ def _once(rows: pd.DataFrame) -> pd.DataFrame:
     kept = rows[rows["folder"] == rows["run_id"].map(best.set_index("run_id")["folder"])]
     # The same folder's rows given twice (two overlapping reads, concatenated).
     return kept.drop_duplicates(["run_id", "control", "level"])
+
+
+def _over_draws(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one run for each curve and seed whose runs differ in the draw of their control; the others as they are."""
+    if "draw" not in rows or rows["draw"].nunique() < 2:
+        return rows
+    draw = rows.groupby("run_id")["draw"].transform("max")
+    place = [*CURVE, "seed", "level"]
+    several = draw.groupby([rows[key] for key in [*CURVE, "seed"]]).transform("nunique") > 1
+    groups = rows[several].groupby(place, sort=False)
+    means = groups[DRAWN].mean().astype("float64").join(groups["diverged"].any())
+    first = rows[several].assign(draw=draw).sort_values([*place, "draw"], kind="stable").drop_duplicates(place)
+    first = first.drop(columns=[*DRAWN, "diverged"]).merge(means.reset_index(), on=place)
+    # A level that the first draw lacks is a later one's: a seed's run is one all the same.
+    name = first.groupby([*CURVE, "seed"])["run_id"].transform("first")
+    others = rows[~several].astype({"early_stop_step": "float64"})
+    joined = pd.concat([others, first.assign(run_id=name)[list(rows.columns)]], ignore_index=True)
+    return joined.sort_values(["run_id", "level"], kind="stable", ignore_index=True)
 
 
 def _apart(rows: pd.DataFrame) -> pd.DataFrame:

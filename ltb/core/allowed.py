@@ -196,7 +196,7 @@ def said(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(said, sorted(inner, key=lambda one: one is type(None)))))
     if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}"
+        return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0])
     if origin in LISTS or hint in LISTS:
         return _said_list(inner)
     if origin in MAPPINGS or hint in MAPPINGS:

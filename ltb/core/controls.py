@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ltb.core.allowed import CountFromZero, settle
 from ltb.core.masks import Masks
 from ltb.core.points import Fit, Point
 from ltb.core.seeds import derive
@@ -28,37 +29,65 @@ class Control(ABC):
     from_scratch: ClassVar[bool] = False  # whether training begins anew at step 0
     moves_masks: ClassVar[bool] = False  # whether weights are trained that the ticket lacks
 
+    @property
+    def drawn(self) -> int | None:
+        """Which of several draws it is, the first 0; None for a control that draws nothing."""
+        return None
+
     @abstractmethod
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit: ...
 
 
 @dataclass(frozen=True)
-class Reinit(Control):
+class Drawing(Control):
+    """A control that draws at random, and may do so several times for one ticket.
+
+    Frankle & Carbin 2019 draw three new initialisations for each. draw: which of them it is; the first is 0, and the same as if
+    there were no others.
+    """
+
+    draw: CountFromZero | None = None
+
+    def __post_init__(self) -> None:
+        settle(self, "control")
+        object.__setattr__(self, "draw", self.draw or None)  # what is None is in no key
+
+    @property
+    def drawn(self) -> int | None:
+        return self.draw or 0
+
+    def purpose(self, what: str) -> str:
+        """Return what a seed is derived for, in this draw."""
+        return what if self.draw is None else f"{what} {self.draw}"
+
+
+@dataclass(frozen=True)
+class Reinit(Drawing):
     """The ticket's mask on a new draw of the initialisation, trained from step 0 to T (Frankle & Carbin 2019)."""
 
     name: ClassVar[str] = "reinit"
     from_scratch: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
-        return fit.begun(fit.masks, Point(fresh("reinit"), 0), clock.length)
+        return fit.begun(fit.masks, Point(fresh(self.purpose("reinit")), 0), clock.length)
 
 
 @dataclass(frozen=True)
-class SignReinit(Control):
+class SignReinit(Drawing):
     """As `Reinit`, but each prunable weight of the new draw takes the sign of the ticket's origin (Zhou et al. 2019)."""
 
     name: ClassVar[str] = "sign_reinit"
     from_scratch: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
-        drawn = dict(fresh("reinit"))
+        drawn = dict(fresh(self.purpose("reinit")))
         for name in fit.masks:
             drawn[name] = torch.copysign(drawn[name], unmasked.weights[name])
         return fit.begun(fit.masks, Point(drawn, 0), clock.length)
 
 
 @dataclass(frozen=True)
-class Shuffle(Control):
+class Shuffle(Drawing):
     """Each layer's mask permuted within the layer: the counts stay, the places go; weights as the ticket's origin has them.
 
     Frankle et al. 2021. Wherever a layer's mask can differ from the ticket's, it does.
@@ -68,7 +97,8 @@ class Shuffle(Control):
     moves_masks: ClassVar[bool] = True
 
     def __call__(self, fit: Fit, unmasked: Point, fresh: Callable[[str], Weights], clock: Clock, seed: int) -> Fit:
-        masks = {name: _shuffled(mask, derive(seed, "shuffle", name)) for name, mask in fit.masks.items()}
+        purpose = self.purpose("shuffle")
+        masks = {name: _shuffled(mask, derive(seed, purpose, name)) for name, mask in fit.masks.items()}
         return fit.begun(masks, unmasked, fit.stop)
 
 

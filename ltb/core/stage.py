@@ -70,6 +70,11 @@ class Stage(ABC):
         """The name of the control that broke it on purpose, or ``none``."""
         return "none"
 
+    @property
+    def draw(self) -> int | None:
+        """Which of several draws of that control it is, from 0; None where nothing is drawn."""
+        return None
+
     def ends(self, clock: Clock) -> int:
         """The iteration of the clock that its network ends at."""
         return clock.length

@@ -139,6 +139,10 @@ class Sparse(Stage):
     def broken_by(self) -> str:
         return self.control.name if self.control else "none"
 
+    @property
+    def draw(self) -> int | None:
+        return self.control.drawn if self.control else None
+
     def iterations(self, clock: Clock) -> int:
         from_scratch = self.control is not None and self.control.from_scratch
         return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)

@@ -203,7 +203,10 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
     identities = {folder: found for folder in there if (found := identity.read(Path(folder))) is not None}
     if len(identities) == len(there):
         told = variants.without_own_splits(identities)
-        return {folder: {k: v for k, v in found.items() if k != "seed"} for folder, found in told.items()}
+        return {
+            folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)}
+            for folder, found in told.items()
+        }
     configured = {folder: settings(Path(folder)) for folder in there}
     flat = {folder: variants.flatten(found) for folder, found in configured.items() if found is not None}
     return {folder: variants.decisive(found) for folder, found in variants.without_own_splits(flat).items()}

@@ -54,6 +54,7 @@ def level_row(
     row |= {
         **identity,
         "control": level.stage.broken_by,
+        "draw": level.stage.draw,
         "level": level.index,
         "target_sparsity": level.target,
         "sparsity": level.sparsity,

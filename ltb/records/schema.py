@@ -26,6 +26,7 @@ COLUMNS = {
     "study": "str",
     "method": "str",
     "control": "str",
+    "draw": "Int64",
     "task": "str",
     "model": "str",
     "data": "str",
@@ -65,7 +66,13 @@ MEASURE = {
     "quantity": "str",
     "value": "float64",
 }
-LATER = ("search_steps", "step_flops", "diverged", "early_stop_is_first")  # columns that ledgers from before them lack
+LATER = (
+    "search_steps",
+    "step_flops",
+    "diverged",
+    "early_stop_is_first",
+    "draw",
+)  # columns that ledgers from before them lack
 MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numbers (float64), all others text
 
 

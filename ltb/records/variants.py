@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+DRAW = "control.draw"  # of several draws of a control for one ticket, which are averaged over within their seed
 # For runs that did not write their identity: what may differ between two runs of one experiment and not change what is
 # measured: the seed, which we average over, where files are, how a run is shown, and on how many threads it runs.
 NUISANCES = {
@@ -19,6 +20,7 @@ NUISANCES = {
         "run_id",
         "metric.tolerance",
         "metric.tolerance_reason",
+        DRAW,
         "training.on_divergence",
         "trainer.accelerator",
         "trainer.devices",

@@ -285,3 +285,20 @@ def test_the_early_stop_of_fine_tuning_counts_from_its_own_start(tmp_path, write
     found = statistics.distinct(ledger.read([tmp_path])).set_index(["method", "level"])["early_stop_step"]
     assert found["fine_tune"].to_list() == [400, 100, 10]
     assert found["imp"].to_list() == [800, 800, 800]
+
+
+def test_the_draws_of_a_control_are_averaged_within_their_seed(tmp_path, write_run):
+    for seed in range(2):
+        for draw in range(3):
+            at = lambda level, s=seed, d=draw: 0.7 - level * (0.1 * s + 0.01 * d)  # noqa: E731
+            about = {"control": "reinit", "seed": seed, "run_id": f"imp-reinit-s{seed}-{draw}"}
+            drawn = lambda level, d=draw: {"draw": d if level else None, "diverged": level == d == 2}  # noqa: E731
+            write_run(tmp_path / f"{seed}{draw}", accuracy=at, extra=drawn, config={"control": {"draw": draw}}, **about)
+        write_run(tmp_path / f"imp{seed}", seed=seed, run_id=f"imp-s{seed}", extra=lambda level: {"draw": None})
+    found = statistics.distinct(ledger.read([tmp_path]))
+    its = found[found["control"] == "reinit"]
+    assert its["value"].to_list() == pytest.approx([0.7, 0.69, 0.68, 0.7, 0.59, 0.48])
+    assert its["diverged"].to_list() == [False, False, True] * 2
+    assert set(its["variant"]) == {""}
+    assert its["run_id"].nunique() == 2
+    assert len(found) == 12

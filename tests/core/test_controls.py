@@ -1,5 +1,9 @@
 """Controls break one thing each, on a branch that costs the chain nothing."""
 
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +64,16 @@ def test_a_control_is_a_branch_and_costs_the_chain_nothing():
     list(levels(recipe, toy))
     # The dense network, two levels of the chain (the last one's training is of no use to its control), three controls.
     assert sum(fit.stop > 0 for fit in toy.fits) == 6
+
+
+@given(st.sampled_from([Reinit, SignReinit, Shuffle]), st.integers(0, 5))
+def test_draws_of_a_control_are_of_one_ticket_and_differ_and_the_first_is_the_only_one(control, seed):
+    recipe = Recipe(schedule=Geometric(0.3, 1))
+    assert (control(draw=0), control(draw=0).drawn) == (control(), 0)
+    found = [list(levels(replace(recipe, control=control(draw=draw)), Toy(seed)))[1] for draw in (0, 1, 2)]
+    assert [level.stage.draw for level in found] == [0, 1, 2]
+    assert len({level.remaining for level in found}) == 1
+    for a, b in combinations(found, 2):
+        assert not (same(a.trained.masks, b.trained.masks) and same(a.trained.origin.weights, b.trained.origin.weights))
+    with pytest.raises(ValueError, match=r"^control\.draw=-1: "):
+        control(draw=-1)

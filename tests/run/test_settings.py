@@ -52,7 +52,7 @@ STEP = "iterations as 500it or epochs as 2ep"
         ("rewind_step", "5", STEP),
         ("prunable.include", [3], "a list of glob patterns of parameter names or null"),
         ("prunable.exclude", "output.weight", "a list of glob patterns of parameter names"),
-        ("metric.tolerance", float("nan"), "a number, 0 or more"),
+        ("metric.tolerance", float("nan"), "a number, 0 or more or std"),
         ("store.dir", "", "a text, not empty"),
         ("store.checkpoint_every", float("inf"), "a number, 0 or more seconds"),
         ("logger", 0, "a section of settings: mode, project, entity, tags, artifacts or null"),
@@ -69,13 +69,13 @@ def test_what_is_said(key, value, said):
 
 def test_a_key_that_is_nothing_like_one_is_told_all():
     line = refused(having("metric.name", 1, "qqq"))
-    assert line.endswith("there is no such setting; there are name, direction, tolerance")
+    assert line.endswith("there is no such setting; there are name, direction, tolerance, tolerance_reason")
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("seed", 0), ("seed", 2**63 - 1), ("threads", 1), ("metric.tolerance", 0), ("store.checkpoint_every", 0), ("study", None),
+        ("seed", 0), ("seed", 2**63 - 1), ("threads", 1), ("metric.tolerance", 0), ("metric.tolerance", "std"), ("store.checkpoint_every", 0), ("study", None),
         ("protocol.momentum", 0), ("protocol.rate", 0.999), ("rewind_step", 0), ("rewind_step", "2ep"), ("prunable.include", None),
         ("prunable.include", ["*.weight"]), ("training.evaluate_every", None), ("trainer", {"benchmark": None}), ("control", None),
         ("protocol.layer_rates", {"a": "half"}), ("logger", None), ("logger", {}),
@@ -99,7 +99,7 @@ def test_values_are_as_their_types_have_them():
 def test_a_key_that_is_missing_is_named():
     config = copy.deepcopy(CONFIG)
     del config["metric"]["tolerance"]
-    with pytest.raises(ValueError, match=r"^metric.tolerance is not set; it is a number, 0 or more$"):
+    with pytest.raises(ValueError, match=r"^metric.tolerance is not set; it is a number, 0 or more or std$"):
         check(config)
 
 
