@@ -75,7 +75,8 @@ def test_a_key_that_is_nothing_like_one_is_told_all():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("seed", 0), ("seed", 2**63 - 1), ("threads", 1), ("metric.tolerance", 0), ("metric.tolerance", "std"), ("store.checkpoint_every", 0), ("study", None),
+        ("seed", 0), ("seed", 2**63 - 1), ("threads", 1), ("metric.tolerance", 0), ("study", None),
+        ("metric.tolerance", "std"), ("store.checkpoint_every", 0),
         ("protocol.momentum", 0), ("protocol.rate", 0.999), ("rewind_step", 0), ("rewind_step", "2ep"), ("prunable.include", None),
         ("prunable.include", ["*.weight"]), ("training.evaluate_every", None), ("trainer", {"benchmark": None}), ("control", None),
         ("protocol.layer_rates", {"a": "half"}), ("logger", None), ("logger", {}),
