@@ -92,7 +92,8 @@ def table(rows: pd.DataFrame, *, tolerance: float, test: str = PAIRED) -> pd.Dat
     found = found.merge(lost.reset_index(), on=KEYS, how="outer").reindex(columns=list(TYPES)).assign(test=test)
     # What is no sparser is within rounding of the same density, or denser.
     found["demonstrated"] = found["mean_density"] >= found["demonstrated_density"].astype("float64") * (1 - 1e-9)
-    none = {"n": 0, "matched": 0, "at_edge": 0, "dense_diverged": 0, "demonstrated_edge": False}
+    found["demonstrated_edge"] = found["demonstrated_edge"].eq(True)
+    none = {"n": 0, "matched": 0, "at_edge": 0, "dense_diverged": 0}
     texts = {"interval": "", "stop": ""}
     return found.astype(dict.fromkeys(texts, "str")).fillna(none | texts).astype(TYPES)
 
