@@ -25,7 +25,7 @@ from ltb.training.actors import Executed, StartClock
 from ltb.training.bench import Bench
 from ltb.training.changes import Changes
 from ltb.training.chunked import ChunkedModule, add_objective
-from ltb.training.lightning import begin_at, interruptible, quiet, trainer_of
+from ltb.training.lightning import begin_at, interruptible, quick_steps, quiet, trainer_of
 from ltb.training.loaders import Chunks, Minibatches, cut
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps
 
@@ -115,7 +115,7 @@ class Training(Bench):
             loader, limits = self._minibatches(module, begin.step, fit.stop, seed, marks, evaluate, counter)
             trainer = self._trainer_for(loader, limits, evaluate, begin.step, [*actors, *observers])
             if begin.step < fit.stop:  # else the process ended between the last evaluation and the stage's commit
-                with interruptible():
+                with interruptible(), quick_steps():
                     trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
