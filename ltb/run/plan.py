@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltb.core.errors import Damaged
-from ltb.core.stage import Stage, missing
+from ltb.core.stage import Stage, costs, missing, settled
 from ltb.core.stages import starts
 from ltb.core.step import Clock
 from ltb.core.text import printable
@@ -22,6 +22,7 @@ from ltb.store.store import Store
 # Over all runs that this process plans: the stages named, their iterations, and those that are to be trained.
 _named: list[int] = []
 _planned: dict[tuple[Path, str], int] = {}  # by its store and key
+_most: set[bool] = set()  # whether iterations are the most that they can be
 
 
 def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> None:
@@ -31,7 +32,10 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
     def place(stage: Stage) -> tuple[Path, str]:
         return store.folder, store.keys(stage)
 
-    todo = missing(wanted, lambda stage: store.has(stage) or place(stage) in _planned)
+    def known(stage: Stage) -> bool:
+        return store.has(stage) or place(stage) in _planned
+
+    todo = missing(wanted, known)
     every = missing(wanted, lambda stage: False)
     # A start is replayed where another run of this plan, which does not pass it, trains the dense network.
     every += [stage for stage in todo if stage not in every]
@@ -45,13 +49,18 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
         title_justify="left",
         box=None,
     )
-    for stage in every:
-        key, cost = store.keys(stage), stage.iterations(clock)
+    grown = [settled(stage, store.stop) for stage in every]
+    walked = {other: stage in todo for stage in every for other in stage.walks}
+    iterations = dict(zip(every, costs(grown, clock, [other for other in walked if known(other)]), strict=True))
+    for stage, final in zip(every, grown, strict=True):
+        key, cost = store.keys(stage), iterations[stage]
+        most = cost > 0 and (final.open or walked.get(stage, False))
         state = "to do" if stage in todo else "done" if store.has(stage) else "shared with a run before"
         target = "" if stage.pruned_to is None else f"{stage.pruned_to:.4f}"
-        table.add_row(Text(printable(stage.label)), target, key[:8], state, f"{cost:,}")
+        table.add_row(Text(printable(stage.label)), target, key[:8], state, _told(cost, most))
         _named.append(cost)
-    _planned.update({place(stage): stage.iterations(clock) for stage in todo})
+        _most.add(most)
+    _planned.update({place(stage): iterations[stage] for stage in todo})
     passed = [start for start in starts(wanted) if any(stage.passes(start) for stage in todo)]
     _planned.update({place(start): 0 for start in passed})
     console.print(table)
@@ -60,9 +69,13 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
     estimate = f", about {duration(left * speed)} by what is in the store" if speed and left else ""
     todo_count = sum(cost > 0 for cost in _planned.values())
     console.print(
-        f"so far: {len(_named)} stages named ({sum(_named):,} iterations), "
-        f"{todo_count} to do ({left:,} iterations{estimate})\n"
+        f"so far: {len(_named)} stages named ({_told(sum(_named), True in _most)} iterations), "
+        f"{todo_count} to do ({_told(left, True in _most and left > 0)} iterations{estimate})\n"
     )
+
+
+def _told(iterations: int, most: bool) -> str:
+    return f"{'at most ' * most}{iterations:,}"
 
 
 def _seconds_per_iteration(store: Path) -> float | None:
