@@ -16,7 +16,6 @@ from ltb.core.step import Clock, Step
 EPOCH = Step(1, "ep")
 
 
-@dataclass(frozen=True)
 class RewindRule(ABC):
     """Draws a level's ticket at steps of the dense run, one after another, and says at which of them it `holds`: that is k.
 
