@@ -64,7 +64,10 @@ def test_the_steps_at_which_it_looks(rule, clock, expected):
         (lambda: EarlyBird(every="2it", latest="9it").steps(CLOCK), "4 tickets are drawn up to rewind_rule.latest=9it"),
         (lambda: EarlyBird(latest="20it").steps(CLOCK), "rewind_rule.latest=20it is iteration 20, and the run is 20"),
         (lambda: early_bird(rewind_step="3it"), "rewind_step=3it: no effect with rewind_rule=EarlyBird"),
-        (lambda: early_bird(schedule=Geometric(levels=0)), "rewind_rule=EarlyBird: the schedule has the dense level alone"),
+        (
+            lambda: early_bird(schedule=Geometric(levels=0)),
+            "rewind_rule=EarlyBird: the schedule has the dense level alone",
+        ),
         (lambda: Recipe(rewind_rule=Weights()), "rewind_rule is a Weights; it must be a RewindRule"),
         (lambda: early_bird(EarlyBird()).check(CLOCK), "rewind_rule.every=1ep: 3 tickets"),
     ],
@@ -130,9 +133,7 @@ def test_a_level_is_that_of_the_step_it_found_given_by_hand_to_the_bit(criterion
     assert len({level.trained.start for level in found}) == 2  # each level has its own
     for level in found:
         step = f"{level.trained.start}it"
-        by_hand = Recipe(
-            schedule=Explicit((level.target,)), prune_from="start", rewind_step=step, criterion=criterion
-        )
+        by_hand = Recipe(schedule=Explicit((level.target,)), prune_from="start", rewind_step=step, criterion=criterion)
         *_, same_step = levels(by_hand, one)
         assert same(level.trained.masks, same_step.trained.masks)
         assert same(level.trained.origin.weights, same_step.trained.origin.weights)
@@ -219,7 +220,7 @@ def test_what_it_costs_at_most_and_in_the_end():
     every = missing([level], lambda _: False)
     assert [type(stage) for stage in every] == [Start] * 9 + [FoundStart, Sparse]
     assert costs(every, CLOCK) == [2] * 9 + [0, 14]
-    assert search_steps(level, CLOCK) == 18 + 9 * 2 + 2  # the walk, a draw of two minibatches at each step, and the level's
+    assert search_steps(level, CLOCK) == 18 + 9 * 2 + 2  # the walk; two minibatches a draw
 
     known = settled(level, lambda stage: 10)
     assert not known.open
