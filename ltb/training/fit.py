@@ -108,7 +108,7 @@ class Training:
         weights = tensors.parameters(network)
         self.shapes = {name: tuple(weights[name].shape) for name in self.prunable}
 
-    def _build(self, purpose: str) -> pl.LightningModule:
+    def _build(self, purpose: str, clock: Clock | None = None) -> pl.LightningModule:
         with seeded(derive(self.seed, purpose)):
             module = self._module()
         if not isinstance(module, pl.LightningModule):
@@ -117,7 +117,7 @@ class Training:
             module.double()  # before the Trainer does it, so that points have one type throughout
         if hasattr(module, "clock"):
             try:
-                setattr(module, "clock", self.clock)  # noqa: B010 - not declared by LightningModule
+                setattr(module, "clock", clock or self.clock)  # noqa: B010 - not declared by LightningModule
             except (AttributeError, TypeError) as error:
                 raise ValueError(f"module: {type(module).__name__}.clock must take the run's Clock: {error}") from None
         return module
@@ -149,7 +149,8 @@ class Training:
         """
         prunes = len(recipe.schedule.targets) > 1
         asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
-        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution
+        clock = recipe.rewind.clock(self.clock) if prunes else self.clock
+        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution, clock
         if how in self._checked:
             return
         if prunes:
@@ -163,7 +164,7 @@ class Training:
         with quiet():
             if recipe.dense_objective not in (None, recipe.objective):
                 self._one_step(None, recipe.dense_objective, None)
-            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
+            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution, clock)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
         self._checked.append(how)
@@ -186,9 +187,10 @@ class Training:
         return counter.get_total_flops()
 
     def _one_step(
-        self, validation: Any, objective: Objective | None, execution: Execution | None
+        self, validation: Any, objective: Objective | None, execution: Execution | None, clock: Clock | None = None
     ) -> tuple[pl.Trainer, pl.LightningModule]:
-        module = self._build("init")
+        clock = clock or self.clock
+        module = self._build("init", clock)
         masks = m.ones(tensors.weights_of(network_of(module)), self.prunable) if execution else {}
         if objective is not None:
             check_objective(module)
@@ -198,7 +200,7 @@ class Training:
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
-        callbacks = [StartClock(0, self.clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
+        callbacks = [StartClock(0, clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)
@@ -286,11 +288,12 @@ class Training:
         if done:
             listener.on_step(begin.step - fit.origin.step)
         seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
-        module = self._build("init")
+        clock = fit.clock or self.clock
+        module = self._build("init", clock)
         if fit.objective is not None:
             add_objective(module, fit.objective)
         gather = partial(self._gathered, seed)
-        changes = Changes(fit, begin.step, self.clock, gather, done) if fit.dynamics is not None else None
+        changes = Changes(fit, begin.step, clock, gather, done) if fit.dynamics is not None else None
         body = (fit.execution or MASKED).begin(module, fit, done)
         body.load(begin)
         if changes:
@@ -301,7 +304,7 @@ class Training:
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate, changes))
-        actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed, fit.stop), Executed(body)]
+        actors: list[pl.Callback] = [StartClock(begin.step, clock, seed, fit.stop), Executed(body)]
         if changes:
             actors.append(changes)
         marks = [*snapshots, *(changes.steps if changes else ())]
