@@ -173,7 +173,7 @@ def levels(
     """
     chain = stages(recipe, training.clock)
     weights = training.initial()
-    recipe.allocation.check({name: tuple(weights[name].shape) for name in training.prunable}, recipe.schedule.targets)
+    recipe.check_allocation({name: tuple(weights[name].shape) for name in training.prunable}, training.clock)
     memory = memory or Recent()
     if missing(chain, memory.has):
         training.check_one_step(recipe)

@@ -150,17 +150,21 @@ class Sparse(Stage):
 
     def iterations(self, clock: Clock) -> int:
         from_scratch = self.control is not None and self.control.from_scratch
-        return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
+        return (
+            self.rewind.clock(clock).length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
+        )
 
     def scoring(self, clock: Clock) -> int:
         asked = {self.criterion.probe, self.allocation.probe}
         once = self.criterion.rounds * _cost(asked)
         if self.dynamics is None:
             return ceil(once)
-        changes = len(self.dynamics.steps(self.iterations(clock), clock))
-        if self.dynamics.prunes:
-            return ceil(changes * _cost(asked | {self.dynamics.probe}))
-        return ceil(once + changes * _cost({self.dynamics.probe}))
+        length, fits = self.iterations(clock), self.rewind.clock(clock)
+        changes = len(self.dynamics.steps(length, fits)) * _cost({self.dynamics.probe})
+        if not self.dynamics.prunes:
+            return ceil(once + changes)
+        prunings = self.dynamics.targets(self.source.pruned_to or 0.0, self.target, length, fits)
+        return ceil(len(prunings) * _cost(asked - {self.dynamics.probe}) + changes)
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training
@@ -178,10 +182,11 @@ class Sparse(Stage):
         start = started.resumable if self.rewind.start_state else started.point
         end = source.resumable if self.rewind.source_state else source.point
         origin, stop = self.rewind(start, end, training.clock)
-        fit = Fit.of(masks, origin, stop, **how)
+        clock = self.rewind.clock(training.clock)
+        fit = Fit.of(masks, origin, stop, clock=clock, **how)
         if self.control is None:
             return fit
-        return self.control(fit, origin, training.initial, training.clock, training.seed)
+        return self.control(fit, origin, training.initial, clock, training.seed)
 
     def how(self, loop: Loop, start: Point, source: Result) -> dict[str, Any]:
         """The fields of a fit that say how it runs."""

@@ -102,7 +102,7 @@ class Bench:
         weights = tensors.parameters(network)
         self.shapes = {name: tuple(weights[name].shape) for name in self.prunable}
 
-    def _build(self, purpose: str) -> pl.LightningModule:
+    def _build(self, purpose: str, clock: Clock | None = None) -> pl.LightningModule:
         with seeded(derive(self.seed, purpose)):
             module = self._module()
         if not isinstance(module, pl.LightningModule):
@@ -111,7 +111,7 @@ class Bench:
             module.double()  # before the Trainer does it, so that points have one type throughout
         if hasattr(module, "clock"):
             try:
-                setattr(module, "clock", self.clock)  # noqa: B010 - not declared by LightningModule
+                setattr(module, "clock", clock or self.clock)  # noqa: B010 - not declared by LightningModule
             except (AttributeError, TypeError) as error:
                 raise ValueError(f"module: {type(module).__name__}.clock must take the run's Clock: {error}") from None
         return module
@@ -206,9 +206,10 @@ class Bench:
         return counter.get_total_flops()
 
     def _one_step(
-        self, validation: Any, objective: Objective | None, execution: Execution | None
+        self, validation: Any, objective: Objective | None, execution: Execution | None, clock: Clock | None = None
     ) -> tuple[pl.Trainer, pl.LightningModule]:
-        module = self._build("init")
+        clock = clock or self.clock
+        module = self._build("init", clock)
         masks = m.ones(tensors.weights_of(network_of(module)), self.prunable) if execution else {}
         if objective is not None:
             check_objective(module)
@@ -218,7 +219,7 @@ class Bench:
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
-        callbacks = [StartClock(0, self.clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
+        callbacks = [StartClock(0, clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)

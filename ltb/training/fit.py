@@ -47,7 +47,8 @@ class Training(Bench):
         """
         prunes = len(recipe.schedule.targets) > 1
         asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
-        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution
+        clock = recipe.rewind.clock(self.clock) if prunes else self.clock
+        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution, clock
         if how in self._checked:
             return
         if prunes:
@@ -61,7 +62,7 @@ class Training(Bench):
         with quiet():
             if recipe.dense_objective not in (None, recipe.objective):
                 self._one_step(None, recipe.dense_objective, None)
-            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
+            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution, clock)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
         self._checked.append(how)
@@ -92,11 +93,12 @@ class Training(Bench):
         if done:
             listener.on_step(begin.step - fit.origin.step)
         seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
-        module = self._build("init")
+        clock = fit.clock or self.clock
+        module = self._build("init", clock)
         if fit.objective is not None:
             add_objective(module, fit.objective)
         gather = partial(self._gathered, seed)
-        changes = Changes(fit, begin.step, self.clock, gather, done) if fit.dynamics is not None else None
+        changes = Changes(fit, begin.step, clock, gather, done) if fit.dynamics is not None else None
         body = (fit.execution or MASKED).begin(module, fit, done)
         body.load(begin)
         if changes:
@@ -107,7 +109,7 @@ class Training(Bench):
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate, changes))
-        actors: list[pl.Callback] = [StartClock(begin.step, self.clock, seed, fit.stop), Executed(body)]
+        actors: list[pl.Callback] = [StartClock(begin.step, clock, seed, fit.stop), Executed(body)]
         if changes:
             actors.append(changes)
         marks = [*snapshots, *(changes.steps if changes else ())]
