@@ -93,6 +93,11 @@ class Recipe:
             self._check_made_in_fit(
                 f"dynamics={type(self.dynamics).__name__}", self.dynamics.prunes, self.dynamics.ranks
             )
+        if self.execution is not None and self.dynamics is not None and not self.execution.changes:
+            raise ValueError(
+                f"execution={type(self.execution).__name__} keeps its masks through a fit, and with "
+                f"dynamics={type(self.dynamics).__name__} they change; leave it at execution=masked"
+            )
         if self.execution is not None and self.execution.prunes:
             self._check_execution(f"execution={type(self.execution).__name__}")
         for key in OF_PRUNED:
@@ -158,7 +163,8 @@ class Recipe:
                 )
 
     def check_network(self, shapes: Shapes) -> None:
-        """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""
+        """Raise ValueError when the recipe does not fit a network with prunable parameters, or what its allocation makes of them,
+        of these shapes."""
         targets, counted = self.schedule.targets, self.allocation.counted
         starts = targets[:-1] if self.prune_from == "previous" else [0.0] * (len(targets) - 1)
         pruned = zip(starts, targets[1:], strict=True)

@@ -105,8 +105,6 @@ class Training:
                 "module: two networks of one seed differ; it must draw from Python's, numpy's or torch's generators"
             )
         self.prunable, self.parameters = self.coverage.names, self.coverage.parameters
-        weights = tensors.parameters(network)
-        self.shapes = {name: tuple(weights[name].shape) for name in self.prunable}
 
     def _build(self, purpose: str) -> pl.LightningModule:
         with seeded(derive(self.seed, purpose)):
@@ -149,7 +147,8 @@ class Training:
         """
         prunes = len(recipe.schedule.targets) > 1
         asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
-        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution
+        execution = recipe.execution or recipe.allocation.execution
+        how = *asking, recipe.objective, recipe.dense_objective, execution
         if how in self._checked:
             return
         if prunes:
@@ -163,7 +162,7 @@ class Training:
         with quiet():
             if recipe.dense_objective not in (None, recipe.objective):
                 self._one_step(None, recipe.dense_objective, None)
-            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution)
+            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, execution)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
         self._checked.append(how)
@@ -198,7 +197,8 @@ class Training:
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
-        callbacks = [StartClock(0, self.clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
+        body = (execution or MASKED).prepared(self).enter(module, masks)
+        callbacks = [StartClock(0, self.clock, self.seed), Executed(body)]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)
@@ -222,7 +222,7 @@ class Training:
         In the precision of its weights, as they are: without autocast.
         """
         module = self._build("init")
-        (execution or MASKED).enter(module, masks).load(point)
+        (execution or MASKED).prepared(self).enter(module, masks).load(point)
         return module.to(self.device).eval()
 
     def batches(self, split: str) -> Iterable[Any]:
@@ -243,7 +243,7 @@ class Training:
         counts.
         """
         module = self._build("init")
-        (execution or MASKED).enter(module, masks).load(point)
+        (execution or MASKED).prepared(self).enter(module, masks).load(point)
         found: dict[str, float] = {}
         with quiet():
             trainer = trainer_of(**self._trainer)

@@ -195,7 +195,8 @@ ELSEWHERE = {
     "hydra",
     "dynamics",
     "execution",
-}  # above (dynamics and execution with their methods), and in test_plugin, test_wandb and test_launchers
+    "structure",
+}  # above (dynamics, execution and structure with what has them), and in test_plugin, test_wandb and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],
@@ -225,6 +226,7 @@ def rounds():
         options["trainer"].remove("gpu")
     count = max(map(len, options.values()))
     options["allocation"].remove("lamp")  # it takes no criterion whose scores may be below 0, and is tried below
+    options["criterion"].remove("norm_scale")  # it takes networks with batch norm: test_whole_units has one
     columns = [[f"{group}={name}" for name in islice(cycle(found), count)] for group, found in options.items()]
     return [list(one) for one in zip(*columns, strict=True)]
 
