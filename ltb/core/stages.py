@@ -177,7 +177,8 @@ class Sparse(Stage):
     def how(self, loop: Loop, start: Point, source: Result) -> dict[str, Any]:
         """The fields of a fit that say how it runs."""
         objective = self.objective and self.objective.prepared(loop.training, loop.result)
-        execution = self.execution or self.allocation.execution
+        # Under dynamics a unit may return: what lived with it would have to begin at 0, and no gradient would reach it.
+        execution = self.execution or (None if self.dynamics else self.allocation.execution)
         prepared = execution and execution.prepared(loop.training)
         how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": prepared}
         if self.dynamics is not None or (self.execution is not None and self.execution.prunes):

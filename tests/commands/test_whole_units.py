@@ -17,7 +17,8 @@ RESNET = [
 MLP = [*SHORT, "data.shape=[40]", "model.widths=[16,12]", "schedule=explicit", "schedule.sparsities=[0.5,0.8]"]
 
 
-def test_compact_and_masked_runs_keep_the_same_units_and_say_nearly_the_same(command):
+def test_compact_and_masked_runs_keep_the_same_units_and_say_nearly_the_same(command, monkeypatch):
+    monkeypatch.chdir(command.folder)
     rows = []
     for execution in ("masked", "compact"):
         folder = command.done("method=filter_l1", f"execution={execution}", "rewind.length=4it", *MLP)
