@@ -24,7 +24,7 @@ from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.results import Number, Result, divergence
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Measured, Start, asked, stages, starts
+from ltb.core.stages import Measured, Start, asked, parts, stages, starts
 
 
 class Recent:
@@ -172,8 +172,7 @@ def levels(
     one step of what the recipe asks is taken, and thrown away.
     """
     chain = stages(recipe, training.clock)
-    weights = training.initial()
-    recipe.check_allocation({name: tuple(weights[name].shape) for name in training.prunable}, training.clock)
+    recipe.check_allocation(parts(recipe.allocation, training), training.clock)
     memory = memory or Recent()
     if missing(chain, memory.has):
         training.check_one_step(recipe)

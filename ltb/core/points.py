@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltb.core import masks as m
@@ -52,9 +52,14 @@ class Fit:
 
     @classmethod
     def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:
-        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0."""
-        return cls(masks, Point(m.apply(origin.weights, masks), origin.step, origin.optimizer), stop, **how)
+        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0.
+
+        An execution that knows units puts at 0 what lives and dies with those that are pruned, too.
+        """
+        execution: Execution | None = how.get("execution")
+        weights = (execution.masked if execution else m.apply)(origin.weights, masks)
+        return cls(masks, Point(weights, origin.step, origin.optimizer), stop, **how)
 
     def begun(self, masks: Masks, origin: Point, stop: int) -> Fit:
         """The same kind of fit with other masks, from another origin, to another end."""
-        return replace(Fit.of(masks, origin, stop), **{name: getattr(self, name) for name in HOW})
+        return Fit.of(masks, origin, stop, **{name: getattr(self, name) for name in HOW})

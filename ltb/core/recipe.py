@@ -102,6 +102,11 @@ class Recipe:
             self._check_made_in_fit(
                 f"dynamics={type(self.dynamics).__name__}", self.dynamics.prunes, self.dynamics.ranks
             )
+        if self.execution is not None and self.dynamics is not None and not self.execution.changes:
+            raise ValueError(
+                f"execution={type(self.execution).__name__} keeps its masks through a fit, and with "
+                f"dynamics={type(self.dynamics).__name__} they change; leave it at execution=masked"
+            )
         if self.execution is not None and self.execution.prunes:
             self._check_execution(f"execution={type(self.execution).__name__}")
         self._check_signs()
@@ -207,7 +212,8 @@ class Recipe:
                 raise ValueError(f"{name}: on the way to a sparsity of {last:.6g}, {error}") from None
 
     def check_network(self, shapes: Shapes, clock: Clock) -> None:
-        """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""
+        """Raise ValueError when the recipe does not fit a network with prunable parameters, or what its allocation makes of them,
+        of these shapes."""
         targets, counted = self.schedule.targets, self.allocation.counted
         self.check_allocation(shapes, clock)
         kept = [self.allocation.kept(shapes, target) for target in targets]

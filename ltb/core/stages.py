@@ -13,10 +13,10 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ltb.core import masks as m
-from ltb.core.allocation import Allocation
+from ltb.core.allocation import Allocation, Shapes
 from ltb.core.contracts import Checkpoints, Training
 from ltb.core.controls import Control
-from ltb.core.criteria import Criterion, Evidence, Scores
+from ltb.core.criteria import Criterion, Evidence, Magnitude, Scores
 from ltb.core.dynamics import Aim, Dynamics
 from ltb.core.execution import Execution
 from ltb.core.measure import Measure
@@ -191,7 +191,10 @@ class Sparse(Stage):
     def how(self, loop: Loop, start: Point, source: Result) -> dict[str, Any]:
         """The fields of a fit that say how it runs."""
         objective = self.objective and self.objective.prepared(loop.training, loop.result)
-        how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": self.execution}
+        # Under dynamics a unit may return: what lived with it would have to begin at 0, and no gradient would reach it.
+        execution = self.execution or (None if self.dynamics else self.allocation.execution)
+        prepared = execution and execution.prepared(loop.training)
+        how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": prepared}
         if self.dynamics is not None or (self.execution is not None and self.execution.prunes):
             first, masks, seed = self.source.pruned_to or 0.0, source.masks, loop.training.seed
             how["aim"] = Aim(self.criterion, self.allocation, first, self.target, masks, start.weights, seed)
@@ -301,6 +304,20 @@ class FoundStart(Stage):
             )
         dense = loop.result(start)
         return Trained(dense.masks, dense.origin, dense.resumable, rows)
+
+
+def parts(allocation: Allocation, training: Training) -> Shapes:
+    """Return what an allocation shares its targets out among, of the network that is trained.
+
+    Raises ValueError that names it where its probe cannot, or where there is nothing.
+    """
+    weights = training.initial()
+
+    def evidence() -> Evidence:
+        gathered = gather(Magnitude(), allocation, training, weights, m.ones(weights, training.prunable))
+        return Evidence(training.seed, weights, gathered[allocation.probe])
+
+    return allocation.parts({name: tuple(weights[name].shape) for name in training.prunable}, evidence)
 
 
 def _cost(probes: Iterable[Any]) -> float:

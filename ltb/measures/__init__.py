@@ -3,9 +3,10 @@
 from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
 from ltb.measures.generalisation_gap import GeneralisationGap
+from ltb.measures.harvest import Harvest
 from ltb.measures.mask_distance import MaskDistance
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
 from ltb.measures.step_flops import StepFlops
 
-__all__ = ["Bytes", "Calibration", "GeneralisationGap", "MaskDistance", "Overlap", "PerClass", "StepFlops"]
+__all__ = ["Bytes", "Calibration", "GeneralisationGap", "Harvest", "MaskDistance", "Overlap", "PerClass", "StepFlops"]

@@ -99,8 +99,6 @@ class Bench:
                 "module: two networks of one seed differ; it must draw from Python's, numpy's or torch's generators"
             )
         self.prunable, self.parameters = self.coverage.names, self.coverage.parameters
-        weights = tensors.parameters(network)
-        self.shapes = {name: tuple(weights[name].shape) for name in self.prunable}
 
     def _build(self, purpose: str, clock: Clock | None = None) -> pl.LightningModule:
         with seeded(derive(self.seed, purpose)):
@@ -150,7 +148,7 @@ class Bench:
         In the precision of its weights, as they are: without autocast.
         """
         module = self._build("init")
-        (execution or MASKED).enter(module, masks).load(point)
+        (execution or MASKED).prepared(self).enter(module, masks).load(point)
         return module.to(self.device).eval()
 
     def batches(self, split: str) -> Iterable[Any]:
@@ -171,7 +169,7 @@ class Bench:
         counts.
         """
         module = self._build("init")
-        (execution or MASKED).enter(module, masks).load(point)
+        (execution or MASKED).prepared(self).enter(module, masks).load(point)
         found: dict[str, float] = {}
         with quiet():
             trainer = trainer_of(**self._trainer)
@@ -219,7 +217,8 @@ class Bench:
         batches = (
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
-        callbacks = [StartClock(0, clock, self.seed), Executed((execution or MASKED).enter(module, masks))]
+        body = (execution or MASKED).prepared(self).enter(module, masks)
+        callbacks = [StartClock(0, clock, self.seed), Executed(body)]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, validation)

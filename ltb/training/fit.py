@@ -48,7 +48,8 @@ class Training(Bench):
         prunes = len(recipe.schedule.targets) > 1
         asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
         clock = recipe.rewind.clock(self.clock) if prunes else self.clock
-        how = *asking, recipe.objective, recipe.dense_objective, recipe.execution, clock
+        execution = recipe.execution or recipe.allocation.execution
+        how = *asking, recipe.objective, recipe.dense_objective, execution, clock
         if how in self._checked:
             return
         if prunes:
@@ -62,7 +63,7 @@ class Training(Bench):
         with quiet():
             if recipe.dense_objective not in (None, recipe.objective):
                 self._one_step(None, recipe.dense_objective, None)
-            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, recipe.execution, clock)
+            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, execution, clock)
             (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
         self._check_logged(logged)
         self._checked.append(how)

@@ -197,7 +197,8 @@ ELSEWHERE = {
     "dynamics",
     "execution",
     "rewind_rule",
-}  # above (dynamics, execution and rewind_rule with their methods), and in test_plugin, test_wandb and test_launchers
+    "structure",
+}  # above (with what has them), and in test_plugin, test_wandb and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],
@@ -227,6 +228,7 @@ def rounds():
         options["trainer"].remove("gpu")
     count = max(map(len, options.values()))
     options["allocation"].remove("lamp")  # it takes no criterion whose scores may be below 0, and is tried below
+    options["criterion"].remove("norm_scale")  # it takes networks with batch norm: test_whole_units has one
     columns = [[f"{group}={name}" for name in islice(cycle(found), count)] for group, found in options.items()]
     return [list(one) for one in zip(*columns, strict=True)]
 
