@@ -31,16 +31,6 @@ def test_rigl_5x_trains_five_times_as_long_and_its_cost_says_so(command):
             ("method=one_shot", "criterion=small_final", "allocation=lamp"),
             "criterion=SmallFinal: its scores may be below 0",
         ),
-        (
-            (
-                "method=gradual",
-                "dynamics.every=1it",
-                "dynamics.shape=linear",
-                "allocation=per_layer",
-                "allocation.sparsities={output.weight:0.9}",
-            ),
-            "dynamics=Gradual: on the way to a sparsity of 0.5, allocation.sparsities: a sparsity of",
-        ),
         (("method=rigl_5x", "rewind.times=1"), "rewind.times=1: a whole number, 2 to 1000"),
         (("method=soft_movement", "dynamics.threshold=0.5"), "dynamics.threshold=0.5: a number, above 0 and below 0.5"),
         (("method=soft_movement", "dynamics.every=10it"), "dynamics=SoftMovement("),
