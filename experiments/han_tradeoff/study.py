@@ -29,7 +29,7 @@ SHARES = {0: 0.0, 1: 0.5, 2: 0.75, 3: 0.875, 4: 0.9375, 5: 0.96875, 6: 0.984375}
 def rows(runs: Path) -> pd.DataFrame:
     """Return a row for each finished level; the dense network of several runs once."""
     found = [_run(path.parent) for path in sorted(runs.glob("*/levels.csv"))]
-    order = ["penalty", "strength", "procedure", "seed", "level"]
+    order = ["task", "penalty", "strength", "procedure", "seed", "level"]
     return pd.concat(found).sort_values(order, ignore_index=True).drop_duplicates(order, ignore_index=True)
 
 
@@ -37,19 +37,22 @@ def _run(folder: Path) -> pd.DataFrame:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     levels = pd.read_csv(folder / "levels.csv", keep_default_na=False, na_values=[""])
     dense, sparse = (config[key] for key in ("dense_objective", "objective"))
-    retrained = config["rewind"]["length"]
+    length = int(config["training"]["length"].removesuffix("it"))
     kinds = [one["_target_"].rpartition(".")[2] for one in (dense, sparse) if one]
-    procedure = {"0it": "no retraining", "500it": "one-shot"}.get(retrained, "one-shot, as long")
+    procedure = "one-shot, as long" if "sparsities" in config["schedule"] else "one-shot"
+    if config["rewind"]["length"] == "0it":
+        procedure = "no retraining"
     level = levels["target_sparsity"].round(6).map({share: level for level, share in SHARES.items()})
     return pd.DataFrame(
         {
+            "task": levels["task"],
             "penalty": ", then ".join(dict.fromkeys(kinds)) or "none",
             "strength": dense["strength"] if dense else 0.0,
             "procedure": "iterative" if config["prune_from"] == "previous" else procedure,
             "seed": levels["seed"],
             "level": level,
             "density": levels["density"].round(5),
-            "retrained": levels["search_steps"] + levels["end_step"] - levels["start_step"] - 2000,
+            "retrained": levels["search_steps"] + levels["end_step"] - levels["start_step"] - length,
             "val_accuracy": levels["val/accuracy"],
             "test_accuracy": levels["test/accuracy"],
         }
@@ -145,11 +148,23 @@ def main() -> None:
     """Write and print."""
     if len(sys.argv) > 1:
         rows(Path(sys.argv[1])).to_csv(ROWS, index=False)
-    table = pd.read_csv(ROWS, keep_default_na=False, na_values=[""])
-    print(strengths(table).to_string(index=False))
-    found = losses(chosen(table))
-    print(f"\n{means(found)}\n\n{shown(compared(found))}")
-    figure(found).save(str(FIGURE), scale_factor=1.5)
+    every = pd.read_csv(ROWS, keep_default_na=False, na_values=[""])
+    panels = []
+    for task, table in every.groupby("task"):
+        found = losses(chosen(table))
+        print(f"\n### {task}\n\n{_shown(strengths(table))}\n\n{means(found)}\n\n{shown(compared(found))}")
+        panels.append(figure(found).properties(title=str(task)))
+    alt.hconcat(*panels).save(str(FIGURE), scale_factor=1.5)
+
+
+def _shown(table: pd.DataFrame) -> str:
+    lines = [
+        [row["penalty"], row["procedure"], f"{row['strength']:g}", f"{100 * row['val_accuracy']:.2f}"]
+        for _, row in table[table["penalty"] != "none"].iterrows()
+    ]
+    return markdown(
+        ["penalty", "procedure", "strength chosen", "validation accuracy, mean over levels and seeds"], lines
+    )
 
 
 if __name__ == "__main__":

@@ -1,36 +1,38 @@
 #!/bin/sh
-# All runs of the study: sh experiments/han_tradeoff/sweeps.sh RUNS grid [SETTINGS]; then, with the strengths that
-# study.py chooses on the validation split, sh experiments/han_tradeoff/sweeps.sh RUNS matched L1 L2 [SETTINGS].
+# All runs of the study on a task, mnist1d_mlp or fashion_lenet: sh experiments/han_tradeoff/sweeps.sh RUNS TASK grid [SETTINGS]; then, with
+# the strengths that study.py chooses on the validation split, sh experiments/han_tradeoff/sweeps.sh RUNS TASK matched L1 L2 [SETTINGS].
 # Run again, it goes on where it stopped.
-runs=$1 part=$2
-shift 2
+runs=$1 task=$2 part=$3
+shift 3
+case $task in # retrained for a quarter of the training, at a tenth of its learning rate
+mnist1d_mlp) length=2000it short=500it long=2500it rate=5e-4 l1=3e-5,1e-4,3e-4 l2=1e-4,3e-4,1e-3 ;;
+fashion_lenet) length=3000it short=750it long=3750it rate=1.2e-4 l1=3e-6,1e-5,3e-5,1e-4 l2=1e-5,3e-5,1e-4,3e-4 ;;
+esac
 sweep() {
-    python -m ltb.train -m task=mnist1d_mlp study=han_tradeoff lr.after=5e-4 logger=none progress=false \
-        hydra/launcher=joblib hydra.launcher.n_jobs=1 runs="$runs" seed=0,1,2,3,4 "$@"
+    python -m ltb.train -m task=$task study=han_tradeoff training.length=$length training.evaluate_every=250it lr.after=$rate logger=none \
+        progress=false hydra/launcher=joblib hydra.launcher.n_jobs=2 runs="$runs" seed=0,1,2,3,4 "$@"
 }
 halves='protocol.rate=0.5 schedule.levels=6'
 both='dense_objective.strength=${objective.strength}'
-l1=3e-5,1e-4,3e-4
-l2=1e-4,3e-4,1e-3
+retrained="method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=$short"
 
 case $part in
-grid) # without retraining; retrained for 500 iterations, once or at each level
+grid) # without retraining; retrained, once or at each level
     sweep method=one_shot_fine_tune $halves rewind.length=0it "$@"
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it "$@"
+    sweep $retrained "$@"
     sweep method=one_shot_fine_tune $halves rewind.length=0it dense_objective=l1 dense_objective.strength=$l1 "$@"
     sweep method=one_shot_fine_tune $halves rewind.length=0it dense_objective=l2 dense_objective.strength=$l2 "$@"
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l1 objective=l1 "$both" objective.strength=$l1 "$@"
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l2 objective=l2 "$both" objective.strength=$l2 "$@"
+    sweep $retrained dense_objective=l1 objective=l1 "$both" objective.strength=$l1 "$@"
+    sweep $retrained dense_objective=l2 objective=l2 "$both" objective.strength=$l2 "$@"
     ;;
 matched) # pruned once to 1/32 and retrained as long as the iterative chain had been by then
     strength1=$1 strength2=$2
     shift 2
-    once='method=one_shot_fine_tune protocol.rate=0.5 schedule=explicit schedule.sparsities=[0.96875] rewind.length=2500it'
+    once="method=one_shot_fine_tune protocol.rate=0.5 schedule=explicit schedule.sparsities=[0.96875] rewind.length=$long"
     sweep $once "$@"
     sweep $once dense_objective=l1 objective=l1 "$both" objective.strength=$strength1 "$@"
     sweep $once dense_objective=l2 objective=l2 "$both" objective.strength=$strength2 "$@"
     # trained with L1, retrained with L2
-    sweep method=fine_tune,one_shot_fine_tune rewind=fine_tune $halves rewind.length=500it dense_objective=l1 objective=l2 \
-        dense_objective.strength=$strength1 objective.strength=$strength2 "$@"
+    sweep $retrained dense_objective=l1 objective=l2 dense_objective.strength=$strength1 objective.strength=$strength2 "$@"
     ;;
 esac

@@ -12,7 +12,10 @@ from ltb.core.allocation import NM, Balanced, Global, Layerwise, Structured, Uni
 from ltb.core.criteria import Evidence
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
+from ltb.core.step import Clock
 from ltb.core.units import Group, Structure, gathered
+
+CLOCK = Clock(epoch_length=5, length=20)
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,6 @@ def test_a_network_without_units_is_refused_and_so_is_what_looks_at_weights_shap
 
 def test_a_schedule_is_checked_in_units():
     parts = {"w1": (6,), "w2": (5,)}
-    Recipe(Explicit((0.3, 0.5)), allocation=Structured(Chain(), Balanced())).check_network(parts)
+    Recipe(Explicit((0.3, 0.5)), allocation=Structured(Chain(), Balanced())).check_network(parts, CLOCK)
     with pytest.raises(ValueError, match="of 11 units levels 1 and 2 both keep 8"):
-        Recipe(Explicit((0.3, 0.31)), allocation=Structured(Chain())).check_network(parts)
+        Recipe(Explicit((0.3, 0.31)), allocation=Structured(Chain())).check_network(parts, CLOCK)

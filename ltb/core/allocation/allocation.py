@@ -73,14 +73,16 @@ NO_EVIDENCE = Evidence()
 class Allocation(ABC):
     """(scores, masks, target sparsity in [0, 1), evidence) -> masks. A frozen dataclass without state.
 
-    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of.
-    `execution` is how the networks that it prunes are run where a recipe does not say: None holds masks on the dense one.
+    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of;
+    `unsigned` says that it takes no score below 0. `execution` is how the networks that it prunes are run where a recipe does not
+    say: None holds masks on the dense one.
     """
 
     probe: ClassVar[Any] = None
     execution: ClassVar[Execution | None] = None
     version: ClassVar[int] = 1
     counted: ClassVar[str] = "weights"
+    unsigned: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(
