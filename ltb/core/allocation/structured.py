@@ -51,6 +51,10 @@ class Structured(Allocation):
         return self.structure
 
     @property
+    def unsigned(self) -> bool:  # type: ignore[override]
+        return self.inner.unsigned and self.reduce != "l2"
+
+    @property
     def execution(self) -> Execution:  # type: ignore[override]
         return MaskedUnits(self.structure)
 
