@@ -20,7 +20,17 @@ TARGETS = (0.8, 0.9, 0.95, 0.98)
 FAMILIES = {  # a panel each
     "after training, level by level": ("imp", "imp_rewind", "lr_rewind", "fine_tune", "imp-reinit", "imp-shuffle"),
     "after training, at once": ("one_shot", "one_shot_rewind", "one_shot_lr_rewind", "one_shot_fine_tune"),
-    "during training": ("gradual", "movement", "soft_movement", "ac_dc", "rigl_5x", "rigl", "set", "static_sparse"),
+    "during training": (
+        "gradual",
+        "movement",
+        "soft_movement",
+        "ac_dc",
+        "rigl_5x",
+        "rigl",
+        "set",
+        "static_sparse",
+        "static_sparse_5x",
+    ),
     "before training": (
         "snip",
         "snip_iterative",
@@ -38,6 +48,7 @@ ORDERINGS = (
     ("imp_rewind", "gradual", "Gale et al. 2019"),
     ("gradual", "rigl_5x", "Evci et al. 2020"),
     ("rigl_5x", "rigl", "Evci et al. 2020"),
+    ("rigl_5x", "static_sparse_5x", "Evci et al. 2020"),
     ("rigl", "set", "Evci et al. 2020"),
     ("set", "static_sparse", "Evci et al. 2020"),
     ("static_sparse", "snip", "Evci et al. 2020"),

@@ -12,8 +12,8 @@ targets='schedule.sparsities=[0.8,0.9,0.95,0.98]'
 chain='schedule.sparsities=[0.2,0.36,0.488,0.5904,0.67232,0.737856,0.8,0.84,0.872,0.9,0.92,0.936,0.95,0.96,0.968,0.975,0.98]'
 
 # What ranks trained weights by their magnitude does it over the whole network, as most papers do; the others have an allocation of their own.
-sweep method=one_shot,one_shot_rewind,one_shot_lr_rewind,one_shot_fine_tune,gradual,movement,ac_dc allocation=global "$targets" "$@"
-sweep method=snip,snip_iterative,force,grasp,synflow,magnitude_at_init,random,random_balanced,static_sparse,set,rigl "$targets" "$@"
+sweep method=one_shot,one_shot_rewind,one_shot_lr_rewind,one_shot_fine_tune,gradual,movement,soft_movement,ac_dc allocation=global "$targets" "$@"
+sweep method=snip,snip_iterative,force,grasp,synflow,magnitude_at_init,random,random_balanced,static_sparse,set,rigl,static_sparse_5x,rigl_5x "$targets" "$@"
 sweep method=imp,imp_rewind,lr_rewind,fine_tune,imp_reinit,imp_shuffle allocation=global "$chain" "$@"
 # Frankle et al. 2021: what is left of pruning at the initialisation when its masks are shuffled, or its weights drawn anew.
 sweep method=snip,synflow control=shuffle,reinit "$targets" "$@"

@@ -105,6 +105,9 @@ class Bench(Protocol):
     clock: Clock
     prunable: tuple[str, ...]
 
+    def initial(self, purpose: str = "init") -> Weights:
+        """Return the network's initialisation, a function of (seed, purpose)."""
+
     def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> Any:
         """Return the module with a point's masked weights, in evaluation mode, on the device that its batches come on."""
 
@@ -119,6 +122,9 @@ class Bench(Protocol):
     def step_flops(self) -> int:
         """Return the FLOPs of one training step of the dense network, forward and backward; a multiply-add counts as two."""
 
+    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
+        """Return what a probe gathers from the network with these weights under these masks."""
+
 
 class Training(Bench, Protocol):
     """The one place where anything is trained, as the loop sees it: one task and one seed."""
@@ -127,9 +133,6 @@ class Training(Bench, Protocol):
 
     def check_one_step(self, recipe: Recipe) -> None:
         """Take one step of what the recipe asks, thrown away, so that what cannot work fails before it costs."""
-
-    def initial(self, purpose: str = "init") -> Weights:
-        """Return the network's initialisation, a function of (seed, purpose)."""
 
     def fit(
         self,
@@ -147,9 +150,6 @@ class Training(Bench, Protocol):
 
     def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:
         """Return what `measure` says of finished stages. Trains nothing."""
-
-    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
-        """Return what a probe gathers from the network with these weights under these masks."""
 
 
 class Memory(Protocol):

@@ -7,7 +7,7 @@ names and shapes, so that keys, tickets, rewinding and measures stay as they are
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -23,7 +23,7 @@ from ltb.core.points import Fit, Point
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
-    from ltb.core.contracts import Progress
+    from ltb.core.contracts import Bench, Progress
 
 
 class Body(Protocol):
@@ -64,11 +64,21 @@ class Execution(ABC):
 
     prunes:  whether it comes to the level's target by itself: then a fit begins under the masks of what was pruned last, and
              `Fit.aim` says what its masks are to come to.
+    changes: whether its bodies can hold other masks under way, as dynamics ask them to.
     version: raised when the same settings come to give other weights.
     """
 
     prunes: ClassVar[bool] = False
+    changes: ClassVar[bool] = True
     version: ClassVar[int] = 1
+
+    def prepared(self, bench: Bench) -> Execution:
+        """Return the execution with what it needs to know of a bench's network: by default as it is."""
+        return self
+
+    def masked(self, weights: Weights, masks: Masks) -> dict[str, Tensor]:
+        """Return copies of the weights that a fit under `masks` begins with: by default 0 where a mask is, all else as it was."""
+        return m.apply(weights, masks)
 
     @abstractmethod
     def enter(self, module: nn.Module, masks: Masks) -> Body: ...
@@ -87,10 +97,10 @@ class Masked(Execution):
 
 
 class MaskedBody:
-    """`network` under masks that `Hold` keeps; see `Body`."""
+    """`network` under masks that `Hold` keeps, and what `held` makes of them; see `Body`."""
 
-    def __init__(self, network: nn.Module, masks: Masks) -> None:
-        self._network, self.masks = network, masks
+    def __init__(self, network: nn.Module, masks: Masks, held: Callable[[Masks], Masks] = lambda masks: masks) -> None:
+        self._network, self.masks, self._masks_held = network, masks, held
         self._state: Weights | None = None
         self._optimizers: list[Optimizer] = []
         self._hold: Hold | None = None
@@ -102,7 +112,7 @@ class MaskedBody:
         return {}
 
     def load(self, point: Point) -> None:
-        tensors.load(self._network, m.apply(point.weights, self.masks))
+        tensors.load(self._network, m.apply(point.weights, self._masks_held(self.masks)))
         self._state = point.optimizer
 
     def watch(self, optimizers: Iterable[Optimizer]) -> None:
@@ -120,7 +130,9 @@ class MaskedBody:
 
     def change(self, masks: Masks) -> None:
         self.release()
-        self.masks, self._hold = masks, Hold(self._network, masks)
+        parameters = tensors.parameters(self._network)
+        held = {name: mask for name, mask in self._masks_held(masks).items() if name in masks or name in parameters}
+        self.masks, self._hold = masks, Hold(self._network, held)
         self._hold.watch(self._optimizers)
 
     def release(self) -> None:

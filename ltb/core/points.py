@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltb.core import masks as m
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from ltb.core.dynamics import Aim, Dynamics
     from ltb.core.execution import Execution
     from ltb.core.objectives import Objective
+    from ltb.core.step import Clock
 
-HOW = ("noise", "dynamics", "aim", "objective", "execution")  # the fields of a fit that say how it runs
+HOW = ("noise", "dynamics", "aim", "objective", "execution", "clock")  # the fields of a fit that say how it runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Fit:
     objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
     aim:       what masks are to come to that dynamics change, or an execution that prunes; None for others.
+    clock:     the clock that learning rate and dynamics go by; None is the run's own.
     """
 
     masks: Masks
@@ -46,12 +48,18 @@ class Fit:
     aim: Aim | None = None
     objective: Objective | None = None
     execution: Execution | None = None
+    clock: Clock | None = None
 
     @classmethod
     def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:
-        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0."""
-        return cls(masks, Point(m.apply(origin.weights, masks), origin.step, origin.optimizer), stop, **how)
+        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0.
+
+        An execution that knows units puts at 0 what lives and dies with those that are pruned, too.
+        """
+        execution: Execution | None = how.get("execution")
+        weights = (execution.masked if execution else m.apply)(origin.weights, masks)
+        return cls(masks, Point(weights, origin.step, origin.optimizer), stop, **how)
 
     def begun(self, masks: Masks, origin: Point, stop: int) -> Fit:
         """The same kind of fit with other masks, from another origin, to another end."""
-        return replace(Fit.of(masks, origin, stop), **{name: getattr(self, name) for name in HOW})
+        return Fit.of(masks, origin, stop, **{name: getattr(self, name) for name in HOW})

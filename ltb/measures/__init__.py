@@ -4,6 +4,7 @@ from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
 from ltb.measures.correctness import Correctness
 from ltb.measures.generalisation_gap import GeneralisationGap
+from ltb.measures.harvest import Harvest
 from ltb.measures.mask_distance import MaskDistance
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
@@ -14,6 +15,7 @@ __all__ = [
     "Calibration",
     "Correctness",
     "GeneralisationGap",
+    "Harvest",
     "MaskDistance",
     "Overlap",
     "PerClass",

@@ -21,7 +21,7 @@ from ltb.core.errors import Damaged
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Measured, asked, stages
+from ltb.core.stages import Measured, asked, parts, stages
 from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
@@ -146,7 +146,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     arguments, device = trainer(config["trainer"])
     training = _training(config, arguments, device, seed)
     wanted = stages(made, training.clock)
-    made.check_network(training.shapes)
+    made.check_network(parts(made.allocation, training), training.clock)
     for measure in further:
         measure.drawn_at(training.clock)  # it may be that the run is too short for it
     decides = identity.settings(config, training, arguments)

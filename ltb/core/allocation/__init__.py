@@ -8,6 +8,7 @@ from ltb.core.allocation.nm import NM
 from ltb.core.allocation.overall import LAMP, Global
 from ltb.core.allocation.per_layer import PerLayer
 from ltb.core.allocation.proportional import ERK, Balanced, Uniform
+from ltb.core.allocation.structured import Structured
 from ltb.core.allocation.uniform_plus import UniformPlus
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Layerwise",
     "PerLayer",
     "Shapes",
+    "Structured",
     "Uniform",
     "UniformPlus",
     "apportion",

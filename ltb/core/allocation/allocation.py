@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ltb.core.criteria import Evidence, Scores
+from ltb.core.execution import Execution
 from ltb.core.masks import Masks
 
 Shapes = Mapping[str, tuple[int, ...]]  # the prunable parameters, in the network's own order
@@ -72,21 +73,32 @@ NO_EVIDENCE = Evidence()
 class Allocation(ABC):
     """(scores, masks, target sparsity in [0, 1), evidence) -> masks. A frozen dataclass without state.
 
-    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of.
+    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of;
+    `unsigned` says that it takes no score below 0. `execution` is how the networks that it prunes are run where a recipe does not
+    say: None holds masks on the dense one.
     """
 
     probe: ClassVar[Any] = None
+    execution: ClassVar[Execution | None] = None
     version: ClassVar[int] = 1
     counted: ClassVar[str] = "weights"
+    unsigned: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(
         self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE
     ) -> dict[str, Tensor]: ...
 
+    def parts(self, shapes: Shapes, evidence: Callable[[], Evidence]) -> Shapes:
+        """Return what it shares a target out among, for `kept` and `check`: by default the prunable parameters themselves.
+
+        `evidence` gathers it: nothing is, where it is not called.
+        """
+        return shapes
+
     def kept(self, shapes: Shapes, target: float) -> int:
-        """Return how many weights, or of what else it counts, of all parameters together a target keeps."""
+        """Return how many weights, or of what else it counts, of all parts together a target keeps."""
         return kept_count(sum(sizes(shapes).values()), target)
 
     def check(self, shapes: Shapes, targets: Sequence[float]) -> None:  # noqa: B027 - most allocations fit any network
-        """Raise ValueError when the allocation cannot serve these prunable parameters at a schedule's targets, level 0's first."""
+        """Raise ValueError when the allocation cannot serve these parts at a schedule's targets, level 0's first."""

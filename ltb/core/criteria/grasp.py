@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,8 @@ class Grasp(Criterion):
     train:       in training mode, as the authors' code.
     temperature: the T that logits are divided by (the authors: 200).
     """
+
+    signed: ClassVar[bool] = True
 
     batches: Count = 1
     train: bool = True

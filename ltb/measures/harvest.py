@@ -1,0 +1,128 @@
+"""What the units free that have died in a ticket: parameters that can be removed for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltb.core import tensors
+from ltb.core.contracts import Bench, loss_of, network_of
+from ltb.core.masked_units import found
+from ltb.core.masks import Masks
+from ltb.core.measure import Measure
+from ltb.core.points import Point
+from ltb.core.results import Measurement, Result
+from ltb.core.units import Group, left, whole
+from ltb.execution.compact import CompactOfGroups
+from ltb.structure import DependencyGraph
+
+
+@dataclass(frozen=True)
+class Harvest(Measure):
+    """How many parameters go with the units that are dead under a ticket's masks, at outputs that stay as they are.
+
+    Dead are units that nothing reads, and units that nothing makes: all their incoming weights are pruned, so that what they give
+    is the same for every example, and is folded into the biases of the layers that read them. Where a layer has no bias, or pads
+    what is not 0, that is not exact, and the unit stays. For inference: batch norms are those of evaluation.
+
+    Values: ``parameters`` of the dense network, those ``left``, and ``freed``; ``units`` and ``dead_units`` (those removed);
+    ``loss_difference``, of the loss on the first test minibatch without them, relative to that of the masked network.
+    """
+
+    def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
+        (result,) = of
+        training: Any = bench  # it can be probed too
+        groups = found(DependencyGraph(), training)
+        batch = next(iter(bench.batches("test")))
+        module = bench.module(result.point, result.masks)
+        loss = loss_of(module, "measure=harvest")
+        with torch.no_grad():
+            before, whole_size = float(loss(batch)), _size(module)
+            masks = folded(module, lambda: loss(batch), groups, result.masks)
+            point = Point(tensors.weights_of(network_of(module)), result.point.step)
+            small = bench.module(point, masks, CompactOfGroups(groups))
+            after = float(loss_of(small, "measure=harvest")(batch))
+        counts = [(group.count, int(kept.sum())) for group, kept in left(groups, masks)]
+        return Measurement(
+            {
+                "parameters": whole_size,
+                "left": _size(small),
+                "freed": whole_size - _size(small),
+                "units": sum(count for count, _ in counts),
+                "dead_units": sum(count - kept for count, kept in counts),
+                "loss_difference": abs(after - before) / abs(before) if before else abs(after),
+            }
+        )
+
+
+def _size(module: Any) -> int:
+    return sum(parameter.numel() for parameter in network_of(module).parameters())
+
+
+@torch.no_grad()
+def folded(module: Any, run: Any, groups: Sequence[Group], masks: Masks) -> dict[str, Tensor]:
+    """Fold what units that nothing makes give into the biases of what reads them, in place; return masks without these weights.
+
+    `run` passes a minibatch through the module, which is in evaluation mode. Units that then are made by nothing follow.
+    """
+    network, masks = network_of(module), dict(masks)
+    layers = {
+        name: layer
+        for prefix, layer in network.named_modules()
+        if (name := tensors.plain(f"{prefix}.weight" if prefix else "weight")) in masks
+    }
+    groups = [group for group in whole(groups, masks) if group.read.keys() <= layers.keys()]
+    while True:
+        inputs = _inputs(run, {name: layers[name] for group in groups for name in group.read})
+        done = [_fold(group, layers, inputs, masks) for group in groups]
+        if not any(done):
+            return masks
+
+
+def _inputs(run: Any, layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """What each layer reads: (channels, values)."""
+    seen: dict[str, Tensor] = {}
+
+    def hook(name: str) -> Any:
+        def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+            channels = -1 if isinstance(layer, nn.Linear) else 1
+            seen[name] = given[0].movedim(channels, 0).flatten(1)
+
+        return note
+
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.callback(layer.register_forward_pre_hook(hook(name)).remove)
+        run()
+    return seen
+
+
+def _fold(group: Group, layers: Mapping[str, Any], inputs: Mapping[str, Tensor], masks: dict[str, Tensor]) -> bool:
+    """Fold one group's units where it is exact for all that read them; whether there were any."""
+    unmade = (group.sums(masks, group.made.items()) == 0) & group.is_read(masks)
+    for name, index in group.read.items():
+        if name not in inputs:
+            return False
+        values = inputs[name].cpu()
+        exact = (values == values[:, :1]).all(1) & ((values[:, 0] == 0) | _takes_constants(layers[name]))
+        unmade &= group.sums({name: ~exact.reshape(index.shape)}, [(name, index)]) == 0
+    for name, index in group.read.items():
+        layer, columns = layers[name], ~dict(group.entries(~unmade, [(name, index)]))[name]
+        constants = (inputs[name][:, 0].reshape(index.shape) * columns.to(inputs[name].device)).to(layer.weight.dtype)
+        if _takes_constants(layer):
+            layer.bias += (layer.weight * constants).flatten(1).sum(1)
+        masks[name] = masks[name] & ~columns
+        layer.weight *= masks[name].to(layer.weight.device)
+    return bool(unmade.any())
+
+
+def _takes_constants(layer: Any) -> bool:
+    """Whether a constant input can be folded into its bias: it has one, and puts no zeros around."""
+    padding = getattr(layer, "padding", 0)
+    even = padding == "valid" if isinstance(padding, str) else not torch.tensor(padding).any()
+    return layer.bias is not None and even and not getattr(layer, "transposed", False)

@@ -1,0 +1,148 @@
+"""Units by Torch-Pruning's dependency graph: what is coupled through sums, norms, flattening and concatenation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from ltb.core import tensors
+from ltb.core.contracts import loss_of, network_of
+from ltb.core.criteria import batches_of
+from ltb.core.criteria.gradient import Batches, scored
+from ltb.core.seeds import derive
+from ltb.core.tensors import Weights
+from ltb.core.units import Group, Structure, gathered
+
+TOLERANCE = 1e-5  # of the loss of one minibatch, in relation to it
+
+
+@dataclass(frozen=True)
+class DependencyGraph(Structure):
+    """The output channels of convolutions and neurons of linear layers, as the graph of Fang et al. 2023 couples them.
+
+    The graph is that of the module's loss on one training minibatch, in evaluation mode. Each of its groups is then tried on
+    weights that are drawn for it: where half of its units are read by nothing, other weights that make them must not change
+    the loss. A group that fails is left out, as are those that nothing reads (the network's outputs): so are units that are
+    normalised with others (LayerNorm, GroupNorm), and whatever the graph takes for something else than it is. Left out are
+    also convolutions in groups other than depthwise ones, and attention.
+    """
+
+    def __call__(self, module: Any, batches: Batches) -> Mapping[str, Weights]:
+        loss = loss_of(module.eval(), "structure=DependencyGraph")
+        network = network_of(module)
+        scored(module)  # what is frozen is traced too
+        (batch,) = batches_of(batches(), 1)
+        _draw(network)
+        try:
+            groups = _exact(_traced(network, lambda: loss(batch)), network, lambda: float(loss(batch).detach()))
+        except Exception as error:
+            told = " ".join(str(error).split())
+            raise ValueError(
+                f"structure=DependencyGraph: the loss cannot be traced: {type(error).__name__}: {told}"
+            ) from error
+        return gathered(groups)
+
+
+def _traced(network: nn.Module, loss: Callable[[], Tensor]) -> list[Group]:
+    """The groups of the graph, without those whose units cannot be told."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it is not sure of is tried
+        graph = torch_pruning.DependencyGraph().build_dependency(network, None, lambda *_: loss(), verbose=False)
+        found = [list(group) for group in graph.get_all_groups()]
+    names = {module: tensors.plain(f"{name}." if name else "") for name, module in network.named_modules()}
+    order = {name: place for place, name in enumerate(tensors.state(network))}
+    groups = [group for items in found if (group := _group(graph, items, names, order)) is not None and group.read]
+    return sorted(groups, key=lambda group: order[group.name])
+
+
+def _group(graph: Any, items: Sequence[Any], names: Mapping[nn.Module, str], order: Mapping[str, int]) -> Group | None:
+    """A group of the graph, its tensors and its name in the network's own order."""
+    made: dict[str, Tensor] = {}
+    read: dict[str, Tensor] = {}
+    for item in items:
+        module, makes = item.dep.target.module, graph.is_out_channel_pruning_fn(item.dep.handler)
+        if module not in names:  # a sum, a view
+            continue
+        units = item.root_idxs
+        if None in units or not _told(module, makes):
+            return None
+        for name, tensor, dim in _tensors(module, makes):
+            if names[module] + name not in order or max(item.idxs) >= tensor.shape[dim]:
+                continue  # a buffer that is in no point, one number for all channels
+            index = torch.full((tensor.shape[dim],), -1)
+            index[torch.tensor(item.idxs)] = torch.tensor(units)
+            shape = [1] * tensor.ndim
+            shape[dim] = -1
+            (made if makes else read)[names[module] + name] = index.reshape(shape)
+    made, read = (dict(sorted(side.items(), key=lambda one: order[one[0]])) for side in (made, read))
+    root = next((name for name, index in made.items() if index.ndim > 1), None)
+    return None if root is None else Group(root, made, read)
+
+
+def _told(module: nn.Module, makes: bool) -> bool:
+    """Whether the channels of a layer are its tensors' rows or columns: not in convolutions of several channels a group."""
+    groups = getattr(module, "groups", 1)
+    return groups == 1 or (makes and groups == getattr(module, "out_channels", 0) == getattr(module, "in_channels", 0))
+
+
+def _tensors(module: nn.Module, makes: bool) -> Iterator[tuple[str, Tensor, int]]:
+    """Yield the tensors with an entry, a row or a column for each channel that a layer makes or reads, and in which dimension."""
+    transposed = getattr(module, "transposed", False)
+    for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        if tensor.ndim > 1:
+            yield name, tensor, int(makes == transposed)
+        elif makes and tensor.ndim == 1:
+            yield name, tensor, 0
+
+
+def _exact(groups: Sequence[Group], network: nn.Module, loss: Callable[[], float]) -> list[Group]:
+    """The groups whose units can be removed without changing the loss: tried all at once, and by halves where that fails."""
+    if not groups or _removable(groups, network, loss):
+        return list(groups)
+    middle = len(groups) // 2
+    return [one for half in (groups[:middle], groups[middle:]) for one in _exact(half, network, loss)] if middle else []
+
+
+@torch.no_grad()
+def _removable(groups: Sequence[Group], network: nn.Module, loss: Callable[[], float]) -> bool:
+    """Whether the loss stays as it is when half of the units, which nothing reads any more, are made by other weights."""
+    state, before = tensors.state(network), tensors.weights_of(network)
+    losses = []
+    # Above 0 where the drawn ones are at most 0.75: variances among them.
+    others = {name: 1.5 - tensor if tensor.is_floating_point() else tensor for name, tensor in before.items()}
+    for made in (before, others):
+        weights = dict(before)
+        for group in groups:
+            kept = torch.arange(group.count) % 2 == 0
+            for name, entries in group.entries(kept, group.made.items()):
+                weights[name] = torch.where(entries, weights[name], made[name])
+        for group in groups:
+            kept = torch.arange(group.count) % 2 == 0
+            for name, entries in group.entries(kept, group.read.items()):
+                weights[name] = torch.where(entries, weights[name], torch.zeros((), dtype=weights[name].dtype))
+        for name, tensor in state.items():
+            tensor.copy_(weights[name])
+        losses.append(loss())
+    for name, tensor in state.items():
+        tensor.copy_(before[name])
+    return abs(losses[0] - losses[1]) <= TOLERANCE * abs(losses[0])
+
+
+@torch.no_grad()
+def _draw(network: nn.Module) -> None:
+    """Draw weights for which every layer counts, whatever the network's are: a function of their names."""
+    for name, tensor in tensors.state(network).items():
+        generator = torch.Generator().manual_seed(derive(0, "structure", name))
+        if not tensor.is_floating_point():
+            continue
+        if tensor.ndim > 1:
+            drawn = torch.randn(tensor.shape, generator=generator) * (2 * tensor.shape[0] / tensor.numel()) ** 0.5
+        else:
+            drawn = 0.25 + 0.5 * torch.rand(tensor.shape, generator=generator)
+        tensor.copy_(drawn)

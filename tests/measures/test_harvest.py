@@ -1,0 +1,106 @@
+"""What dead units free: outputs stay, and the counts are those of a loop by hand."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.points import Point
+from ltb.core.prunable import prunable
+from ltb.core.results import Trained
+from ltb.execution.compact import CompactOfGroups
+from ltb.measures import Harvest
+from ltb.measures.harvest import folded
+from tests.structure.networks import NETWORKS, Classifier, batch, groups
+from tests.training.small import dense, training
+
+
+def ticket(make, seed=0, density=0.2):
+    """A network with an unstructured random ticket of so low a density that units die, and with biases that count."""
+    generator = torch.Generator().manual_seed(seed)
+    network = make()
+    weights = tensors.weights_of(network)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.ndim == 1:
+            weights[name] = 0.5 + torch.rand(tensor.shape, generator=generator)
+    masks = {name: torch.rand(weights[name].shape, generator=generator) < density for name in prunable(network).names}
+    tensors.load(network, weights := m.apply(weights, masks))
+    return network.eval(), weights, masks
+
+
+@pytest.mark.parametrize(
+    ("name", "density"), [("mlp", 0.15), ("residual", 0.1), ("conv2", 0.01), ("concatenated", 0.03)]
+)
+def test_outputs_stay_as_they_are(name, density):
+    make, shape = NETWORKS[name]
+    of = groups(make(), shape)
+    x, _ = batch(shape, 8)
+    removed = 0
+    for seed in range(5):
+        network, _, masks = ticket(make, seed, density)
+        with torch.no_grad():
+            before = network(x)
+            left = folded(Classifier(network).eval(), lambda network=network: network(x), of, masks)
+            body = CompactOfGroups(of).enter(small := make().eval(), left)
+            body.load(Point(tensors.weights_of(network), 0))
+            torch.testing.assert_close(small(x), before, rtol=1e-5, atol=1e-5)
+        assert m.nested(left, masks)
+        removed += sum(p.numel() for p in network.parameters()) - sum(p.numel() for p in small.parameters())
+    assert removed > 0
+
+
+def test_a_unit_that_nothing_makes_is_folded_into_the_bias_behind_it_and_so_on():
+    make, shape = NETWORKS["mlp"]
+    of = groups(make(), shape)
+    network, weights, _ = ticket(make, density=2.0)
+    masks = m.ones(weights, ["fc1.weight", "fc2.weight", "output.weight"])
+    masks["fc1.weight"][3] = False  # made by nothing, read by all
+    masks["fc2.weight"][2], masks["fc2.weight"][2, 3] = False, True  # made by that unit alone
+    tensors.load(network, m.apply(weights, masks))
+    x = batch(shape)[0]
+    before = network(x)
+    left = folded(Classifier(network).eval(), lambda: network(x), of, masks)
+    assert not left["fc2.weight"][:, 3].any()
+    assert not left["output.weight"][:, 2].any()
+    assert sum(int(mask.sum()) for mask in left.values()) == sum(int(mask.sum()) for mask in masks.values()) - 8 - 5
+    torch.testing.assert_close(network(x), before)
+    unit = functional.relu(weights["fc1.bias"][3])
+    bias = weights["fc2.bias"] + torch.where(masks["fc2.weight"][:, 3], weights["fc2.weight"][:, 3], 0) * unit
+    torch.testing.assert_close(network.fc2.bias.detach(), bias)
+
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 4, 3, padding=1)
+        self.output = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.output(self.second(self.first(x).relu()).mean((2, 3)))
+
+
+def test_what_padding_makes_uneven_stays():
+    of = groups(Padded(), (2, 5, 5))
+    network = Padded().eval()
+    masks = m.ones(tensors.weights_of(network), prunable(network).names)
+    masks["first.weight"][1:] = False
+    with torch.no_grad():
+        network.first.bias[1:] = torch.tensor([1.0, -1.0])
+        network.first.weight[1:] = 0
+    x = batch((2, 5, 5))[0]
+    left = folded(Classifier(network), lambda: network(x), of, masks)
+    assert left["second.weight"].flatten(2).any(2).any(0).tolist() == [True, True, False]
+
+
+def test_the_measure_counts_what_is_freed():
+    one = training(dropout=0.0)
+    trained = one.fit(dense(one, stop=10))
+    masks = m.ones(trained.point.weights, one.prunable)
+    masks["4.weight"][:, :2] = False
+    result = Trained(masks, trained.origin, Point(m.apply(trained.point.weights, masks), 10))
+    values = one.measure(Harvest(), [result]).values
+    assert values.pop("loss_difference") < 1e-5
+    # of each unit 6 weights, a bias, two of the norm, 3 weights that read it
+    assert values == {"parameters": 111, "left": 111 - 2 * 12, "freed": 2 * 12, "units": 9, "dead_units": 2}
