@@ -13,9 +13,19 @@ from typing import Any
 from ltb.core import files
 from ltb.core.errors import Damaged
 from ltb.store.references import RUNS
-from ltb.store.stage_files import EARLY_STOP, OPTIMIZER, STAGE, TRAINED, check, check_parents, read_metadata, text
+from ltb.store.stage_files import (
+    EARLY_STOP,
+    OPTIMIZER,
+    STAGE,
+    STORE_VERSION,
+    TRAINED,
+    check,
+    check_parents,
+    read_metadata,
+    text,
+)
 
-KEPT_ASIDE = (".locks", ".progress", RUNS)  # of the store itself
+KEPT_ASIDE = (".locks", ".progress", RUNS, STORE_VERSION)  # of the store itself
 KEY = re.compile("[0-9a-f]{20}")
 
 

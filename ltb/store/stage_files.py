@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ltb.store.finite import as_numbers, as_texts
 
 VERSION = 2  # of stage keys and metadata; raise it when the same settings give other results than before
 STAGE = "stage.json"
+STORE_VERSION = ".version"  # in a store's folder
 TICKET, TRAINED = "ticket.safetensors", "trained.safetensors"
 OPTIMIZER, EARLY_STOP, MEASURED = "optimizer.safetensors", "early_stop.safetensors", "measured.safetensors"
 FIELDS = (
@@ -46,6 +47,29 @@ def _seal(content: Mapping[str, Any]) -> str:
 def digest_of(value: Any) -> str:
     """Return the SHA-256 of plain data, their order included."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def claim_version(store: Path) -> None:
+    """Write this version into a store that has none. Raises ValueError for a store of another version.
+
+    One that was written before stores said theirs has that of any of its stages.
+    """
+    path = store / STORE_VERSION
+    found = files.text(path, "store's version").strip() if files.there(path) else next(_versions(store), str(VERSION))
+    if found != str(VERSION):
+        raise ValueError(
+            f"store.dir={store}: it has version {found:.20}, and this version of ltb has {VERSION}: use another store.dir"
+        )
+    if not files.there(path):
+        store.mkdir(parents=True, exist_ok=True)
+        files.write(path, f"{VERSION}\n")
+
+
+def _versions(store: Path) -> Iterator[str]:
+    for path in store.glob(f"[!.]*/{STAGE}"):
+        with suppress(Damaged):  # it is named when it is asked for
+            if "version" in (found := files.plain(path, "stage's metadata")):
+                yield str(found["version"])
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@
     <store>/.locks/     one lock a key, so that two processes that want one stage compute it once
     <store>/.progress/  the progress of stages that are being trained
     <store>/.runs/      the runs that were begun, with the keys of their stages; see `ltb.store.references`
+    <store>/.version    the version of keys and metadata; a store of another one is refused
 
 A stage is written into a temporary folder, flushed to the disk and renamed. What does not match its hash, or grew from another
 parent than the one that is there, is named, never used and never deleted. `keep` says what is written: ``all``, ``tickets`` (no
@@ -48,6 +49,7 @@ from ltb.store.stage_files import (
     VERSION,
     check,
     check_parents,
+    claim_version,
     grown_from,
     read_metadata,
     sealed,
@@ -201,7 +203,10 @@ class Store:
         return other
 
     def register(self, run: Path, stages: Iterable[Stage]) -> None:
-        """Note that the run in the folder `run` needs `stages` and all that they grow from: what is not freed while it is there."""
+        """Note that the run in the folder `run` needs `stages` and all that they grow from: what is not freed while it is there.
+
+        Raises ValueError for a store of another version.
+        """
         found: dict[str, Stage] = {}
         waiting = list(stages)
         while waiting:
@@ -210,6 +215,7 @@ class Store:
                 found[self.keys(stage)] = stage
                 waiting += stage.parents
         try:
+            claim_version(self.folder)
             references.register(self.folder, run, found)
         except OSError as error:
             raise ValueError(f"store.dir={self.folder}: {error.filename}: {error.strerror}") from None

@@ -117,12 +117,29 @@ def test_a_damaged_file_is_named_never_used_and_never_deleted(tmp_path, name, ho
     assert damaged is None or path.read_bytes() == damaged
 
 
-def test_a_store_of_version_1_is_refused_by_one_line_that_says_so(tmp_path):
-    store, _, _ = run(tmp_path)
-    path = store.path(Dense()) / STAGE
-    path.write_text(json.dumps({"version": 1, "key": "x"}))
-    with pytest.raises(Damaged, match=r"has version 1; this version of ltb reads version 2: use another store.dir"):
-        run(tmp_path)
+@pytest.mark.parametrize("written", ["stage", "store"])
+def test_a_store_of_another_version_takes_no_run(tmp_path, written):
+    """Its stages have other keys, so none of them is ever asked for."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / STAGE).write_text("{")
+    folder = tmp_path / "0123456789abcdef0123"
+    folder.mkdir()
+    (folder / STAGE).write_text(json.dumps({"version": 1, "key": folder.name}))
+    if written == "store":
+        (tmp_path / ".version").write_text("1\n")
+        shutil.rmtree(folder)
+    before = sorted(tmp_path.rglob("*"))
+    store = Store(tmp_path, Keys({"seed": 0}))
+    with pytest.raises(ValueError, match=r"it has version 1, and this version of ltb has 2: use another store.dir$"):
+        store.register(tmp_path / "run", [Dense()])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_store_of_this_version_says_so_from_its_first_run_on(tmp_path):
+    for _ in range(2):
+        store, _, _ = run(tmp_path)
+        store.register(tmp_path / "run", [Dense()])
+        assert (tmp_path / ".version").read_text() == "2\n"
 
 
 def test_a_store_of_a_newer_version_is_not_read(tmp_path):
