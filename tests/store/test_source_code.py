@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ltb
-from ltb.store import source_code
+from ltb.store import ownership, source_files
 from ltb.store.source_code import identities, identity
 
 # A person's package: `model` reaches all but `unrelated`, `other` only through `relative` and `late` only when it is called.
@@ -290,11 +290,55 @@ def test_code_of_packages_is_named_with_their_version(thing, name, package):
 
 def test_another_version_of_a_package_is_another_identity(monkeypatch):
     before = identity(given)
-    monkeypatch.setattr(importlib.metadata, "version", {"hypothesis": "0.0.1"}.__getitem__)
-    source_code._package.cache_clear()
+    other = types.SimpleNamespace(version="0.0.1", read_text=lambda name: None)
+    monkeypatch.setattr(importlib.metadata, "distribution", {"hypothesis": other}.__getitem__)
+    ownership.package_of.cache_clear()
     after = identity(given)
-    source_code._package.cache_clear()
+    ownership.package_of.cache_clear()
     assert after == {"name": before["name"], "package": "hypothesis 0.0.1"} != before
+
+
+def installed(code, where):
+    """A distribution as pip leaves it that was installed from a folder."""
+    record = [
+        f"nets.py,sha256={code},10",
+        "__pycache__/nets.pyc,,",
+        f"nets-1.dist-info/direct_url.json,sha256={where},20",
+        f"../../../bin/nets,sha256={where},9",
+    ]
+    texts = {"direct_url.json": f'{{"url": "{where}"}}', "RECORD": "\n".join(record)}
+    return types.SimpleNamespace(version="1", read_text=texts.get)
+
+
+def test_a_package_installed_again_from_a_folder_is_known_by_its_files(monkeypatch):
+    found = {}
+    for code, where in (("a", "one"), ("a", "two"), ("b", "one")):
+        monkeypatch.setattr(importlib.metadata, "distribution", {"hypothesis": installed(code, where)}.__getitem__)
+        ownership.package_of.cache_clear()
+        found[code, where] = identity(given)["package"]
+    ownership.package_of.cache_clear()
+    assert found["a", "one"] == found["a", "two"] != found["b", "one"]
+    assert all(name.startswith("hypothesis 1 ") for name in found.values())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import importlib\nhelp = importlib.import_module('helper')",
+        "from importlib import import_module\nhelp = import_module('helper')",
+        "help = __import__('helper')",
+        "import importlib\ndef late():\n    return importlib.import_module('.helper', __package__)",
+    ],
+)
+def test_a_module_that_is_imported_by_its_name_is_read(tmp_path, line):
+    package = "pack." if "'.helper'" in line else ""
+    text = f"{line}\nclass Net:\n    pass\n"
+    found = []
+    for content in ("ONE = 1\n", "ONE = 2\n"):
+        place = package.replace(".", "/")
+        files = {f"{place}m.py": text, f"{place}helper.py": content} | ({"pack/__init__.py": ""} if package else {})
+        found.append(source(write(tmp_path / content[6], files), f"{package}m.Net"))
+    assert found[0] != found[1]
 
 
 def test_a_package_that_no_distribution_claims_is_unknown(tmp_path):
@@ -331,7 +375,7 @@ def test_code_that_only_looks_like_that_of_ltb_is_a_persons_own(monkeypatch, tmp
 def test_ltb_is_not_read_where_a_person_imports_it(tmp_path, monkeypatch):
     folder = write(tmp_path / "a", {"m.py": "from ltb.store import source_code\nNet = type('Net', (), {})\n"})
     read = []
-    monkeypatch.setattr(source_code, "_parse", lambda path, *_: read.append(path) or source_code._File("", True))
+    monkeypatch.setattr(source_files, "_parse", lambda path, *_: read.append(path) or source_files._File("", True))
     assert source(folder, "m.Net")
     assert set(read) == {str(folder / "m.py")}
 
@@ -418,7 +462,7 @@ def test_typed_code_reaches_a_persons_files(tmp_path):
 @given(st.lists(st.sampled_from(["a = 1", "b(a)", "def f(x): return x", "'text'", "# note", ""]), max_size=6))
 def test_lines_that_say_nothing_never_count(lines):
     def shape(lines):
-        return source_code._shape(ast.parse("\n".join(lines)))
+        return source_files.shape(ast.parse("\n".join(lines)))
 
     telling = [line for line in lines if line not in ("'text'", "# note", "")]
     assert shape(lines) == shape([*telling, "'end'"])
@@ -461,12 +505,12 @@ def test_a_name_that_is_nowhere_is_an_error_that_says_so(target):
     ids=lambda thing: type(thing).__name__,
 )
 def test_an_instance_has_no_identity(thing):
-    with pytest.raises(TypeError, match="a class or a function, not "):
+    with pytest.raises(ValueError, match="a class or a function, not "):
         identity(thing)
 
 
 def test_a_target_that_is_an_instance_is_named():
-    with pytest.raises(TypeError, match=r"^_target_=math\.pi: a class or a function, not 3\.14"):
+    with pytest.raises(ValueError, match=r"^_target_=math\.pi: a class or a function, not 3\.14"):
         identities(["math.pi"])
 
 
