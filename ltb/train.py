@@ -60,6 +60,7 @@ def _job(config: DictConfig) -> float | None:
         from ltb.run import settings
 
         settings.check_overrides(HydraConfig.get())
+        settings.empty(config, HydraConfig.get())
         # Before the seconds of imports that the rest takes.
         checked = settings.without_foreign_reason(settings.resolve(config), HydraConfig.get())
         from ltb.run.run import Run

@@ -94,7 +94,8 @@ def made(told: Sequence[Mapping[str, Any]]) -> list[Made]:
     for one in told:
         levels: dict[tuple[str, str, str], int] = {}
         for part in _parts(one):
-            key = (str(part.get("commit") or ABSENT), _pairs(part.get("versions")), _pairs(part.get("machine")))
+            own = {"ltb's commit": part["ltb_commit"]} if part.get("ltb_commit") else {}
+            key = (str(part.get("commit") or ABSENT), _pairs(part["versions"] | own), _pairs(part.get("machine")))
             levels[key] = levels.get(key, 0) + len(part["levels"])
         for key, count in levels.items():
             found.setdefault(key, []).append((count, len(levels) > 1))
@@ -111,7 +112,7 @@ def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(listed, list):
         listed = [{**told, "levels": list(range(told.get("levels_done") or 0))}]
     parts = [part for part in listed if isinstance(part, dict) and (part.get("commit") or part.get("versions"))]
-    kinds = {"levels": list, "versions": dict}
+    kinds = {"levels": list, "versions": dict, "machine": dict}
     return [
         part | {name: part[name] if isinstance(part.get(name), kind) else kind() for name, kind in kinds.items()}
         for part in parts
@@ -119,21 +120,33 @@ def _parts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def mixtures(rows: pd.DataFrame) -> list[str]:
-    """Return a sentence for each task whose curves are of more than one commit or version of torch."""
+    """Return a sentence for each task whose curves are of more than one commit, version, machine or way to compute.
+
+    What a level does not say, because it was trained before levels said it, differs from nothing.
+    """
     said = []
     for task, folders in statistics.distinct(rows).groupby("task", sort=True)["folder"]:
         parts = [part for folder in folders.unique() if folder for part in _parts(_status(Path(folder)))]
-        commits = _distinct(part.get("commit") for part in parts)
-        torches = _distinct(part["versions"].get("torch") for part in parts)
-        mixed = [f"{len(commits)} commits ({', '.join(commits)})"] * (len(commits) > 1)
-        mixed += [f"{len(torches)} versions of torch ({', '.join(torches)})"] * (len(torches) > 1)
+        values: dict[str, dict[str, None]] = {}
+        for part in parts:
+            for name, value in _named(part):
+                if value is not None:
+                    values.setdefault(name, {})[str(value)] = None
+        mixed = [f"{len(each)} {name} ({', '.join(each)})" for name, each in values.items() if len(each) > 1]
         if mixed:
             said.append(f"{task}: the curves mix levels made with {' and '.join(mixed)}")
     return said
 
 
-def _distinct(values: Iterable[object]) -> list[str]:
-    return list(dict.fromkeys(str(value) for value in values if value))
+PLURALS = {"device": "devices", "cpu": "CPUs", "gpu": "GPUs", "threads": "numbers of threads"}
+
+
+def _named(part: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
+    """Yield what levels were made with, each by a plural."""
+    yield "commits", part.get("commit")
+    yield "commits of ltb", part.get("ltb_commit")
+    yield from ((f"versions of {name}", value) for name, value in part["versions"].items())
+    yield from ((PLURALS.get(name, f"settings of {name}"), value) for name, value in part["machine"].items())
 
 
 def _pairs(value: object) -> str:

@@ -6,6 +6,7 @@ The module's contract: a LightningModule with
   whose state is elsewhere too is itself the network (`network_of` is the one rule for which network is meant);
 - ``loss(batch)``, a method that returns the scalar that training minimises, a mean over the examples of the batch, penalties
   apart: with it a network is scored by gradients and measured; without it it trains, and is pruned by what its weights tell;
+- ``forward(x)``, which returns class scores, (batch, classes), for x of a batch (x, y): what the measures of classifiers call;
 - ``clock``, set to the run's `Clock` where the module has an attribute of that name.
 
 No other name means anything to ltb.
@@ -99,7 +100,7 @@ SILENT = Listener()
 
 
 class Bench(Protocol):
-    """What a measure finds beside finished stages: one task and one seed, at which nothing is trained."""
+    """The bench that a measure finds beside finished stages: one task and one seed, at which nothing is trained."""
 
     seed: int
     clock: Clock
@@ -156,7 +157,7 @@ class Memory(Protocol):
     """A place for finished stages, by what they are."""
 
     def has(self, stage: Stage) -> bool:
-        """Whether the stage is finished."""
+        """Return whether the stage is finished."""
 
     def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
         """Return a finished stage's result, None for one that is not; `again` computes it once more where tensors were not kept."""

@@ -1,4 +1,4 @@
-"""What measures of classifiers read: a trained network's class scores beside the labels, a minibatch at a time."""
+"""The scores that measures of classifiers read: a trained network's class scores beside the labels, a minibatch at a time."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ def class_scores(result: Result, bench: Bench, split: str, measure: str) -> Iter
     The network is that at the end of the fit. Its scores are what the module returns when it is called, usually logits,
     in the precision of its weights: without autocast, also where an evaluation has it. Raises ValueError, naming
     `measure`, for batches that are not (x, y) with y int64 of shape (batch,) in 0..classes-1, for outputs that are not
-    floating point of shape (batch, classes) with 2 classes or more, and for a split without examples.
+    floating point of shape (batch, classes) with 2 classes or more, for a module that fails when it is called, and for a
+    split without examples.
     """
     module, classes = bench.module(result.point, result.masks), None
     for batch in bench.batches(split):
         x, labels = _pair(batch, measure)
-        with torch.no_grad():
-            scores = module(x)
+        scores = _called(module, x, measure)
         _check_scores(scores, labels, classes, measure)
         classes = scores.shape[1]
         # To the CPU first: not every device has float64.
         yield scores.detach().cpu().double(), _checked_labels(labels.cpu(), classes, measure)
     if classes is None:
         raise ValueError(f"measure={measure}: the {split} split has no examples")
+
+
+def _called(module: Any, x: Any, measure: str) -> Any:
+    try:
+        with torch.no_grad():
+            return module(x)
+    except Exception as error:
+        raise ValueError(
+            f"measure={measure}: the module must return class scores when it is called with x, and {type(module).__name__} "
+            f"fails: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _pair(batch: Any, measure: str) -> tuple[Any, Tensor]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 
 from ltb.run import launchers
 from ltb.run.settings import Checked as CheckedSettings
-from ltb.run.settings import check_overrides, resolve
+from ltb.run.settings import check_overrides, empty, resolve
 
 SHOWN = 3  # jobs that a line names, at most
 GROUPS = ("task", "model", "data")
@@ -51,7 +51,7 @@ class Checked:
             raise RefusedJobs([f"{line} ({_whose(bad, jobs, common)})" for line, bad in wrong.items()])
 
     def _refusal(self, overrides: list[str], found: dict[str, str | None]) -> str | None:
-        """Why a job cannot be run, if it cannot; what is `found` holds for its like with other seeds."""
+        """Return why a job cannot be run, if it cannot; what is `found` holds for its like with other seeds."""
         key = ""
         try:
             config, names, engine = self._composed(overrides)
@@ -67,6 +67,7 @@ class Checked:
     def _composed(self, overrides: list[str]) -> tuple[CheckedSettings, dict[str, str], str]:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         check_overrides(composed.hydra)
+        empty(composed, composed.hydra)
         choices = composed.hydra.runtime.choices
         names = {group: str(choices.get(group)) for group in GROUPS}
         with open_dict(composed):

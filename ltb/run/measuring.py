@@ -146,8 +146,8 @@ def each(paths: Sequence[Path], wanted: Asked) -> int:
                 new = measured(made, ledger_rows, wanted.measures(made.config), folder)
                 record.merge_measures(folder, new)
                 print(printable(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}"))
-            except (ValueError, Damaged) as error:
-                code = _failed(folder, error)
+            except Exception as error:  # noqa: BLE001 (whatever the user's own code raises: the others are measured)
+                code = _failed(folder.name, error)
             bar.advance(task)
     return code
 
@@ -189,8 +189,8 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
     for folder in ledger.find(paths):
         try:
             made, rows = again(folder)
-        except (ValueError, Damaged) as error:
-            code = _failed(folder, error)
+        except Exception as error:  # noqa: BLE001 (as above)
+            code = _failed(folder.name, error)
             continue
         for row in rows[1:]:
             place = (row["task"], row["model"], row["data"], row["level"])
@@ -205,13 +205,19 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
             if not measure.joint or measure.network:
                 raise ValueError(f"measure={measure.name}: --across takes measures that compare masks, such as overlap")
             stages = tuple(Known(row["stage"]) for _, row in members)
-            values = loop.result(Measured(stages, measure)).values
+            try:
+                values = loop.result(Measured(stages, measure)).values
+            except Exception as error:  # noqa: BLE001 (as above)
+                code = _failed(f"{task}, level {level}", error)
+                continue
             of = {"task": task, "model": model, "data": data, "level": level, "runs": ";".join(names)}
             of = {name: inert(text) for name, text in of.items()}  # a table for people, unlike those in runs' folders
             found += [
                 {**of, "measure": measure.label, "quantity": inert(name), "value": value}
                 for name, value in values.items()
             ]
+    if not found and code:
+        return code
     if not found:
         raise ValueError("there are no two runs of one task, model and data to compare")
     record.write_rows(file, found)
@@ -219,6 +225,7 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
     return code
 
 
-def _failed(folder: Path, error: Exception) -> int:
-    print(printable(f"ltb: {folder.name}: {error}"), file=sys.stderr)
+def _failed(what: str, error: Exception) -> int:
+    said = str(error) if isinstance(error, ValueError | Damaged) else f"{type(error).__name__}: {error}"
+    print(printable(f"ltb: {what}: {' '.join(said.split())}"), file=sys.stderr)
     return 1

@@ -1,10 +1,10 @@
-"""How a stage is made: commit, versions, machine. It is written into the stage when it is trained, and stays with its numbers."""
+"""The provenance of a stage: commit, versions, machine. It is written when the stage is trained, and stays with its numbers."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,21 +15,40 @@ import torch
 PACKAGES = ("ltb", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "mnist1d", "scikit-learn")
 
 
-def made(device: torch.device, fingerprint: str) -> dict[str, Any]:
-    """Return what is written into each stage that this process computes."""
-    return {"commit": commit(), "versions": _versions(), "machine": _machine(device), "data": fingerprint}
+OWN = Path(__file__).parents[1]  # the folder of the package
+
+
+def made(device: torch.device, fingerprint: str, trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written into each stage that this process computes; `trainer` are the Trainer's arguments as they are used."""
+    return {
+        "commit": commit(),
+        "ltb_commit": own_commit(),
+        "versions": _versions(),
+        "machine": {**machine(device), **_numerics(device, trainer)},
+        "data": fingerprint,
+    }
 
 
 @cache
 def commit() -> str | None:
     """Return the commit of the working folder's repository, with a + where it has changes; None where there is none."""
+    return _git(Path.cwd(), "describe", "--always", "--dirty=+", "--exclude=*")
+
+
+@cache
+def own_commit() -> str | None:
+    """Return the same of ltb's own repository; None where ltb is an installed package."""
+    if (
+        _git(OWN, "ls-files", "--error-unmatch", "__init__.py") is None
+    ):  # the folder of packages may be in some repository
+        return None
+    return _git(OWN, "describe", "--always", "--dirty=+", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -46,7 +65,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine(device: torch.device) -> dict[str, Any]:
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return what tells machines apart, whose times are then kept apart: it is in the keys of measures of times."""
     found: dict[str, Any] = {"device": device.type, "cpu": _cpu(), "threads": torch.get_num_threads()}
     if device.type == "cuda":
         found |= {
@@ -54,9 +74,18 @@ def _machine(device: torch.device) -> dict[str, Any]:
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
             "tf32": torch.backends.cuda.matmul.allow_tf32,
-            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "deterministic": False,  # that of the process before any training, which keys have
         }
     return found
+
+
+def _numerics(device: torch.device, trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how this machine is told to compute."""
+    found = {
+        "deterministic": trainer.get("deterministic") or False,
+        "matmul_precision": torch.get_float32_matmul_precision(),
+    }
+    return found | ({"cudnn_tf32": torch.backends.cudnn.allow_tf32} if device.type == "cuda" else {})
 
 
 @cache

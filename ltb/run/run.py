@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ltb.core import files
 from ltb.core.contracts import Listener
-from ltb.core.errors import Diverged
+from ltb.core.errors import Damaged, Diverged
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps, settled
 from ltb.core.stages import asked
@@ -28,6 +28,7 @@ from ltb.run import links, signals, summary
 from ltb.run.display import Display, diverged, table
 from ltb.run.provenance import joined
 from ltb.run.setup import Setup
+from ltb.store.references import ledger_stages
 
 
 class Several(Listener):
@@ -75,6 +76,7 @@ class Run:
         self._rows: list[record.Row] = []
         self._made: list[dict[str, Any]] = []  # of each level
         self._reused: list[str] = []  # the runs that trained what this command did not
+        self._before = 0  # levels that the ledger had before
 
     def __call__(self) -> list[record.Row]:
         """Run what is not finished, and return the ledger. Whatever ends it is in the run's status file and in W&B."""
@@ -83,7 +85,7 @@ class Run:
         state, error = "failed", None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            before = self._ledger()
+            before, self._before = self._ledger(), self._finished()
             files.write(self.folder / record.CONFIG, yaml.safe_dump(setup.written, sort_keys=False))
             identity.write(self.folder, setup.decides)
             self._status("running")
@@ -138,11 +140,12 @@ class Run:
                 layers += record.layer_rows(level)
                 measures += record.measured_rows(level, setup.run_id, key)
                 measures += record.joint_rows(level, setup.run_id)
-                record.write_rows(self.folder / record.HISTORY, history)
-                record.write_rows(self.folder / record.LAYERS, layers)
                 if measures:
                     record.merge_measures(self.folder, measures)
-                record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
+                if len(self._rows) >= self._before:  # else a measure that fails now would cut off what is finished
+                    record.write_rows(self.folder / record.HISTORY, history)
+                    record.write_rows(self.folder / record.LAYERS, layers)
+                    record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
                 self._link(level)
                 self._status("running")
                 reused = None if level.stage in computed.stages else str(metadata["run_id"])
@@ -177,6 +180,19 @@ class Run:
         path = self.folder / record.LEDGER
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
+    def _finished(self) -> int:
+        """Return how many levels the ledger in the folder has that are this run's and in its store, from level 0 on."""
+        try:
+            there = ledger_stages(self.folder / record.LEDGER)
+        except Damaged:
+            return 0  # absent, or written again
+        store, finished = self.setup.store, 0
+        for stage, key in zip(self.setup.stages, there, strict=False):
+            if store.keys(stage) != key or not store.has(stage):
+                break
+            finished += 1
+        return finished
+
     def _figure(self, mirror: Any, *, drawn: bool) -> None:
         """Draw the curve, unless it was `drawn` from this same ledger before: that takes a second."""
         figure = self.folder / "curves.png"
@@ -210,7 +226,7 @@ class Run:
                 "state": state,
                 "error": error,
                 "run_id": self.setup.run_id,
-                "levels_done": len(self._rows),
+                "levels_done": max(self._before, len(self._rows)),
                 "levels": len(self.setup.stages),
                 "metric": {key: self.setup.config["metric"][key] for key in ("name", "direction")},
                 "prunable": str(self.setup.training.coverage),

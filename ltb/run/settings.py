@@ -50,7 +50,7 @@ Threads = Annotated[int, Limits("1 to 1024", least=1, below=1025)]
 
 @dataclass(frozen=True)
 class Protocol(Group):
-    """What a paper's protocol fixes for a task; optimizers, schedules and allocations read it."""
+    """The settings that a paper's protocol fixes for a task; optimizers, schedules and allocations read it."""
 
     batch_size: Count
     augment: bool
@@ -66,7 +66,7 @@ class Protocol(Group):
 
 @dataclass(frozen=True)
 class Training(Group):
-    """How long a network is trained, how often it is validated, and whether a run goes on after a level that diverged."""
+    """The length of a training, how often it is validated, and whether a run goes on after a level that diverged."""
 
     length: Length
     evaluate_every: Length | None
@@ -75,7 +75,7 @@ class Training(Group):
 
 @dataclass(frozen=True)
 class LabelNoise(Group):
-    """Which fraction of the training split's labels is wrong, and the seed that decides which and how."""
+    """The fraction of the training split's labels that is wrong, and the seed that decides which and how."""
 
     rate: Annotated[float, Limits("0 (no noise) or more, below 1", least=0, below=1)]
     seed: Seed
@@ -113,7 +113,7 @@ class Metric(Group):
 
 @dataclass(frozen=True)
 class Store(Group):
-    """Where trained networks are kept, which of their files, and how often their progress."""
+    """The place where trained networks are kept, which of their files, and how often their progress."""
 
     dir: Text
     keep: Literal["all", "tickets", "ledger"]
@@ -220,6 +220,23 @@ def check_overrides(hydra: Any) -> None:
             raise ValueError(
                 f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
             )
+
+
+def empty(config: DictConfig, hydra: Any) -> None:
+    """Empty the mappings that the command line sets to ``{}``, which Hydra would merge with what is there, to no effect.
+
+    Raises ValueError where something is put into one of them before.
+    """
+    from omegaconf import DictConfig, OmegaConf, open_dict
+
+    keys = [override.lstrip("+").partition("=") for override in _overrides(hydra)]
+    for place, (key, _, value) in enumerate(keys):
+        if value.replace(" ", "") != "{}" or not isinstance(OmegaConf.select(config, key), DictConfig):
+            continue
+        if beside := [other for other, *_ in keys[place + 1 :] + keys[:place] if f"{other}.".startswith(f"{key}.")]:
+            raise ValueError(f"{key}={{}}: it empties the mapping, and {beside[0]} is set as well")
+        with open_dict(config):
+            OmegaConf.update(config, key, {}, merge=False)
 
 
 def beside(key: str) -> Beside | None:

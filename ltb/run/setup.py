@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 
 from ltb.core import files
 from ltb.core.errors import Damaged
+from ltb.core.masks import ones
 from ltb.core.measure import Evaluate, Measure
+from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Measured, asked, parts, stages
@@ -110,24 +113,51 @@ class Setup:
         raise AssertionError("there is always a further name")
 
     def check_one_step(self) -> None:
-        """Take one step of what the recipe asks, thrown away, where anything is to be trained: what cannot work fails at once."""
+        """Take one step of what the recipe asks, and ask its measures of it, where anything is to be trained or measured.
+
+        Both are thrown away: what cannot work fails at once, before a run is begun.
+        """
         metric, direction = self.training.judge
         evaluations = [Measured((stage,), Evaluate(metric=metric, direction=direction)) for stage in self.stages]  # type: ignore[arg-type]
-        if not self.missing() and all(map(self.store.has, evaluations)):
+        if self.missing() or not all(map(self.store.has, evaluations)):
+            with _one_line("a step of training fails"):
+                self.training.check_one_step(self.recipe)
+        self._check_measures()
+
+    def _check_measures(self) -> None:
+        """Ask the measures that look at each level alone, one minibatch of each split, of a fit of one step."""
+        to_do = []
+        for measure in self.measures:
+            of_levels = [one for one in asked(measure, self.stages, self.training.clock).values() if len(one.of) == 1]
+            if not measure.ledger and not all(map(self.store.has, of_levels)):
+                to_do.append(measure)
+        if not to_do:
             return
-        try:
-            self.training.check_one_step(self.recipe)
-        except MisconfigurationException as error:
-            raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
-        except (ValueError, Damaged):
-            raise
-        except Exception as error:
-            told = " ".join(str(error).split())
-            raise ValueError(f"a step of training fails: {type(error).__name__}: {told} ({_place(error)})") from error
+        bench = self.training.of_first_minibatches()
+        initial = bench.initial()
+        with _one_line("a step of training fails"):
+            trained = bench.fit(Fit(ones(initial, bench.prunable), Point(initial, 0), 1))
+        for measure in to_do:
+            with _one_line(f"measure={measure.name}: it fails"):
+                bench.measure(measure, [trained])
+
+
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Make any error a ValueError whose text is one line."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ValueError(f"trainer: {' '.join(str(error).split())}") from error
+    except (ValueError, Damaged):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"{what}: {type(error).__name__}: {said} ({_place(error)})") from error
 
 
 def _place(error: Exception) -> str:
-    """Where an error arose: the innermost line that is no installed package's, if there is one."""
+    """Return where an error arose: the innermost line that is no installed package's, if there is one."""
     frames = traceback.extract_tb(error.__traceback__)
     frame = ([one for one in frames if "site-packages" not in one.filename] or frames)[-1]
     return f"{os.path.relpath(frame.filename)}:{frame.lineno}; HYDRA_FULL_ERROR=1 shows the whole trace"
@@ -150,7 +180,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     for measure in further:
         measure.drawn_at(training.clock)  # it may be that the run is too short for it
     decides = identity.settings(config, training, arguments)
-    keys = Keys(decides, {"machine": provenance.made(training.device, "")["machine"], "threads": config["threads"]})
+    keys = Keys(decides, {"machine": provenance.machine(training.device), "threads": config["threads"]})
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
@@ -170,7 +200,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         store,
         keys,
         {name: row[name] for name in ("task", "model", "data", "seed")},
-        made=provenance.made(training.device, training.source.fingerprint),
+        made=provenance.made(training.device, training.source.fingerprint, arguments),
         run_id=folder.name,
         keep=config["store"]["keep"],
         optimizer=made.rewind.source_state,
@@ -241,7 +271,7 @@ def _names(runs: Path, run_id: str) -> Iterator[Path]:
 
 
 def _of_others(ledger: Path, keys: set[str]) -> bool:
-    """Whether a folder has finished levels of other networks: those that the same settings gave with another initialisation.
+    """Return whether a folder has finished levels of other networks: those that the same settings gave with another initialisation.
 
     So it is when a file of weights was replaced. What it gave is not overwritten.
     """

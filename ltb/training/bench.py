@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -34,7 +35,7 @@ from ltb.training.lightning import check_trainer, interruptible, own_processes, 
 from ltb.training.loaders import Chunks
 from ltb.training.observers import plain
 from ltb.training.random_state import seeded
-from ltb.training.source import DataModuleSource, Source
+from ltb.training.source import DataModuleSource, FirstMinibatches, Source
 
 DIRECTIONS = ("max", "min")
 
@@ -141,6 +142,12 @@ class Bench:
         with quiet(), seeded(derive(self.seed, "measure", measure.name)):
             found = measure(of, self)
         return replace(found, seconds=time.perf_counter() - since)
+
+    def of_first_minibatches(self) -> Self:
+        """Return the bench with the first minibatch of each split alone in evaluations, for what is tried and thrown away."""
+        other = copy.copy(self)
+        other.source = FirstMinibatches(self.source)
+        return other
 
     def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> pl.LightningModule:
         """Return the module with a point's masked weights, in evaluation mode, on the device of its batches.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
@@ -34,6 +35,32 @@ class Source(Protocol):
     def stream(self, seed: int, start: int, stop: int) -> Iterable[Any]: ...
 
     def evaluation(self, split: Any) -> Iterable[Any]: ...
+
+
+class FirstMinibatches:
+    """A source whose evaluation splits are their first minibatches."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def evaluation(self, split: Any) -> Any:
+        loaders = self._source.evaluation(split)
+        if isinstance(loaders, Mapping):
+            return {name: _First(one) for name, one in loaders.items()}
+        return [_First(one) for one in loaders] if isinstance(loaders, list) else _First(loaders)
+
+
+class _First:
+    """The first minibatch of a loader; an iterable, for Lightning takes a list for several loaders."""
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(self._loader, 1)
 
 
 class DataModuleSource:

@@ -84,6 +84,26 @@ def test_levels_are_counted_where_a_run_was_made_in_parts(tmp_path, write_run):
     ]
 
 
+def test_a_mixture_is_of_whatever_levels_were_made_with(tmp_path, write_run):
+    here = {"device": "cuda", "gpu": "H100", "threads": 4, "tf32": False}
+    one = {"commit": "a", "ltb_commit": "x", "versions": {"torch": "2.9", "ltb": "0.1"}, "machine": here, "data": "d"}
+    there = {"device": "cpu", "threads": 4, "tf32": True}
+    other = {
+        "commit": "a",
+        "ltb_commit": "y",
+        "versions": {"torch": "2.9", "ltb": "0.2"},
+        "machine": there,
+        "data": "e",
+    }
+    before = {"commit": "a", "versions": {"torch": "2.9"}, "machine": {"device": "cpu"}}  # it says less
+    parts = [{**part, "levels": [level]} for level, part in enumerate((one, other, before))]
+    tell(write_run(tmp_path / "a"), made=parts)
+    assert provenance.mixtures(ledger.read([tmp_path])) == [
+        "toy: the curves mix levels made with 2 commits of ltb (x, y) and 2 versions of ltb (0.1, 0.2) "
+        "and 2 devices (cuda, cpu) and 2 settings of tf32 (False, True)"
+    ]
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [

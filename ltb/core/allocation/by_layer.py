@@ -38,11 +38,11 @@ class ByLayer(Allocation):
         }
 
 
-def check_patterns(key: str, patterns: Iterable[str], shapes: Shapes) -> None:
-    """Raise ValueError for a glob pattern that matches no prunable parameter."""
+def check_patterns(key: str, patterns: Iterable[str], shapes: Shapes, remedy: str = "") -> None:
+    """Raise ValueError for a glob pattern that matches no prunable parameter; `remedy` ends what it says."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in shapes):
-            raise ValueError(f"{key}: {pattern!r} matches no prunable parameter; there are {', '.join(shapes)}")
+            raise ValueError(f"{key}: {pattern!r} matches no prunable parameter; there are {', '.join(shapes)}{remedy}")
 
 
 def apportion(total: int, shares: Sequence[int], least: Sequence[int], most: Sequence[int]) -> list[int]:

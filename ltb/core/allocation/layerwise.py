@@ -51,7 +51,8 @@ class Layerwise(ByLayer):
         return sum(self._counts(shapes, target).values())
 
     def check(self, shapes: Shapes, targets: Sequence[float]) -> None:
-        check_patterns("allocation.rates", dict(self.rates), shapes)
+        remedy = "; allocation=global has no rates, protocol.layer_rates={} gives each layer the same"
+        check_patterns("allocation.rates", dict(self.rates), shapes, remedy)
         largest = max(sizes(shapes).values())
         if targets[-1] > 0 and self.min_per_layer >= largest:
             raise ValueError(
