@@ -1,4 +1,4 @@
-"""What a stage is: a computation that is finished once and kept, named by what it grew from; and what a set of them comes to."""
+"""Stages: each is a computation that is finished once and kept, named by what it grew from; and what a set of them comes to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stage(ABC):
 
     environment: what beside the fields decides its numbers, by the names that a store's keys know: ``training`` (task, seed,
                  numerics), ``machine``. A stage whose parents cover it names nothing.
-    keeps:       files that are kept whatever a store keeps of others.
+    keeps:       further files that are kept where a store keeps all: ``optimizer``, for stages that go on from this one.
     trains:      whether computing it trains a network.
     lasting:     whether a run asks for it again and again, so that it is worth its memory.
     """
@@ -48,7 +48,7 @@ class Stage(ABC):
 
     @cached_property
     def open(self) -> bool:
-        """Whether what it costs, or where it ends, is the result of a stage that it grew from, or its own."""
+        """Return whether what it costs, or where it ends, is the result of a stage that it grew from, or its own."""
         return any(parent.open for parent in self.parents)
 
     def ended(self, stop: int) -> Stage:
@@ -62,7 +62,7 @@ class Stage(ABC):
 
     @property
     def kept(self) -> bool:
-        """Whether it is worth keeping: the initialisation is as quick to make as to read."""
+        """Return whether it is worth keeping: the initialisation is as quick to make as to read."""
         return True
 
     @property
@@ -86,7 +86,7 @@ class Stage(ABC):
 
     @property
     def draw(self) -> int | None:
-        """Which of several draws of that control it is, from 0; None where nothing is drawn."""
+        """The number of the draw of that control, from 0; None where nothing is drawn."""
         return None
 
     def ends(self, clock: Clock) -> int:
@@ -94,19 +94,19 @@ class Stage(ABC):
         return clock.length
 
     def iterations(self, clock: Clock) -> int:
-        """How many iterations of training it takes, its parents and what it `walks` apart; the most while it is `open`."""
+        """Return how many iterations of training it takes, its parents and what it `walks` apart; the most while it is `open`."""
         return 0
 
     def spares(self, other: Stage) -> int:
-        """How many iterations of `other` are not trained where this stage is known."""
+        """Return how many iterations of `other` are not trained where this stage is known."""
         return 0
 
     def scoring(self, clock: Clock) -> int:
-        """What choosing its masks costs, before and within its fit, in iterations of training, rounded up."""
+        """Return what choosing its masks costs, before and within its fit, in iterations of training, rounded up."""
         return 0
 
     def passes(self, other: Stage) -> bool:
-        """Whether computing it gives `other` on the way."""
+        """Return whether computing it gives `other` on the way."""
         return False
 
 

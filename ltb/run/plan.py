@@ -80,7 +80,9 @@ def _told(costs: Collection[Cost]) -> str:
 
 def _seconds_per_iteration(store: Path) -> float | None:
     try:
-        found = [entry.metadata for entry in catalogue.entries(store) if entry.values is None]
+        # Those that were validated on their way: a start may have gone on from another one, whose seconds it does not have.
+        networks = (entry.metadata for entry in catalogue.entries(store) if entry.values is None)
+        found = [one for one in networks if one["result"]["history"]]
     except (Damaged, ValueError):
         return None
     lengths = [(one["seconds"], one["result"]["stop"] - one["result"]["start"]) for one in found]
