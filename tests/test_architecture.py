@@ -188,29 +188,36 @@ def test_every_target_resolves(file):
         assert callable(get_object(target))
 
 
+# Group of conf/ -> the modules that its classes are found in, and their base.
 CLASS_GROUPS = {
-    "criterion": "criteria",
-    "allocation": "allocation",
-    "schedule": "schedules",
-    "rewind": "rewind",
-    "control": "controls",
-    "objective": "objectives",
-    "rewind_rule": "rewind_rules",
+    "criterion": (["ltb.core.criteria"], "ltb.core.criteria.Criterion"),
+    "allocation": (["ltb.core.allocation"], "ltb.core.allocation.Allocation"),
+    "schedule": (["ltb.core.schedules"], "ltb.core.schedules.Schedule"),
+    "rewind": (["ltb.core.rewind"], "ltb.core.rewind.Rewind"),
+    "control": (["ltb.core.controls"], "ltb.core.controls.Control"),
+    "dynamics": (["ltb.core.dynamics"], "ltb.core.dynamics.Dynamics"),
+    "objective": (["ltb.core.objectives"], "ltb.core.objectives.Objective"),
+    "dense_objective": (["ltb.core.objectives"], "ltb.core.objectives.Objective"),
+    "execution": (["ltb.execution"], "ltb.core.execution.Execution"),
+    "rewind_rule": (["ltb.core.rewind_rules"], "ltb.core.rewind_rules.RewindRule"),
+    "measure": (["ltb.core.measure", "ltb.measures"], "ltb.core.measure.Measure"),
 }
 
 
 @pytest.mark.parametrize("group", sorted(CLASS_GROUPS))
 def test_a_choice_is_one_class_and_one_yaml_of_its_name(group):
     """weights.yaml makes Weights, erk.yaml ERK; and every class that can be chosen has a file."""
+    modules, base = CLASS_GROUPS[group][0], get_object(CLASS_GROUPS[group][1])
     made = {}
     for file in (ROOT / "conf" / group).glob("*.yaml"):
         for target in targets(yaml.safe_load(file.read_text())):
-            assert target.lower() == f"ltb.core.{CLASS_GROUPS[group]}.{file.stem.replace('_', '')}"
+            assert target.lower() in {f"{module}.{file.stem.replace('_', '')}" for module in modules}
             made[target.rpartition(".")[2]] = file
-    module = importlib.import_module(f"ltb.core.{CLASS_GROUPS[group]}")
-    base = getattr(module, group.title().replace("_", ""))
     classes = [
-        c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
+        c
+        for module in modules
+        for c in vars(importlib.import_module(module)).values()
+        if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
     ]
     assert {c.__name__ for c in classes} == set(made)
 
