@@ -1,4 +1,4 @@
-"""What annotations allow: the types and ranges of settings, declared once, where constructors and dataclasses take them.
+"""Annotations that say what is allowed: the types and ranges of settings, said once, where constructors and dataclasses take them.
 
 ``rate: Annotated[float, Limits("between 0 and 1, both excluded", above=0, below=1)]`` says what `rate` may be, to who builds it
 from a configuration and to who calls it. `read` is the one rule. An annotation that is not known here allows anything.
@@ -43,7 +43,7 @@ class Limits:
     below: float = math.inf
 
     def hold(self, value: Any) -> bool:
-        """Whether a value of the annotated type is within."""
+        """Return whether a value of the annotated type is within."""
         match value:
             case int() | float():
                 size = value
@@ -329,7 +329,7 @@ def _anything(value: Any, key: str, section: Section | None) -> Any:
 
 
 def is_class(hint: Any) -> bool:
-    """Whether an annotation is a class that says something of its values."""
+    """Return whether an annotation is a class that says something of its values."""
     return isinstance(hint, type) and hint not in (object, Any)
 
 

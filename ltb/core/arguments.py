@@ -9,7 +9,7 @@ from ltb.core.text import printable
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's."""
+    """Do as argparse's does."""
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for arguments that do not fit."""

@@ -31,7 +31,7 @@ class Control(ABC):
 
     @property
     def drawn(self) -> int | None:
-        """Which of several draws it is, the first 0; None for a control that draws nothing."""
+        """The number of the draw, the first 0; None for a control that draws nothing."""
         return None
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Reinit(Drawing):
 
 @dataclass(frozen=True)
 class SignReinit(Drawing):
-    """As `Reinit`, but each prunable weight of the new draw takes the sign of the ticket's origin (Zhou et al. 2019)."""
+    """A `Reinit` in which each prunable weight of the new draw takes the sign of the ticket's origin (Zhou et al. 2019)."""
 
     name: ClassVar[str] = "sign_reinit"
     from_scratch: ClassVar[bool] = True
@@ -104,7 +104,7 @@ class Shuffle(Drawing):
 
 @dataclass(frozen=True)
 class Complement(Control):
-    """What a ticket leaves out: the complement of its mask, at density 1 − d (recorded as such).
+    """The complement of a ticket's mask, all that it leaves out, at density 1 − d (recorded as such).
 
     Not the inversion of Frankle et al. 2021, which prunes the highest scores and keeps the ticket's density.
     """

@@ -52,7 +52,7 @@ class Recent:
 
 
 def _of_trajectory(other: Stage, stage: Stage) -> bool:
-    """Whether two stages are alike but for their step."""
+    """Return whether two stages are alike but for their step."""
     return type(other) is type(stage) and replace(other, step=stage.step) == stage  # type: ignore[call-arg,attr-defined]
 
 
@@ -122,12 +122,12 @@ class Level:
 
     @property
     def remaining(self) -> int:
-        """How many of the prunable weights are kept."""
+        """Return how many of the prunable weights are kept."""
         return sum(kept for kept, _ in self.trained.counts.values())
 
     @property
     def prunable(self) -> int:
-        """How many weights are prunable."""
+        """Return how many weights are prunable."""
         return sum(total for _, total in self.trained.counts.values())
 
     @property
@@ -152,8 +152,8 @@ class Level:
 
     @property
     def diverged(self) -> bool:
-        """Whether the training diverged: the last row of its history (train/loss, val/…) or a metric at its end (val/…, test/…) is
-        NaN or infinite. No tensor is read for it.
+        """Return whether the training diverged: NaN or infinite in the last row of its history (train/loss, val/…) or among the
+        metrics at its end (val/…, test/…). No tensor is read for it.
         """
         return bool(self.divergence)
 

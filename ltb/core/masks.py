@@ -41,7 +41,7 @@ def apply(weights: Weights, masks: Masks) -> dict[str, Tensor]:
 
 
 def total(masks: Masks) -> int:
-    """How many weights are prunable."""
+    """Return how many weights are prunable."""
     return sum(mask.numel() for mask in masks.values())
 
 
@@ -56,7 +56,7 @@ def distance(one: Masks, other: Masks) -> float:
 
 
 def remaining(masks: Masks) -> int:
-    """How many of the prunable weights are kept."""
+    """Return how many of the prunable weights are kept."""
     return sum(int(mask.sum()) for mask in masks.values())
 
 
@@ -76,7 +76,7 @@ def collapsed(masks: Masks) -> tuple[str, ...]:
 
 
 def nested(inner: Masks, outer: Masks) -> bool:
-    """Whether all that `inner` keeps is kept by `outer` too."""
+    """Return whether all that `inner` keeps is kept by `outer` too."""
     return inner.keys() == outer.keys() and all(not (inner[name] & ~outer[name]).any() for name in inner)
 
 

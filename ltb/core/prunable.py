@@ -1,4 +1,4 @@
-"""What of a network may be pruned: a `Coverage`, which names what is left out too."""
+"""The part of a network that may be pruned: a `Coverage`, which names what is left out too."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Result(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a fit leaves: the masks, where it began, the point it ended at, and what was seen on the way.
+    """The result of a fit: the masks, where it began, the point it ended at, and what was seen on the way.
 
     `best` is the point at the early-stop step, None where nothing was evaluated or the end is it; `snapshots` are points that
     were asked for and passed.
@@ -103,7 +103,7 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What a measure leaves: a number for each quantity, and tensors where it has any.
+    """The result of a measure: a number for each quantity, and tensors where it has any.
 
     `values` maps names such as ``test/accuracy`` or ``iou/fc1.weight`` to numbers; None is a number that does not exist.
     """
@@ -129,7 +129,7 @@ def early_stop_step(history: Sequence[Mapping[str, float]], judge: tuple[str, st
 
 
 def better(row: Mapping[str, float], best: Mapping[str, float], judge: tuple[str, str]) -> bool:
-    """Whether a row of a history is better than the best before it; NaN never is, and any number is better than NaN.
+    """Return whether a row of a history is better than the best before it; NaN never is, and any number is better than NaN.
 
     Where the masks change during the fit, a row of lower density is: only networks as sparse as the last one stand for it.
     """
@@ -162,6 +162,6 @@ def divergence(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Num
 
 
 def unjudged(history: Sequence[Mapping[str, float]], judge: tuple[str, str]) -> bool:
-    """Whether a history has rows, all judged (see `early_stop_step`) by a NaN or an infinity: then none of them is the best."""
+    """Return whether a history has rows, all judged (see `early_stop_step`) by a NaN or an infinity: then none is the best."""
     values = [row.get("val/loss", row.get(f"val/{judge[0]}")) for row in history]
     return bool(values) and all(value is not None and not math.isfinite(value) for value in values)

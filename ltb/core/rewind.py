@@ -33,12 +33,12 @@ class Rewind(ABC):
 
     @property
     def source_state(self) -> bool:
-        """Whether the origin takes the optimizer's state at the end of the source."""
+        """Return whether the origin takes the optimizer's state at the end of the source."""
         return self.optimizer_state == "kept" and self.trained_source
 
     @property
     def start_state(self) -> bool:
-        """Whether the origin takes the optimizer's state at the start."""
+        """Return whether the origin takes the optimizer's state at the start."""
         return self.optimizer_state == "kept" and not self.trained_source
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Rewind(ABC):
         return (point if self.optimizer_state == "kept" else Point(point.weights, point.step)), stop
 
     def iterations(self, start: int, clock: Clock) -> int:
-        """How many iterations a fit takes when the dense run's start is at iteration `start`."""
+        """Return how many iterations a fit takes when the dense run's start is at iteration `start`."""
         return clock.length - start
 
     def clock(self, clock: Clock) -> Clock:

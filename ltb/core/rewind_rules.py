@@ -45,7 +45,7 @@ class RewindRule(ABC):
 
     @abstractmethod
     def holds(self, seen: Mapping[str, float]) -> bool:
-        """Whether it holds of what it saw."""
+        """Return whether it holds of what it saw."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Clock:
         return self._within_reason(step, self.stretch)
 
     def span(self, step: str | int | Step) -> int:
-        """How many iterations an interval of `step` has, which no clock stretches. Raises ValueError as `at` does."""
+        """Return how many iterations an interval of `step` has, which no clock stretches. Raises ValueError as `at` does."""
         return self._within_reason(step, 1)
 
     def stretched(self, times: int) -> Clock:

@@ -43,7 +43,7 @@ class Group:
 
     @property
     def count(self) -> int:
-        """How many units there are."""
+        """Return how many units there are."""
         return 1 + int(self.made[self.name].max())
 
     @property

@@ -1,4 +1,4 @@
-"""What is done around each update of an optimizer, in any loop: under any trainer, with closures and mixed precision."""
+"""Hooks around each update of an optimizer, in any loop: under any trainer, with closures and mixed precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pruned network's weights take in bytes, format by format: written, and read back to the same bits."""
+"""Formats of a pruned network's weights, and what they take in bytes: written, and read back to the same bits."""
 
 from ltb.formats.compressed import BSR, CSC, CSR
 from ltb.formats.coordinates import COO, Bitmask, Relative

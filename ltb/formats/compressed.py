@@ -87,7 +87,7 @@ class BSR(Format):
 
 
 def _pointers(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each row's entries begin, with their number at the end, and the columns of all."""
+    """Return where each row's entries begin, with their number at the end, and the columns of all."""
     rows, columns = mask.nonzero(as_tuple=True)
     return pad(torch.bincount(rows, minlength=mask.shape[0]).cumsum(0), (1, 0)), columns
 

@@ -1,4 +1,4 @@
-"""How many bytes a pruned network takes, format by format."""
+"""The bytes that a pruned network takes, format by format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a classifier's probabilities can be believed."""
+"""Calibration: how far a classifier's probabilities can be believed."""
 
 from __future__ import annotations
 

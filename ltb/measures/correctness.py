@@ -1,4 +1,4 @@
-"""Which examples a network classifies right: one bit an example."""
+"""The examples that a network classifies right: one bit an example."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ltb.measures.class_scores import class_scores
 
 @dataclass(frozen=True)
 class Correctness(Measure):
-    """Whether each example of the split is classified right at the end of the fit, for classifiers.
+    """The correctness of each example of the split at the end of the fit, for classifiers.
 
     From it a report makes intervals over seeds and examples: those over seeds alone take the test set as given. A prediction is
     the class of the highest score; what is asked of modules and batches, and the errors otherwise, are those of `class_scores`.

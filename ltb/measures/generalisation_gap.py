@@ -1,4 +1,4 @@
-"""What a network does better on the examples that it was trained on."""
+"""The gap between how a network does on new examples and on those that it was trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the units free that have died in a ticket: parameters that can be removed for nothing."""
+"""The harvest of units that have died in a ticket: parameters that can be removed for nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ltb.structure import DependencyGraph
 
 @dataclass(frozen=True)
 class Harvest(Measure):
-    """How many parameters go with the units that are dead under a ticket's masks, at outputs that stay as they are.
+    """The number of parameters that go with the units that are dead under a ticket's masks, at outputs that stay as they are.
 
     Dead are units that nothing reads, and units that nothing makes: all their incoming weights are pruned, so that what they give
     is the same for every example, and is folded into the biases of the layers that read them. Where a layer has no bias, or pads
@@ -85,7 +85,7 @@ def folded(module: Any, run: Any, groups: Sequence[Group], masks: Masks) -> dict
 
 
 def _inputs(run: Any, layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """What each layer reads: (channels, values)."""
+    """Return what each layer reads: (channels, values)."""
     seen: dict[str, Tensor] = {}
 
     def hook(name: str) -> Any:
@@ -122,7 +122,7 @@ def _fold(group: Group, layers: Mapping[str, Any], inputs: Mapping[str, Tensor],
 
 
 def _takes_constants(layer: Any) -> bool:
-    """Whether a constant input can be folded into its bias: it has one, and puts no zeros around."""
+    """Return whether a constant input can be folded into its bias: it has one, and puts no zeros around."""
     padding = getattr(layer, "padding", 0)
     even = padding == "valid" if isinstance(padding, str) else not torch.tensor(padding).any()
     return layer.bias is not None and even and not getattr(layer, "transposed", False)

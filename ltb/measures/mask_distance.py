@@ -1,4 +1,4 @@
-"""How far the ticket that would be drawn at one moment of the dense run is from those drawn before: Early-Bird."""
+"""The distance of the ticket that would be drawn at one moment of the dense run from those drawn before: Early-Bird."""
 
 from __future__ import annotations
 

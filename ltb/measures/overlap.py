@@ -1,4 +1,4 @@
-"""How much the masks of several networks have in common, beside what they have by chance."""
+"""The overlap of the masks of several networks, beside what they have by chance."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def overlap(one: Masks, other: Masks) -> dict[str, Number | None]:
 
 
 class Counts(NamedTuple):
-    """How many weights there are, how many each of two masks keeps, and how many both do."""
+    """Return how many weights there are, how many each of two masks keeps, and how many both do."""
 
     total: int
     one: int

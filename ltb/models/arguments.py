@@ -1,4 +1,4 @@
-"""What the arguments of models have in common."""
+"""Arguments that models have in common."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _call(hint: Any, node: Mapping[str, Any], key: str, section: Any) -> tuple[A
 
 @cache
 def _located(target: str, module: ModuleType | None) -> Callable[..., Any]:
-    """What `target` names, as its module, of that name, stands now."""
+    """Return what `target` names, as its module, of that name, stands now."""
     # Hydra's own way from a name to what it names: it refuses those that run commands.
     found: partial[Any] = instantiate({"_target_": target, "_partial_": True})
     return found if found.args or found.keywords else found.func  # what it names may be a partial function itself

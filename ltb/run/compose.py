@@ -1,4 +1,4 @@
-"""What a resolved configuration comes to: the recipe, the measures, the Trainer's arguments."""
+"""The parts that a resolved configuration comes to: the recipe, the measures, the Trainer's arguments."""
 
 from __future__ import annotations
 

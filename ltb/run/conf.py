@@ -1,4 +1,4 @@
-"""Where the configuration is: inside the installed package, or beside it in a checkout."""
+"""The place of the configuration: inside the installed package, or beside it in a checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on: one bar over all levels with the time that is left, and a line a level."""
+"""The display of a run while it goes on: one bar over all levels with the time that is left, and a line a level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides the numbers of a training, as plain data: stage keys are made of it, and it is written into the run's folder."""
+"""The identity of a training: what decides its numbers, as plain data. Stage keys are made of it, and runs write it down."""
 
 from __future__ import annotations
 

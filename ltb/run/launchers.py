@@ -1,4 +1,4 @@
-"""What the engines that run a sweep's jobs need of ltb: a process like that of the command, and errors in one line."""
+"""Help for the engines that run a sweep's jobs: a process like that of the command, and errors in one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def absent(launcher: str) -> str:
 
 
 def raised(error: BaseException) -> bool:
-    """Whether an error came out of a launcher (no sbatch, no cluster, a worker that was killed) and not out of ltb.
+    """Return whether an error came out of a launcher (no sbatch, no cluster, a worker that was killed) and not out of ltb.
 
     What a job raises does not pass here: launchers hand it back as a value, and it is raised outside of them.
     """
@@ -32,7 +32,7 @@ def raised(error: BaseException) -> bool:
 
 
 def refusal(error: BaseException) -> bool:
-    """Whether an error says that a configuration cannot be run, rather than that something went wrong."""
+    """Return whether an error says that a configuration cannot be run, rather than that something went wrong."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -55,6 +55,6 @@ def settle(runtime: Any) -> None:
 
 
 def stderr() -> tuple[int, int]:
-    """Which file, pipe or terminal this process's stderr is (device and inode): equal in processes that share it."""
+    """Return the file, pipe or terminal that this process's stderr is (device and inode): equal in processes that share it."""
     found = os.fstat(2)
     return found.st_dev, found.st_ino

@@ -51,7 +51,7 @@ class Noted(Callback):
 
 
 def jobs(hydra: Mapping[str, Any]) -> int | None:
-    """How many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way.
+    """Return how many jobs a sweep has, by Hydra's part of its configuration; None for a sweeper that decides on its way.
 
     Raises `launchers.Stop` for a sweep without jobs, of more than `MOST`, and of jobs that would be one and the same run.
     """

@@ -141,7 +141,7 @@ def _unfinished(parent: Path) -> Iterator[Path]:
 
 
 def _safe(name: object) -> bool:
-    """Whether it is a relative path that stays where it is put, without hidden parts."""
+    """Return whether it is a relative path that stays where it is put, without hidden parts."""
     return (
         isinstance(name, str)
         and PurePosixPath(name).as_posix() == name

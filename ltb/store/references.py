@@ -32,18 +32,21 @@ class Registered:
 
     @property
     def removed(self) -> bool:
-        """Whether the folder was removed. False as well where what it was in is not there or empty: a disk may not be mounted."""
+        """Return whether the folder was removed.
+
+        False as well where what it was in is not there or empty: a disk may not be mounted.
+        """
         above = self.folder.parent
         return not files.there(self.folder) and above.is_dir() and any(above.iterdir())
 
     @property
     def lost(self) -> bool:
-        """Whether the folder is not where it was, and nobody can tell why."""
+        """Return whether the folder is not where it was, and nobody can tell why."""
         return not files.there(self.folder) and not self.removed
 
     @property
     def running(self) -> bool:
-        """Whether the run has not said that it ended."""
+        """Return whether the run has not said that it ended."""
         if not files.there(self.folder / STATUS):
             return not self.removed
         try:
@@ -54,7 +57,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class References:
-    """What the runs of a store need.
+    """The needs of a store's runs.
 
     needed: keys of stages.
     known:  the names of all runs, also of those that were removed.

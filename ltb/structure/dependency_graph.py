@@ -86,7 +86,7 @@ def _group(graph: Any, items: Sequence[Any], names: Mapping[nn.Module, str], ord
 
 
 def _told(module: nn.Module, makes: bool) -> bool:
-    """Whether the channels of a layer are its tensors' rows or columns: not in convolutions of several channels a group."""
+    """Return whether the channels of a layer are its tensors' rows or columns: not in convolutions of several channels a group."""
     groups = getattr(module, "groups", 1)
     return groups == 1 or (makes and groups == getattr(module, "out_channels", 0) == getattr(module, "in_channels", 0))
 
@@ -111,7 +111,7 @@ def _exact(groups: Sequence[Group], network: nn.Module, loss: Callable[[], float
 
 @torch.no_grad()
 def _removable(groups: Sequence[Group], network: nn.Module, loss: Callable[[], float]) -> bool:
-    """Whether the loss stays as it is when half of the units, which nothing reads any more, are made by other weights."""
+    """Return whether the loss stays as it is when half of the units, which nothing reads any more, are made by other weights."""
     state, before = tensors.state(network), tensors.weights_of(network)
     losses = []
     # Above 0 where the drawn ones are at most 0.75: variances among them.

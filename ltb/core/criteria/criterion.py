@@ -30,7 +30,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a criterion or an allocation may look at beside weights: the seed, the weights at the start, what probes gathered."""
+    """The evidence beside weights for a criterion or an allocation: the seed, the weights at the start, what probes gathered."""
 
     seed: int = 0
     start: Weights = field(default_factory=dict)

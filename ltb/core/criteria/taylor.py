@@ -1,4 +1,4 @@
-"""What a weight is worth to a trained network's loss, by its expansion around the weights: Taylor, Fisher, optimal brain damage.
+"""Criteria of a weight's worth to a trained network's loss, by expansion around the weights: Taylor, Fisher, optimal brain damage.
 
 With g̅ averaged before the absolute value, the first-order score is `Snip`'s, which any network may be scored by.
 """
