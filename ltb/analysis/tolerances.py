@@ -35,7 +35,7 @@ def of_tasks(rows: pd.DataFrame, given: float | str | None = None) -> dict[str, 
     found = {}
     for task, folders in rows.groupby("task", sort=True)["folder"]:
         chosen, reason = (given, "as asked for") if given is not None else configured(Path(str(folders.iloc[0])))
-        of_task = dense.loc[task] if task in dense.index else None
+        of_task: Any = dense.loc[str(task)] if task in dense.index else None
         found[str(task)] = _of(chosen, reason, of_task)
     return found
 
@@ -50,8 +50,8 @@ def of(settings: Mapping[str, Any]) -> tuple[float | str, str]:
     metric = settings.get("metric")
     metric = metric if isinstance(metric, dict) else {}
     value, reason = metric.get("tolerance"), metric.get("tolerance_reason")
-    usable = value == STD or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf)
-    if not usable:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf
+    if value is None or not (value == STD or number):
         return DEFAULT, REASON
     return value, str(reason or "as the runs were configured")
 
