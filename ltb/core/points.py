@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ltb.core import masks as m
@@ -35,7 +35,7 @@ class Fit:
     dynamics:  how the masks change on the way; None holds them.
     objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
-    aim:       what masks are to come to that dynamics change, or an execution that prunes; None for others.
+    aim:       what masks are to come to that dynamics change, or an execution that prunes; None without either.
     """
 
     masks: Masks
@@ -49,9 +49,15 @@ class Fit:
 
     @classmethod
     def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:
-        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0."""
-        return cls(masks, Point(m.apply(origin.weights, masks), origin.step, origin.optimizer), stop, **how)
+        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1; exactly 0 where it is 0, unless the
+        execution has something else stand there.
+        """
+        execution: Execution | None = how.get("execution")
+        weights = (
+            execution.masked(origin.weights, masks, how.get("aim")) if execution else m.apply(origin.weights, masks)
+        )
+        return cls(masks, Point(weights, origin.step, origin.optimizer), stop, **how)
 
     def begun(self, masks: Masks, origin: Point, stop: int) -> Fit:
         """The same kind of fit with other masks, from another origin, to another end."""
-        return replace(Fit.of(masks, origin, stop), **{name: getattr(self, name) for name in HOW})
+        return Fit.of(masks, origin, stop, **{name: getattr(self, name) for name in HOW})

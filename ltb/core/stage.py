@@ -16,6 +16,13 @@ from ltb.core.step import Clock
 if TYPE_CHECKING:
     from ltb.core.loop import Loop
 
+Cost = Callable[[Any], float]  # of a probe, in steps of training
+
+
+def steps(probe: Any) -> float:
+    """Return what a call of a probe costs, in steps of training, as it says itself; 0 for None, and for one that does not say."""
+    return getattr(probe, "steps", 0)  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Stage(ABC):
@@ -78,8 +85,8 @@ class Stage(ABC):
         """How many iterations of training it takes, its parents apart."""
         return 0
 
-    def scoring(self, clock: Clock) -> int:
-        """What choosing its masks costs, before and within its fit, in iterations of training, rounded up."""
+    def scoring(self, clock: Clock, cost: Cost) -> int:
+        """What choosing its masks costs, before and within its fit, in iterations of training, rounded up; `cost` is a probe's."""
         return 0
 
     def passes(self, other: Stage) -> bool:
@@ -102,11 +109,11 @@ def within(value: Any) -> Iterator[Stage]:
             yield from within(part)
 
 
-def search_steps(stage: Stage, clock: Clock) -> int:
+def search_steps(stage: Stage, clock: Clock, cost: Cost = steps) -> int:
     """Return the iterations spent to obtain the ticket that `stage` trains: all that it grew from, its own fit apart, and what
-    scoring costs, its own included."""
+    scoring costs, its own included; `cost` is what a probe costs, `Training.cost` where that depends on the data."""
     every = missing([stage], lambda _: False)
-    return sum(other.scoring(clock) for other in every) + sum(
+    return sum(other.scoring(clock, cost) for other in every) + sum(
         other.iterations(clock) for other in every if other != stage
     )
 

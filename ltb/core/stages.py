@@ -24,7 +24,7 @@ from ltb.core.recipe import Recipe, in_rounds
 from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
-from ltb.core.stage import Stage, missing
+from ltb.core.stage import Cost, Stage, missing
 from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
@@ -143,15 +143,15 @@ class Sparse(Stage):
         from_scratch = self.control is not None and self.control.from_scratch
         return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
 
-    def scoring(self, clock: Clock) -> int:
+    def scoring(self, clock: Clock, cost: Cost) -> int:
         asked = {self.criterion.probe, self.allocation.probe}
-        once = self.criterion.rounds * _cost(asked)
+        once = self.criterion.rounds * sum(map(cost, asked))
         if self.dynamics is None:
             return ceil(once)
         changes = len(self.dynamics.steps(self.iterations(clock), clock))
         if self.dynamics.prunes:
-            return ceil(changes * _cost(asked | {self.dynamics.probe}))
-        return ceil(once + changes * _cost({self.dynamics.probe}))
+            return ceil(changes * sum(map(cost, asked | {self.dynamics.probe})))
+        return ceil(once + changes * cost(self.dynamics.probe))
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training
@@ -178,9 +178,10 @@ class Sparse(Stage):
         """The fields of a fit that say how it runs."""
         objective = self.objective and self.objective.prepared(loop.training, loop.result)
         how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": self.execution}
-        if self.dynamics is not None or (self.execution is not None and self.execution.prunes):
+        if self.dynamics is not None or self.execution is not None:
             first, masks, seed = self.source.pruned_to or 0.0, source.masks, loop.training.seed
-            how["aim"] = Aim(self.criterion, self.allocation, first, self.target, masks, start.weights, seed)
+            chosen = self.criterion, self.allocation, first, self.target, masks
+            how["aim"] = Aim(*chosen, start.weights, seed, source.point.weights)
         return how
 
     def drawn(self, source: Stage) -> Drawn:
@@ -190,9 +191,12 @@ class Sparse(Stage):
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""
         training, kept = loop.training, masks
+        # What the source had pruned stands in its point as the network computes with it: 0, or what an execution left there.
+        outside = {name: ~mask for name, mask in masks.items()}
         # The source's target, not its density: under per-layer rates a target is the sparsity of the layers of rate 1 alone.
         for target in in_rounds(self.source.pruned_to or 0.0, self.target, self.criterion.rounds):
-            gathered = gather(self.criterion, self.allocation, training, source.weights, masks)
+            held = {name: mask | outside[name] for name, mask in masks.items()}
+            gathered = gather(self.criterion, self.allocation, training, source.weights, held)
             evidence = {probe: Evidence(training.seed, start.weights, found) for probe, found in gathered.items()}
             weights = {name: source.weights[name] for name in training.prunable}
             scores = scored(self.criterion, weights, evidence[self.criterion.probe])
@@ -230,11 +234,6 @@ class Drawn(Stage):
         masks = level.prune(loop, start.point, source.point, source.masks)
         origin = Fit.of(masks, source.point, source.stop).origin
         return Trained(masks, origin, origin)
-
-
-def _cost(probes: Iterable[Any]) -> float:
-    """What probes gather for once, in iterations of training; nothing for None, and for those that do not say."""
-    return sum(getattr(probe, "steps", 0) for probe in probes)
 
 
 def scored(criterion: Criterion, weights: Weights, evidence: Evidence) -> Scores:

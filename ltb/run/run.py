@@ -132,7 +132,7 @@ class Run:
                 if live:
                     live.finished(level)
                 key, metadata = store.keys(level.stage), store.metadata(level.stage)
-                cost = search_steps(level.stage, clock)
+                cost = search_steps(level.stage, clock, setup.training.cost)
                 by_another = metadata["run_id"] != setup.run_id
                 row = record.level_row(level, setup.row, setup.training.parameters, cost, key, by_another)
                 self._rows.append(row)
