@@ -81,14 +81,14 @@ class BernoulliBody(ScoredBody):
 
     def shown(self, name: str, mask: Tensor) -> Tensor:
         shown = super().shown(name, mask)
-        return shown * _scale(mask) if self._rescale else shown
+        return shown * _scale(mask, shown.dtype) if self._rescale else shown
 
     def backward(self, name: str, gradient: Tensor) -> None:
         mask, probability = self._drawn[name], self._scores[name].sigmoid()
         if self._rescale:
             # Each entry of the mask is in the scale as well: n / Σm falls by n / (Σm)² as it rises.
             through_scale = (gradient * self.shown(name, mask)).sum() / mask.sum().clamp(min=1)
-            gradient.mul_(self._weights[name]).mul_(_scale(mask)).sub_(through_scale)
+            gradient.mul_(self._weights[name]).mul_(_scale(mask, gradient.dtype)).sub_(through_scale)
         else:
             gradient.mul_(self._weights[name])
         gradient.mul_(probability * (1 - probability))
@@ -104,5 +104,5 @@ class BernoulliBody(ScoredBody):
         return {**super().state(), UPDATES: torch.tensor(self._updates)}
 
 
-def _scale(mask: Tensor) -> Tensor:
-    return mask.numel() / mask.sum().clamp(min=1)
+def _scale(mask: Tensor, kind: torch.dtype) -> Tensor:
+    return mask.numel() / mask.sum().clamp(min=1).to(kind)
