@@ -1,10 +1,14 @@
 """One thread a test process (two on a busy core are far slower), and hypothesis without a deadline on noisy machines."""
 
+import signal
+
 import pytest
 import torch
 from hypothesis import Phase, settings
 
 torch.set_num_threads(1)
+# A shell's background job, and what it starts, has Ctrl-C ignored; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("ltb", deadline=None, phases=[Phase.explicit, Phase.generate, Phase.shrink], max_examples=40)
 settings.load_profile("ltb")
 

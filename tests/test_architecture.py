@@ -194,6 +194,7 @@ CLASS_GROUPS = {
     "rewind": "rewind",
     "control": "controls",
     "objective": "objectives",
+    "rewind_rule": "rewind_rules",
 }
 
 
@@ -206,7 +207,7 @@ def test_a_choice_is_one_class_and_one_yaml_of_its_name(group):
             assert target.lower() == f"ltb.core.{CLASS_GROUPS[group]}.{file.stem.replace('_', '')}"
             made[target.rpartition(".")[2]] = file
     module = importlib.import_module(f"ltb.core.{CLASS_GROUPS[group]}")
-    base = getattr(module, group.title())
+    base = getattr(module, group.title().replace("_", ""))
     classes = [
         c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
     ]

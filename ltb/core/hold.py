@@ -46,6 +46,10 @@ class _Held:
             self.parameter.data.view(self.frozen.dtype).bitwise_or_(self.frozen)
         self.version = self.parameter._version
 
+    def mask_gradient(self, parameter: Tensor) -> None:
+        if (gradient := parameter.grad) is not None:
+            _and(gradient, self.bits)
+
     def state(self, state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         """The tensors of an optimizer's state that have an entry for each weight."""
         for name, value in state.items():
@@ -72,29 +76,25 @@ class Hold:
         parameters = tensors.parameters(network)
         m.check(masks, parameters)
         # A layer that keeps everything needs no upkeep.
-        self._held: dict[Tensor, _Held] = {
-            parameters[name]: _held(parameters[name], mask, frozen)
-            for name, mask in masks.items()
-            if not bool(mask.all())
-        }
+        self._held = [_held(parameters[name], mask, frozen) for name, mask in masks.items() if not bool(mask.all())]
         self._handles: list[Any] = [
             network.register_forward_pre_hook(self._before_forward),
             network.register_state_dict_pre_hook(self._before_state_dict),
-            *(parameter.register_post_accumulate_grad_hook(self._mask_gradient) for parameter in self._held),
+            *(held.parameter.register_post_accumulate_grad_hook(held.mask_gradient) for held in self._held),
         ]
         self.apply()
 
     def watch(self, optimizers: Iterable[Optimizer]) -> None:
         """Mask the optimizers' state now, and weights and state after each of their steps from now on."""
         for optimizer in optimizers:
-            for held, state in self._states(optimizer):
-                for _, value in held.state(state):
+            for held in self._held:
+                for _, value in held.state(optimizer.state.get(held.parameter, {})):
                     _and(value, held.bits)
             self._handles.append(optimizer.register_step_post_hook(self._after_step))
 
     def apply(self) -> None:
         """Mask the weights now."""
-        for held in self._held.values():
+        for held in self._held:
             held.mask()
 
     def release(self) -> None:
@@ -105,18 +105,11 @@ class Hold:
             handle.remove()
         self._handles.clear()
 
-    def _states(self, optimizer: Optimizer) -> Iterator[tuple[_Held, Mapping[str, Any]]]:
-        for parameter, held in self._held.items():
-            if state := optimizer.state.get(parameter):
-                yield held, state
-
-    def _mask_gradient(self, parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            _and(parameter.grad, self._held[parameter].bits)
-
     def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
-        self.apply()
-        for held, state in self._states(optimizer):
+        for held in self._held:
+            held.mask()
+            if not (state := optimizer.state.get(held.parameter)):
+                continue
             if held.states != (states := tuple(state)):
                 # What an optimizer leaves at 0 in its first step it leaves at 0: so the usual ones cost nothing here.
                 held.states, held.refilled = states, tuple(_and_told(held, state))
@@ -126,7 +119,7 @@ class Hold:
     def _before_forward(self, network: nn.Module, _: Any) -> None:
         if torch.compiler.is_compiling():  # traced by whoever compiles more than the network
             return
-        for held in self._held.values():
+        for held in self._held:
             if not network.training or held.version != held.parameter._version:
                 held.mask()
 

@@ -79,7 +79,7 @@ class Loop:
             return found
         if stage.trains and not self.trains:
             raise NotKept(f"{stage.label} is not in the store, and nothing is trained here")
-        for parent in missing([stage], self.memory.has)[:-1]:
+        for parent in missing([stage], self.memory.has, walked=False)[:-1]:
             self.result(parent)
         with self.memory.claim(stage) as checkpoints:
             found = self.memory.get(stage, lambda: self._again(stage))  # another process may have finished it meanwhile
@@ -173,7 +173,7 @@ def levels(
     """
     chain = stages(recipe, training.clock)
     weights = training.initial()
-    recipe.allocation.check({name: tuple(weights[name].shape) for name in training.prunable}, recipe.schedule.targets)
+    recipe.check_allocation({name: tuple(weights[name].shape) for name in training.prunable}, training.clock)
     memory = memory or Recent()
     if missing(chain, memory.has):
         training.check_one_step(recipe)

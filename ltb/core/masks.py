@@ -50,6 +50,16 @@ def total(masks: Masks) -> int:
     return sum(mask.numel() for mask in masks.values())
 
 
+def distance(one: Masks, other: Masks) -> float:
+    """Return the normalised Hamming distance of masks of the same names and shapes, in [0, 1].
+
+    >>> one, other = ({"a": torch.tensor(bits).bool()} for bits in ([1, 1, 0, 0], [1, 0, 1, 0]))
+    >>> distance(one, other)
+    0.5
+    """
+    return sum(int((one[name] != other[name]).sum()) for name in one) / total(one)
+
+
 def remaining(masks: Masks) -> int:
     """How many of the prunable weights are kept."""
     return sum(int(mask.sum()) for mask in masks.values())

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from ltb.core.dynamics import Aim, Dynamics
     from ltb.core.execution import Execution
     from ltb.core.objectives import Objective
+    from ltb.core.step import Clock
 
-HOW = ("noise", "dynamics", "aim", "objective", "execution")  # the fields of a fit that say how it runs
+HOW = ("noise", "dynamics", "aim", "objective", "execution", "clock")  # the fields of a fit that say how it runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Fit:
     objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
     aim:       what masks are to come to that dynamics change, or an execution that prunes; None without either.
+    clock:     the clock that learning rate and dynamics go by; None is the run's own.
     """
 
     masks: Masks
@@ -46,6 +48,7 @@ class Fit:
     aim: Aim | None = None
     objective: Objective | None = None
     execution: Execution | None = None
+    clock: Clock | None = None
 
     @classmethod
     def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:

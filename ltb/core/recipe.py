@@ -14,12 +14,13 @@ from ltb.core.dynamics import Dynamics
 from ltb.core.execution import Execution
 from ltb.core.objectives import Objective
 from ltb.core.rewind import Rewind, Weights
+from ltb.core.rewind_rules import RewindRule
 from ltb.core.schedules import Geometric, Schedule
 from ltb.core.step import Clock, Step
 
 SOURCES = ("previous", "dense", "start")
 START = Step(0)
-OF_PRUNED = ("control", "dynamics", "objective", "execution")
+OF_PRUNED = ("control", "dynamics", "objective", "execution", "rewind_rule")
 OPTIONAL = (*OF_PRUNED, "dense_objective")
 
 
@@ -29,6 +30,7 @@ class Recipe:
 
     prune_from:  the network whose weights are scored: the ``previous`` level, the ``dense`` network, or the ``start``.
     rewind_step: k, the step of the dense run that `start` is; 0it is the initialisation.
+    rewind_rule: what finds k for each level by the tickets that it would draw on the dense run's way; None for `rewind_step`.
     control:     what is broken on purpose at every level after the dense one; None for the tickets themselves.
     dynamics, objective: how the masks change during a fit, and what is minimised beside the module's loss; None for neither.
     execution:   how masked networks are trained; None holds masks on the dense one.
@@ -47,6 +49,7 @@ class Recipe:
     objective: Objective | None = None
     execution: Execution | None = None
     dense_objective: Objective | None = None
+    rewind_rule: RewindRule | None = None
     method: str = "imp"
 
     def __post_init__(self) -> None:
@@ -68,13 +71,19 @@ class Recipe:
             ("objective", Objective),
             ("execution", Execution),
             ("dense_objective", Objective),
+            ("rewind_rule", RewindRule),
         ):
             if not (key in OPTIONAL and getattr(self, key) is None) and not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
             _check_frozen(key, getattr(self, key))
         self.schedule.check()
         read(Count, self.criterion.rounds, "criterion.rounds")
-        if self.prune_from == "start" and self.rewind.trained_source:
+        if self.rewind_rule is not None and self.rewind_step != START:
+            raise ValueError(
+                f"rewind_step={self.rewind_step}: no effect with rewind_rule={type(self.rewind_rule).__name__}, "
+                "which finds the step; 0it is allowed"
+            )
+        if self.prune_from == "start" and self.rewind.trained_source and self.rewind_rule is None:
             raise ValueError(
                 f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "
                 "that was not trained; use rewind=weights, or prune_from=previous or dense"
@@ -105,11 +114,23 @@ class Recipe:
             )
         if self.execution is not None and self.execution.prunes:
             self._check_execution(f"execution={type(self.execution).__name__}")
+        self._check_signs()
         for key in OF_PRUNED:
             value = getattr(self, key)
             if value is not None and len(self.schedule.targets) < 2:
                 name = getattr(value, "name", type(value).__name__)
                 raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
+
+    def _check_signs(self) -> None:
+        """Refuse scores that may be below 0 where the allocation ranks none."""
+        key, scores = (
+            ("dynamics", self.dynamics) if self.dynamics and self.dynamics.ranks else ("criterion", self.criterion)
+        )
+        if self.allocation.unsigned and scores.signed:
+            raise ValueError(
+                f"{key}={type(scores).__name__}: its scores may be below 0, and allocation={type(self.allocation).__name__} "
+                "ranks scores of 0 or more, such as criterion=magnitude"
+            )
 
     def _check_execution(self, name: str) -> None:
         """Refuse what an execution that makes its own masks leaves without effect."""
@@ -145,19 +166,24 @@ class Recipe:
 
     def check(self, clock: Clock) -> None:
         """Raise ValueError when the recipe does not fit a run of this length."""
-        if clock.at(self.rewind_step) >= clock.length:
+        latest = self._latest(clock)
+        if latest >= clock.length:
             raise ValueError(
                 f"rewind_step={self.rewind_step} is iteration {clock.at(self.rewind_step)}, and the run is {clock.length} "
                 "iterations long; the rewind step must lie before its end"
             )
         try:
-            length = self.rewind.iterations(clock.at(self.rewind_step), clock)
+            length = self.rewind.iterations(latest, clock)  # the least that a level is trained for
         except ValueError as error:
             raise ValueError(f"rewind.length: {error}") from None
         if not length:
             self._check_without_steps()
         if self.dynamics is not None:
-            self.dynamics.check(length, clock)
+            self.dynamics.check(length, self.rewind.clock(clock))
+
+    def _latest(self, clock: Clock) -> int:
+        """The rewind step, or the last that a rule may find."""
+        return clock.at(self.rewind_step) if self.rewind_rule is None else self.rewind_rule.steps(clock)[-1]
 
     def _check_without_steps(self) -> None:
         """Raise ValueError for what acts on the training of pruned networks, where that takes no step."""
@@ -167,13 +193,33 @@ class Recipe:
                     f"{key}={type(value).__name__}: no effect with rewind.length=0it, which retrains nothing"
                 )
 
-    def check_network(self, shapes: Shapes) -> None:
+    def check_allocation(self, shapes: Shapes, clock: Clock) -> None:
+        """Raise ValueError when prunable parameters of these shapes cannot have a sparsity of the schedule, or one on the way.
+
+        Of each way the first is asked for and the last: an allocation can have what lies between two sparsities that it can have.
+        """
+        targets = self.schedule.targets
+        self.allocation.check(shapes, targets)
+        starts = targets[:-1] if self.prune_from == "previous" else [0.0] * (len(targets) - 1)
+        for first, last in zip(starts, targets[1:], strict=True):
+            self._check_way(shapes, first, last, clock)
+
+    def _check_way(self, shapes: Shapes, first: float, last: float, clock: Clock) -> None:
+        name, way = f"criterion.rounds={self.criterion.rounds}", in_rounds(first, last, self.criterion.rounds)
+        if self.dynamics is not None and self.dynamics.prunes:
+            length = self.rewind.iterations(self._latest(clock), clock)
+            name = f"dynamics={type(self.dynamics).__name__}"
+            way = self.dynamics.targets(first, last, length, self.rewind.clock(clock))
+        if len(way) > 1:
+            try:
+                self.allocation.check(shapes, (0.0, way[0], last))
+            except ValueError as error:
+                raise ValueError(f"{name}: on the way to a sparsity of {last:.6g}, {error}") from None
+
+    def check_network(self, shapes: Shapes, clock: Clock) -> None:
         """Raise ValueError when the recipe does not fit a network with prunable parameters of these shapes."""
         targets, counted = self.schedule.targets, self.allocation.counted
-        starts = targets[:-1] if self.prune_from == "previous" else [0.0] * (len(targets) - 1)
-        pruned = zip(starts, targets[1:], strict=True)
-        on_the_way = [one for first, last in pruned for one in in_rounds(first, last, self.criterion.rounds)]
-        self.allocation.check(shapes, (0.0, *on_the_way))
+        self.check_allocation(shapes, clock)
         kept = [self.allocation.kept(shapes, target) for target in targets]
         for level, (before, after) in enumerate(pairwise(kept)):
             if after == before:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
 
-from ltb.core.allowed import settle
+from ltb.core.allowed import Limits, settle
 from ltb.core.points import Point
 from ltb.core.step import Clock, Step
 
 ONE_EPOCH = Step(1, "ep")
+Times = Annotated[int, Limits("2 to 1000", least=2, below=1001)]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Rewind(ABC):
         """How many iterations a fit takes when the dense run's start is at iteration `start`."""
         return clock.length - start
 
+    def clock(self, clock: Clock) -> Clock:
+        """Return the clock that a fit goes by: the run's, unless it is stretched."""
+        return clock
+
 
 @dataclass(frozen=True)
 class Weights(Rewind):
@@ -62,6 +67,28 @@ class Weights(Rewind):
 
     def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
         return start, clock.length
+
+
+@dataclass(frozen=True)
+class Extended(Weights):
+    """Weight rewinding to a training that is `times` as long as the dense network's: RigL's 5x (Evci et al. 2020, section 4.1).
+
+    The learning rate's warm-up, milestones and end are `times` as late, as are the first and the last change of dynamics, but not
+    the interval between changes: what the authors' code multiplies. From step k it begins at `times` · k of `times` · T, at the
+    dense run's weights and learning rate of step k; batches and augmentation are those of its own iterations. The dense network
+    keeps its length.
+    """
+
+    times: Times = 5
+
+    def origin(self, start: Point, source: Point, clock: Clock) -> tuple[Point, int]:
+        return replace(start, step=self.times * start.step), self.clock(clock).length
+
+    def iterations(self, start: int, clock: Clock) -> int:
+        return self.times * super().iterations(start, clock)
+
+    def clock(self, clock: Clock) -> Clock:
+        return clock.stretched(self.times)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Cost = Callable[[Any], float]  # of a probe, in steps of training
 
 
-def steps(probe: Any) -> float:
+def probe_steps(probe: Any) -> float:
     """Return what a call of a probe costs, in steps of training, as it says itself; 0 for None, and for one that does not say."""
     return getattr(probe, "steps", 0)  # type: ignore[no-any-return]
 
@@ -47,6 +47,20 @@ class Stage(ABC):
     def parents(self) -> tuple[Stage, ...]:
         """The stages in its fields, which it grew from, in the order of the fields: those in tuples and in choices included."""
         return tuple(within(self))
+
+    @property
+    def walks(self) -> tuple[Stage, ...]:
+        """The stages that it asks for in turn while it is computed, as far as it needs: how far is its result."""
+        return ()
+
+    @cached_property
+    def open(self) -> bool:
+        """Whether what it costs, or where it ends, is the result of a stage that it grew from, or its own."""
+        return any(parent.open for parent in self.parents)
+
+    def ended(self, stop: int) -> Stage:
+        """The stage with what follows from the iteration that its network ended at, which its key does not know."""
+        return self
 
     @property
     def known_as(self) -> str | None:
@@ -78,14 +92,18 @@ class Stage(ABC):
         return "none"
 
     def ends(self, clock: Clock) -> int:
-        """The iteration of the clock that its network ends at."""
+        """The iteration of the clock that its network ends at; the first that it can be while that is `open`."""
         return clock.length
 
     def iterations(self, clock: Clock) -> int:
-        """How many iterations of training it takes, its parents apart."""
+        """How many iterations of training it takes, its parents and what it `walks` apart; the most while it is `open`."""
         return 0
 
-    def scoring(self, clock: Clock, cost: Cost) -> int:
+    def spares(self, other: Stage) -> int:
+        """How many iterations of `other` are not trained where this stage is known."""
+        return 0
+
+    def scoring(self, clock: Clock, cost: Cost = probe_steps) -> int:
         """What choosing its masks costs, before and within its fit, in iterations of training, rounded up; `cost` is a probe's."""
         return 0
 
@@ -109,17 +127,60 @@ def within(value: Any) -> Iterator[Stage]:
             yield from within(part)
 
 
-def search_steps(stage: Stage, clock: Clock, cost: Cost = steps) -> int:
+def settled(stage: Stage, stop: Callable[[Stage], int | None]) -> Stage:
+    """Return a stage with what it walks and its parents as their results have them, so that its costs are those that it has.
+
+    `stop` gives the iteration that a finished stage ended at, None for one that is not; then it stays `open`. Costs are asked of
+    what is returned; its key is that of `stage`.
+    """
+    if not stage.open:
+        return stage
+    grown: Stage = _settled_fields(stage, stop)
+    if any(parent.open for parent in grown.parents) or (found := stop(stage)) is None:
+        return grown
+    return grown.ended(found)
+
+
+def _settled_fields(value: Any, stop: Callable[[Stage], int | None]) -> Any:
+    """A choice, a tuple or a stage with the stages in it settled."""
+
+    def settle(part: Any) -> Any:
+        return settled(part, stop) if isinstance(part, Stage) else _settled_fields(part, stop)
+
+    if isinstance(value, list | tuple):
+        return type(value)(map(settle, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    made = {name: settle(part) for name, part in fields.items() if next(within([part]), None) is not None}
+    return dataclasses.replace(value, **made) if made else value
+
+
+def costs(every: Iterable[Stage], clock: Clock, there: Iterable[Stage] = ()) -> list[int]:
+    """Return how many iterations each stage trains where those before it, and those that are `there`, are known."""
+    known, found = list(there), []
+    for stage in every:
+        found.append(stage.iterations(clock) - max((one.spares(stage) for one in known), default=0))
+        known.append(stage)
+    return found
+
+
+def search_steps(stage: Stage, clock: Clock, cost: Cost = probe_steps) -> int:
     """Return the iterations spent to obtain the ticket that `stage` trains: all that it grew from, its own fit apart, and what
-    scoring costs, its own included; `cost` is what a probe costs, `Training.cost` where that depends on the data."""
+    scoring costs, its own included: `cost` is a probe's, `Training.cost` where that depends on the data. The most that it can be
+    while the stage is `open`."""
     every = missing([stage], lambda _: False)
     return sum(other.scoring(clock, cost) for other in every) + sum(
-        other.iterations(clock) for other in every if other != stage
+        own for other, own in zip(every, costs(every, clock), strict=True) if other != stage
     )
 
 
-def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool], *, passed: bool = False) -> list[Stage]:
+def missing(
+    wanted: Iterable[Stage], known: Callable[[Stage], bool], *, passed: bool = False, walked: bool = True
+) -> list[Stage]:
     """Return the stages that must be computed to have all of `wanted`, parents first: what a run will cost, before it costs it.
+
+    With those that stages walk, the most that they can come to, unless not `walked`.
 
     What another stage of the list gives on its way costs nothing and is left out, unless `passed`, as is what is not kept: the
     initialisation, and tickets that are drawn from others, for which those others are asked.
@@ -129,7 +190,7 @@ def missing(wanted: Iterable[Stage], known: Callable[[Stage], bool], *, passed: 
     def visit(stage: Stage) -> None:
         if stage in found or (stage.kept and known(stage)):
             return
-        for parent in stage.parents:
+        for parent in (*(stage.walks if walked else ()), *stage.parents):
             if passed or not any(other.passes(parent) for other in found):
                 visit(parent)
         if stage.kept:

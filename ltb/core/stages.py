@@ -5,8 +5,10 @@ A new kind is one class: loop, store, plan and ledger ask it through the methods
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,12 +26,15 @@ from ltb.core.recipe import Recipe, in_rounds
 from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
-from ltb.core.stage import Cost, Stage, missing
+from ltb.core.rewind_rules import RewindRule
+from ltb.core.stage import Cost, Stage, missing, probe_steps
 from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
     from ltb.core.loop import Loop
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Start(Stage):
 
     def iterations(self, clock: Clock) -> int:
         return self.step
+
+    def spares(self, other: Stage) -> int:
+        later = isinstance(other, Start) and other.objective == self.objective and other.step > self.step
+        return self.step if later else 0
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         fit = _dense(loop, self.step, self.objective)
@@ -141,17 +150,21 @@ class Sparse(Stage):
 
     def iterations(self, clock: Clock) -> int:
         from_scratch = self.control is not None and self.control.from_scratch
-        return clock.length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
+        return (
+            self.rewind.clock(clock).length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
+        )
 
-    def scoring(self, clock: Clock, cost: Cost) -> int:
+    def scoring(self, clock: Clock, cost: Cost = probe_steps) -> int:
         asked = {self.criterion.probe, self.allocation.probe}
         once = self.criterion.rounds * sum(map(cost, asked))
         if self.dynamics is None:
             return ceil(once)
-        changes = len(self.dynamics.steps(self.iterations(clock), clock))
-        if self.dynamics.prunes:
-            return ceil(changes * sum(map(cost, asked | {self.dynamics.probe})))
-        return ceil(once + changes * cost(self.dynamics.probe))
+        length, fits = self.iterations(clock), self.rewind.clock(clock)
+        changes = len(self.dynamics.steps(length, fits)) * cost(self.dynamics.probe)
+        if not self.dynamics.prunes:
+            return ceil(once + changes)
+        prunings = self.dynamics.targets(self.source.pruned_to or 0.0, self.target, length, fits)
+        return ceil(len(prunings) * sum(map(cost, asked - {self.dynamics.probe})) + changes)
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training
@@ -169,10 +182,11 @@ class Sparse(Stage):
         start = started.resumable if self.rewind.start_state else started.point
         end = source.resumable if self.rewind.source_state else source.point
         origin, stop = self.rewind(start, end, training.clock)
-        fit = Fit.of(masks, origin, stop, **how)
+        clock = self.rewind.clock(training.clock)
+        fit = Fit.of(masks, origin, stop, clock=clock, **how)
         if self.control is None:
             return fit
-        return self.control(fit, origin, training.initial, training.clock, training.seed)
+        return self.control(fit, origin, training.initial, clock, training.seed)
 
     def how(self, loop: Loop, start: Point, source: Result) -> dict[str, Any]:
         """The fields of a fit that say how it runs."""
@@ -234,6 +248,64 @@ class Drawn(Stage):
         masks = level.prune(loop, start.point, source.point, source.masks)
         origin = Fit.of(masks, source.point, source.stop).origin
         return Trained(masks, origin, origin)
+
+
+@dataclass(frozen=True)
+class FoundStart(Stage):
+    """The dense trajectory at the first of `steps` at which `rule` holds of the tickets drawn there; at the last if at none.
+
+    Each is drawn, at the level's `target`, as a level that prunes the start draws it. Which step it is is a result: its key is
+    known before, and `found` is None in it. Its history has a row a step: step, and what the rule saw.
+    """
+
+    rule: RewindRule
+    steps: tuple[int, ...]
+    target: float
+    criterion: Criterion
+    allocation: Allocation
+    objective: Objective | None = None
+    found: Start | None = None
+    keeps: ClassVar[tuple[str, ...]] = ("optimizer",)
+
+    @property
+    def label(self) -> str:
+        return f"{self.rule.label} at sparsity {self.target:.4g}"
+
+    @property
+    def walks(self) -> tuple[Start, ...]:
+        last = self.found.step if self.found else self.steps[-1]
+        return tuple(Start(step, self.objective) for step in self.steps if step <= last)
+
+    @cached_property
+    def open(self) -> bool:
+        return self.found is None
+
+    def ended(self, stop: int) -> FoundStart:
+        return replace(self, found=Start(stop, self.objective))
+
+    def ends(self, clock: Clock) -> int:
+        return self.found.step if self.found else self.steps[self.rule.window - 1]
+
+    def scoring(self, clock: Clock, cost: Cost = probe_steps) -> int:
+        once = sum(map(cost, {self.criterion.probe, self.allocation.probe}))
+        return ceil(len(self.walks) * self.criterion.rounds * once)
+
+    def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
+        drawn: list[m.Masks] = []
+        rows: list[Mapping[str, float]] = []
+        for start in self.walks:
+            ticket = loop.result(Drawn(start, start, self.target, self.criterion, self.allocation))
+            drawn = [*drawn, ticket.masks][-self.rule.window :]
+            seen = self.rule.look(drawn)
+            rows.append({"step": start.step, **seen})
+            if self.rule.holds(seen):
+                break
+        else:
+            log.warning(
+                f"{self.label}: it never held up to step {start.step}, the last that it may take; k is that step"
+            )
+        dense = loop.result(start)
+        return Trained(dense.masks, dense.origin, dense.resumable, rows)
 
 
 def scored(criterion: Criterion, weights: Weights, evidence: Evidence) -> Scores:
@@ -329,11 +401,11 @@ def asked(measure: Measure, chain: Sequence[Stage], clock: Clock) -> dict[int | 
 def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
     """Return the stage of each level of a recipe, level 0 (the dense network) first; a pure function of the configuration."""
     recipe.check(clock)
-    dense, step = Dense(objective=recipe.dense_objective), clock.at(recipe.rewind_step)
-    start = Start(step, recipe.dense_objective if step else None)  # nothing has been minimised at the initialisation
+    dense = Dense(objective=recipe.dense_objective)
     chain: list[Stage] = [dense]
     shown: list[Stage] = [dense]
     for target in recipe.schedule.targets[1:]:
+        start = _start(recipe, target, clock)
         source = {"previous": chain[-1], "dense": dense, "start": start}[recipe.prune_from]
         how = {"dynamics": recipe.dynamics, "objective": recipe.objective, "execution": recipe.execution}
         level = Sparse(source, start, target, recipe.criterion, recipe.allocation, recipe.rewind, **how)  # type: ignore[arg-type]
@@ -342,7 +414,16 @@ def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
     return tuple(shown)
 
 
+def _start(recipe: Recipe, target: float, clock: Clock) -> Stage:
+    """The stage that a level of a target sparsity is rewound to."""
+    step, objective = clock.at(recipe.rewind_step), recipe.dense_objective
+    if recipe.rewind_rule is None:
+        return Start(step, objective if step else None)  # nothing has been minimised at the initialisation
+    rule, steps = recipe.rewind_rule, tuple(recipe.rewind_rule.steps(clock))
+    return FoundStart(rule, steps, target, recipe.criterion, recipe.allocation, objective)
+
+
 def starts(wanted: Iterable[Stage]) -> tuple[Start, ...]:
-    """Return the starts that stages grow from, as the dense network passes them on its way."""
+    """Return the starts that stages grow from or walk, as the dense network passes them on its way."""
     every = missing(wanted, lambda _: False, passed=True)
     return tuple(stage for stage in every if isinstance(stage, Start))

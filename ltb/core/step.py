@@ -57,10 +57,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock of one training run: `epoch_length` iterations an epoch, `length` iterations in all (T)."""
+    """The clock of one training run: `epoch_length` iterations an epoch, `length` iterations in all (T).
+
+    stretch: how many times as late its moments are as a Step says, see `stretched`.
+    """
 
     epoch_length: int
     length: int
+    stretch: int = 1
 
     def __post_init__(self) -> None:
         for name in ("epoch_length", "length"):
@@ -74,8 +78,23 @@ class Clock:
 
     def at(self, step: str | int | Step) -> int:
         """The iteration that a step falls on. Raises ValueError for one beyond `LONGEST`, for which nobody waits."""
+        return self._within_reason(step, self.stretch)
+
+    def span(self, step: str | int | Step) -> int:
+        """How many iterations an interval of `step` has, which no clock stretches. Raises ValueError as `at` does."""
+        return self._within_reason(step, 1)
+
+    def stretched(self, times: int) -> Clock:
+        """The clock of a training `times` as long, each moment of which is as much later; epochs are as long as before.
+
+        >>> Clock(epoch_length=10, length=100).stretched(5).at("2ep")
+        100
+        """
+        return Clock(self.epoch_length, times * self.length, times * self.stretch)
+
+    def _within_reason(self, step: str | int | Step, stretch: int) -> int:
         step = Step.parse(step)
-        iteration = step.count * (self.epoch_length if step.unit == "ep" else 1)
+        iteration = stretch * step.count * (self.epoch_length if step.unit == "ep" else 1)
         if iteration > LONGEST:
             raise ValueError(f"{step} is iteration {iteration:,}, and {LONGEST:,} are the most")
         return iteration

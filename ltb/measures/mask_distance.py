@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ltb.core import masks as m
 from ltb.core.allowed import Fraction, Limits, settle
 from ltb.core.contracts import Bench
-from ltb.core.masks import Masks
+from ltb.core.masks import distance
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
 from ltb.core.step import Clock, Step
@@ -68,14 +67,3 @@ class MaskDistance(Measure):
                 if values["early_bird_step"] is None and max(before) < self.epsilon:
                     values["early_bird_step"] = step
         return Measurement(values)
-
-
-def distance(one: Masks, other: Masks) -> float:
-    """Return the normalised Hamming distance of masks of the same names and shapes, in [0, 1].
-
-    >>> import torch
-    >>> one, other = ({"a": torch.tensor(bits).bool()} for bits in ([1, 1, 0, 0], [1, 0, 1, 0]))
-    >>> distance(one, other)
-    0.5
-    """
-    return sum(int((one[name] != other[name]).sum()) for name in one) / m.total(one)

@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 
 def level_row(
-    level: Level, identity: Mapping[str, Any], parameters: int, search_steps: int, stage: str, reused: bool
+    level: Level, identity: Mapping[str, Any], parameters: int, search_steps: int | None, stage: str, reused: bool
 ) -> Row:
     """Return the row of one level: the identity of the run (run_id, study, … seed), what was kept, what was measured.
 

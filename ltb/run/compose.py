@@ -19,6 +19,7 @@ RECIPE = hints_of(Recipe)
 # Section -> what its _target_ makes; optimizer, learning rate and model are what the module takes them for.
 CHOICES = (
     "schedule", "criterion", "allocation", "rewind", "control", "dynamics", "objective", "dense_objective", "execution",
+    "rewind_rule",
 )  # fmt: skip
 KINDS = {
     **{name: RECIPE[name] for name in CHOICES},
@@ -50,6 +51,7 @@ def recipe(config: Config) -> Recipe:
         objective=build(config, "objective"),
         execution=build(config, "execution"),
         dense_objective=build(config, "dense_objective"),
+        rewind_rule=build(config, "rewind_rule"),
         method=config["method"],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltb.core.errors import Damaged
-from ltb.core.stage import Stage, missing
+from ltb.core.stage import Stage, costs, missing, settled
 from ltb.core.stages import starts
 from ltb.core.step import Clock
 from ltb.core.text import printable
@@ -20,8 +20,10 @@ from ltb.store import catalogue
 from ltb.store.store import Store
 
 # Over all runs that this process plans: the stages named, their iterations, and those that are to be trained.
-_named: list[int] = []
-_planned: dict[tuple[Path, str], int] = {}  # by its store and key
+# Each with whether that is the most that they can be.
+Cost = tuple[int, bool]
+_named: list[Cost] = []
+_planned: dict[tuple[Path, str], Cost] = {}  # by its store and key
 
 
 def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> None:
@@ -31,7 +33,10 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
     def place(stage: Stage) -> tuple[Path, str]:
         return store.folder, store.keys(stage)
 
-    todo = missing(wanted, lambda stage: store.has(stage) or place(stage) in _planned)
+    def known(stage: Stage) -> bool:
+        return store.has(stage) or place(stage) in _planned
+
+    todo = missing(wanted, known)
     every = missing(wanted, lambda stage: False)
     # A start is replayed where another run of this plan, which does not pass it, trains the dense network.
     every += [stage for stage in todo if stage not in every]
@@ -45,24 +50,32 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
         title_justify="left",
         box=None,
     )
-    for stage in every:
-        key, cost = store.keys(stage), stage.iterations(clock)
+    grown = [settled(stage, store.stop) for stage in every]
+    there = [other for stage in every for other in stage.walks if known(other)]
+    perhaps = {other for stage in todo for other in stage.walks}
+    for stage, final, iterations in zip(every, grown, costs(grown, clock, there), strict=True):
+        key, cost = store.keys(stage), (iterations, iterations > 0 and (final.open or stage in perhaps))
         state = "to do" if stage in todo else "done" if store.has(stage) else "shared with a run before"
         target = "" if stage.pruned_to is None else f"{stage.pruned_to:.4f}"
-        table.add_row(Text(printable(stage.label)), target, key[:8], state, f"{cost:,}")
+        table.add_row(Text(printable(stage.label)), target, key[:8], state, _told([cost]))
         _named.append(cost)
-    _planned.update({place(stage): stage.iterations(clock) for stage in todo})
+        if stage in todo:
+            _planned[place(stage)] = cost
     passed = [start for start in starts(wanted) if any(stage.passes(start) for stage in todo)]
-    _planned.update({place(start): 0 for start in passed})
+    _planned.update({place(start): (0, False) for start in passed})
     console.print(table)
-    left = sum(_planned.values())
+    left = sum(n for n, _ in _planned.values())
     speed = _seconds_per_iteration(store.folder)
     estimate = f", about {duration(left * speed)} by what is in the store" if speed and left else ""
-    todo_count = sum(cost > 0 for cost in _planned.values())
+    todo_count = sum(n > 0 for n, _ in _planned.values())
     console.print(
-        f"so far: {len(_named)} stages named ({sum(_named):,} iterations), "
-        f"{todo_count} to do ({left:,} iterations{estimate})\n"
+        f"so far: {len(_named)} stages named ({_told(_named)} iterations), "
+        f"{todo_count} to do ({_told(_planned.values())} iterations{estimate})\n"
     )
+
+
+def _told(costs: Collection[Cost]) -> str:
+    return f"{'at most ' * any(most for _, most in costs)}{sum(n for n, _ in costs):,}"
 
 
 def _seconds_per_iteration(store: Path) -> float | None:

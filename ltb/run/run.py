@@ -20,7 +20,7 @@ from ltb.core import files
 from ltb.core.contracts import Listener
 from ltb.core.errors import Diverged
 from ltb.core.loop import Level, levels
-from ltb.core.stage import Stage, search_steps
+from ltb.core.stage import Stage, search_steps, settled
 from ltb.core.text import printable
 from ltb.records import identity, record
 from ltb.report.sparkline import sparkline
@@ -132,7 +132,9 @@ class Run:
                 if live:
                     live.finished(level)
                 key, metadata = store.keys(level.stage), store.metadata(level.stage)
-                cost = search_steps(level.stage, clock, setup.training.cost)
+                grown = settled(level.stage, store.stop)
+                # None: what its rule found is gone
+                cost = None if grown.open else search_steps(grown, clock, setup.training.cost)
                 by_another = metadata["run_id"] != setup.run_id
                 row = record.level_row(level, setup.row, setup.training.parameters, cost, key, by_another)
                 self._rows.append(row)

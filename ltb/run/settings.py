@@ -164,6 +164,7 @@ class Settings(Group):
     objective: Choice | None = None
     dense_objective: Choice | None = None
     execution: Choice | None = None
+    rewind_rule: Choice | None = None
     label_noise: LabelNoise | None = None  # configurations from before have none
 
 

@@ -146,7 +146,7 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     arguments, device = trainer(config["trainer"])
     training = _training(config, arguments, device, seed)
     wanted = stages(made, training.clock)
-    made.check_network(training.shapes)
+    made.check_network(training.shapes, training.clock)
     for measure in further:
         measure.drawn_at(training.clock)  # it may be that the run is too short for it
     decides = identity.settings(config, training, arguments)

@@ -101,6 +101,10 @@ class Store:
         """Return the metadata of a finished stage."""
         return read_metadata(self.path(stage))
 
+    def stop(self, stage: Stage) -> int | None:
+        """Return the iteration that a finished network ended at; None where it is not finished."""
+        return self.metadata(stage)["result"].get("stop") if self.has(stage) else None
+
     def get(self, stage: Stage, again: Callable[[], Any]) -> Any | None:
         """Return the stage as it was stored; None where it is not."""
         key = self.keys(stage)
@@ -265,12 +269,14 @@ class Store:
         return grown_from(self.metadata(parent)) if self.has(parent) else None
 
     def _content(self, stage: Stage, result: Any, hashes: Mapping[str, str], kept: list[str]) -> dict[str, Any]:
+        told = stored.described(result)
+        grown = stage.ended(told["stop"]) if "stop" in told else stage
         return {
             "version": VERSION,
             "key": self.keys(stage),
             "kind": type(stage).__name__,
             "label": stage.label,
-            "parents": {self.keys(parent): self._grown_from(parent) for parent in stage.parents if parent.kept},
+            "parents": {self.keys(parent): self._grown_from(parent) for parent in grown.parents if parent.kept},
             "training": self.keys.training,
             "target": stage.pruned_to,
             "control": stage.broken_by,
@@ -280,7 +286,7 @@ class Store:
             "kept": kept,
             "sha256": dict(hashes),
             "seconds": result.seconds,
-            "result": stored.described(result),
+            "result": told,
         }
 
 

@@ -108,11 +108,16 @@ class StartClock(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # After configure_optimizers, which was told the dense run's length.
-        if self.stop > self.clock.length and not isinstance(pl_module, ChunkedModule):
+        if self.stop > trainer.max_steps and not isinstance(pl_module, ChunkedModule):
             trainer.fit_loop.epoch_loop.max_steps = self.stop
             trainer.fit_loop.max_epochs = self.clock.epoch(self.stop) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.lr_scheduler_configs and self.clock.stretch > 1:
+            raise ValueError(
+                f"rewind.times={self.clock.stretch}: {type(pl_module).__name__} steps schedulers of its own, which nothing here "
+                "stretches; a module that takes its rate from `clock` is stretched"
+            )
         for config in trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 raise ValueError(

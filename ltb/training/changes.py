@@ -13,7 +13,7 @@ from torch import Tensor
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import Progress, network_of
-from ltb.core.dynamics import Aim, Dynamics, Standing
+from ltb.core.dynamics import Aim, Dynamics, Moment, Standing
 from ltb.core.execution import Body
 from ltb.core.masks import Masks
 from ltb.core.points import Fit
@@ -40,7 +40,7 @@ class Changes(pl.Callback):
         self._clock, self._gather = clock, gather
         self._start, self._length = fit.origin.step, fit.stop - fit.origin.step
         self.steps = tuple(self._start + step for step in self._dynamics.steps(self._length, clock))
-        self._step = begin
+        self._step, self._within = begin, 0  # the iteration, and the optimizer's steps since: a chunk has many
         self.masks: Masks = done.masks if done else fit.masks
         self.regrown = int(done.history[-1]["regrown"]) if done and done.history else 0
         self.sums: dict[str, Tensor] = {}
@@ -69,15 +69,17 @@ class Changes(pl.Callback):
 
     @torch.no_grad()
     def _add(self, parameters: Mapping[str, Tensor], *_: Any) -> None:
+        at = Moment(self._step - self._start + self._within, self._length, self._clock)
+        self._within += 1
         for name, parameter in parameters.items():
             if parameter.grad is not None:
-                self.sums[name] += self._dynamics.summed(parameter, parameter.grad)
+                self.sums[name] += self._dynamics.summed(self.sums[name], parameter, parameter.grad, at)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         done = len(batch) if isinstance(pl_module, ChunkedModule) else 1
-        self._step += done
+        self._step, self._within = self._step + done, 0
         if done and self._step in self.steps:
             self._change()
 

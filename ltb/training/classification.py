@@ -90,13 +90,14 @@ class Classification(ChunkedModule):
         if self.clock is None:
             raise ValueError("Classification needs its clock: train it with ltb.Training, or set module.clock")
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
-        autocast, total, count = torch.is_autocast_enabled(self.device.type), None, 0
+        device, kind = self.device, self._kind()
+        autocast, total, count = torch.is_autocast_enabled(device.type), None, 0
         for step, (x, y) in chunk:
             rate = self.learning_rate(step, self.clock)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad()
-            loss = self._backward(self._input(x), y.to(self.device))
+            loss = self._backward(x.to(device, kind if x.is_floating_point() else x.dtype), y.to(device))
             if self.objective is not None:
                 self.objective(self, (x, y)).backward()
             if self._penalised:
@@ -112,9 +113,12 @@ class Classification(ChunkedModule):
             self._sums["train"] = self._sums.get("train", torch.zeros((), device=self.device)) + total
             self._count += count
 
+    def _kind(self) -> torch.dtype:
+        """The type of the network's weights, and so of inputs that are floats."""
+        return next(self.network.parameters()).dtype
+
     def _input(self, x: Tensor) -> Tensor:
-        kind: torch.dtype = next(self.network.parameters()).dtype if x.is_floating_point() else x.dtype
-        return x.to(self.device, kind)
+        return x.to(self.device, self._kind() if x.is_floating_point() else x.dtype)
 
     def _backward(self, x: Tensor, y: Tensor) -> Tensor:
         if self._accumulate == 1:

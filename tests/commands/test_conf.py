@@ -75,9 +75,10 @@ def test_every_method_runs_and_its_experiment_is_the_same(command, name):
     levels = ["schedule.levels=0"] if name == "dense" else []
     made = composed(f"method={name}")
     dynamics = ["dynamics.every=1it"] if made.get("dynamics") else []
+    rule = ["rewind_rule.every=1it"] if made.get("rewind_rule") else []
     execution = made.get("execution")
     changes = bool(made.get("dynamics")) or bool(execution and get_object(execution["_target_"]).prunes)
-    folder = command.done(f"method={name}", *TINY, *levels, *dynamics)
+    folder = command.done(f"method={name}", *TINY, *levels, *dynamics, *rule)
     rows = ledger(folder)
     assert [row["level"] for row in rows] == (["0"] if levels else ["0", "1", "2"])
     assert [{row["density"] for row in history(folder, level)} != {""} for level in range(len(rows))] == (
@@ -197,7 +198,8 @@ ELSEWHERE = {
     "hydra",
     "dynamics",
     "execution",
-}  # above (dynamics and execution with their methods), and in test_plugin, test_wandb and test_launchers
+    "rewind_rule",
+}  # above (dynamics, execution and rewind_rule with their methods), and in test_plugin, test_wandb and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

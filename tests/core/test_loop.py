@@ -13,10 +13,10 @@ from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
 from ltb.core.criteria import Criterion, Grasp, Inverted, Magnitude, Random, Snip, Synflow
-from ltb.core.dynamics import SET, Gradual, RigL
+from ltb.core.dynamics import ACDC, SET, Gradual, Movement, RigL, SoftMovement
 from ltb.core.loop import Recent, levels
 from ltb.core.recipe import Recipe
-from ltb.core.rewind import FineTune, LearningRate, Weights
+from ltb.core.rewind import Extended, FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric, Linear
 from ltb.core.stage import missing, search_steps
 from ltb.core.stages import Dense, Sparse, Start, stages
@@ -169,6 +169,20 @@ class Marked(Criterion):
         ({"prune_from": "start", "criterion": Random(), "dynamics": SET(every="5it")}, [0, 0, 0, 0]),
         ({"prune_from": "start", "dynamics": Gradual(every="5it")}, [0, 0, 0, 0]),
         ({"prune_from": "start", "dynamics": Gradual(every="5it"), "criterion": Snip(2)}, [0, 6, 6, 6]),
+        (
+            {"prune_from": "start", "dynamics": ACDC(every="5it"), "criterion": Snip(2)},
+            [0, 4, 4, 4],
+        ),  # compressed twice
+        ({"prune_from": "start", "dynamics": Movement(every="5it")}, [0, 0, 0, 0]),
+        ({"prune_from": "start", "dynamics": SoftMovement(every="5it")}, [0, 0, 0, 0]),
+        # In a training of 5 · 20 iterations changes end at 75; in a chain each level is five times as long.
+        (
+            {"prune_from": "start", "criterion": Random(), "dynamics": RigL(every="5it"), "rewind": Extended()},
+            [0, 15, 15, 15],
+        ),
+        ({"rewind": Extended()}, [0, 20, 120, 220]),
+        ({"rewind": Extended(), "control": Reinit()}, [0, 20, 120, 220]),
+        ({"rewind": Extended(times=2), "rewind_step": "5it"}, [0, 20, 50, 80]),
     ],
 )
 def test_what_a_ticket_costs_to_find(given, expected):

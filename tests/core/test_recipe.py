@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from ltb.core.allocation import LAMP
 from ltb.core.controls import Shuffle
-from ltb.core.criteria import Criterion, Magnitude
+from ltb.core.criteria import Criterion, Grasp, Magnitude, PerTensorNorm, SmallFinal
 from ltb.core.dynamics import Gradual
 from ltb.core.objectives import L1
 from ltb.core.recipe import Recipe
@@ -40,6 +41,14 @@ from ltb.core.step import Clock
         (
             lambda: Recipe(rewind=FineTune(length="0it"), dynamics=Gradual()).check(Clock(5, 20)),
             "dynamics=Gradual: no effect with rewind.length=0it",
+        ),
+        (
+            lambda: Recipe(criterion=SmallFinal(), allocation=LAMP()),
+            "criterion=SmallFinal: its scores may be below 0, and allocation=LAMP ranks scores of 0 or more",
+        ),
+        (
+            lambda: Recipe(criterion=PerTensorNorm(Grasp()), allocation=LAMP()),
+            "criterion=PerTensorNorm: its scores may",
         ),
     ],
 )

@@ -112,7 +112,7 @@ def test_what_is_allowed_is_what_the_parts_take():
     from ltb.core.recipe import SOURCES
     from ltb.store.store import KEPT
     from ltb.tracking.wandb_mirror import MODES
-    from ltb.training.fit import DIRECTIONS
+    from ltb.training.bench import DIRECTIONS
 
     for key, allowed in {
         "prune_from": SOURCES,

@@ -10,6 +10,7 @@ from ltb.core.controls import Reinit
 from ltb.core.criteria import Criterion, Random
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
+from ltb.core.rewind_rules import EarlyBird
 from ltb.core.schedules import Explicit, Geometric
 from ltb.core.stages import Dense, Start, stages
 from ltb.core.step import Clock
@@ -24,6 +25,8 @@ PINNED = {
     "level 1": "2b870ccf530ff1952210",
     "level 2": "f6ce4c679d0f2913d31b",
     "reinit at level 2": "879178750951cbbb9293",
+    "early bird": "fbce3425f3fe80ad46bf",
+    "level 1 from it": "9062d64972ec3d0ac77e",
 }
 
 
@@ -31,12 +34,16 @@ def test_pinned_keys():
     keys = Keys({"seed": 0, "data": {"name": "mnist1d"}})
     chain = stages(IMP, CLOCK)
     control = stages(replace(IMP, control=Reinit()), CLOCK)
+    rule = Recipe(schedule=Geometric(0.2, 2), prune_from="start", rewind_rule=EarlyBird())
+    early_bird = stages(rule, CLOCK)[1]
     found = {
         "start": keys(Start(5)),
         "dense": keys(Dense()),
         "level 1": keys(chain[1]),
         "level 2": keys(chain[2]),
         "reinit at level 2": keys(control[2]),
+        "early bird": keys(early_bird.start),
+        "level 1 from it": keys(early_bird),
     }
     assert found == PINNED
 

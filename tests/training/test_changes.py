@@ -15,8 +15,8 @@ from torch.nn import functional
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.allocation import Layerwise, kept_count
-from ltb.core.criteria import Magnitude, Random
-from ltb.core.dynamics import ACDC, SET, Gradual, Movement, RigL
+from ltb.core.criteria import Magnitude, Random, Snip
+from ltb.core.dynamics import ACDC, SET, Gradual, Movement, RigL, SoftMovement
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.results import early_stop_step
@@ -34,6 +34,7 @@ DYNAMICS = {
     "set": SET(every="3it"),
     "rigl": RigL(every="3it"),
     "movement": Movement(every="3it"),
+    "soft_movement": SoftMovement(every="3it", rate=20.0, penalty=0.02),
     "ac_dc": ACDC(every="3it"),
 }
 
@@ -71,13 +72,16 @@ def global_top(values, candidates, count):
 
 
 def reference(kind, steps, length, target, w, masks, names, batches, seed, lr, momentum):
-    """Weights and masks of a training by SGD with momentum in float64, masks changed by rules written anew."""
+    """Weights and masks of a training by SGD with momentum in float64, masks changed by rules written anew.
+
+    And before each step how many weights are kept, and how many times one has come back.
+    """
     shapes = {n: tuple(t.shape) for n, t in w.items()}
     w = {n: t.double().numpy().copy().reshape(-1) for n, t in w.items()}
     masks = {n: t.numpy().reshape(-1).copy() for n, t in masks.items()}
     velocity = {n: numpy.zeros_like(x) for n, x in w.items()}
     sums = {n: numpy.zeros_like(w[n]) for n in names}
-    total = sum(len(w[n]) for n in names)
+    total, seen, back = sum(len(w[n]) for n in names), [], 0
     for n in names:
         w[n][~masks[n]] = 0
 
@@ -90,6 +94,7 @@ def reference(kind, steps, length, target, w, masks, names, batches, seed, lr, m
         return {n: t.grad.numpy().reshape(-1) for n, t in tensors_.items()}
 
     for step, batch in enumerate(batches):
+        before = masks
         if step in steps:
             done = (steps.index(step) + 1) / len(steps)
             kept = kept_count(total, target * (1 - (1 - done) ** 3) if done < 1 else target)
@@ -99,9 +104,14 @@ def reference(kind, steps, length, target, w, masks, names, batches, seed, lr, m
                 masks = global_top(magnitude, masks, kept)
             elif kind == "movement":
                 masks = global_top(sums, every, kept)
+            elif kind == "soft_movement":
+                above = sum(int((1 / (1 + numpy.exp(-s)) > 0.1).sum()) for s in sums.values())
+                least = kept_count(total, target)
+                masks = global_top(sums, every, least if step == steps[-1] else max(above, least))
             elif kind == "ac_dc":
                 masks = global_top(magnitude, every, kept_count(total, target)) if steps.index(step) % 2 == 0 else every
             else:
+                masks = dict(masks)
                 fraction = 0.3 if kind == "set" else 0.15 * (1 + math.cos(math.pi * step / (3 * length // 4)))
                 growth = {n: numpy.abs(g) for n, g in gradient(batch).items()}
                 for n in names:
@@ -113,34 +123,72 @@ def reference(kind, steps, length, target, w, masks, names, batches, seed, lr, m
                     masks[n] = stays | top(growth[n], ~stays, drop)
             for n in names:
                 w[n][~masks[n]], velocity[n][~masks[n]] = 0, 0
+        back += sum(int((masks[n] & ~before[n]).sum()) for n in names)
+        seen.append((sum(int(masks[n].sum()) for n in names), back))
         for n, g in gradient(batch).items():
             g = g * masks[n] if n in names else g
-            if n in names:
+            if n in names and kind == "soft_movement":
+                strength = 0.02 * (1 - (1 - min(step / (3 * length // 4), 1)) ** 3)
+                sums[n] = sums[n] - 20 * (w[n] * g + strength * numpy.exp(-sums[n]) / (1 + numpy.exp(-sums[n])) ** 2)
+            elif n in names:
                 sums[n] -= w[n] * g
             velocity[n] = momentum * velocity[n] + g
             w[n] = w[n] - lr * velocity[n]
-    return {n: x.reshape(shapes[n]) for n, x in w.items()}, {n: masks[n].reshape(shapes[n]) for n in names}
+    found = {n: x.reshape(shapes[n]) for n, x in w.items()}
+    return found, {n: masks[n].reshape(shapes[n]) for n in names}, [*seen, seen[-1]]
 
 
 @pytest.mark.parametrize("kind", DYNAMICS)
-def test_a_plain_float64_loop_comes_to_the_same_weights_and_masks(kind):
+def test_a_plain_float64_loop_comes_to_the_same_weights_masks_and_numbers_of_both(kind):
     def make():
         network = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
         return Classification(network, partial(torch.optim.SGD, momentum=0.9), Constant(base=0.05))
 
-    one = Training(make, source(), "60it", 3, trainer={"precision": "64-true"})
+    one = Training(make, source(), "60it", 3, trainer={"precision": "64-true"}, evaluate_every="1it")
     made = recipe(DYNAMICS[kind])
     fit = ticket(one, made)
     steps = list(DYNAMICS[kind].steps(60, one.clock))
     assert len(steps) >= 14
     batches = list(one.source.stream(3, 0, 60))
-    weights, masks = reference(kind, steps, 60, 0.6, one.initial(), fit.masks, one.prunable, batches, 3, 0.05, 0.9)
+    weights, masks, seen = reference(
+        kind, steps, 60, 0.6, one.initial(), fit.masks, one.prunable, batches, 3, 0.05, 0.9
+    )
     found = one.fit(fit)
     for name, mask in masks.items():
         assert numpy.array_equal(found.masks[name].numpy(), mask), name
     for name, weight in weights.items():
         assert numpy.allclose(found.point.weights[name].numpy(), weight, rtol=1e-9, atol=1e-12), name
     assert not all(torch.equal(found.masks[name], fit.masks[name]) for name in masks)
+    rows = [(round(row["density"] * m.total(found.masks)), row["regrown"]) for row in found.history]
+    assert rows == seen[1:]
+    in_chunks = Training(make, source(), "60it", 3, trainer={"precision": "64-true"}, evaluate_every="60it").fit(fit)
+    assert digest(in_chunks) == digest(found)
+
+
+def test_soft_movement_shrinks_by_its_threshold_before_it_comes_to_its_target():
+    one = training(1, evaluate_every="1it")
+    densities = [row["density"] for row in last(one, recipe(DYNAMICS["soft_movement"], 0.9)).trained.history]
+    assert len({*densities} - {1.0, densities[-1]}) >= 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"dynamics": RigL(every="5it"), "criterion": Random(), "allocation": Layerwise()}, 3),
+        ({"dynamics": Gradual(every="5it"), "criterion": Snip()}, 3),
+        ({"dynamics": ACDC(every="5it"), "criterion": Snip()}, 2),
+        ({"dynamics": SET(every="5it"), "criterion": Snip()}, 1),
+        ({"dynamics": Movement(every="5it")}, 0),
+        ({"dynamics": SoftMovement(every="5it")}, 0),
+    ],
+    ids=lambda one: type(one["dynamics"]).__name__ if isinstance(one, dict) else str(one),
+)
+def test_the_cost_of_looking_is_what_is_looked_at(given, expected):
+    one = training(2, length="20it")
+    made = Recipe(schedule=Explicit((0.6,)), prune_from="start", **given)
+    with mock.patch.object(Training, "probe", autospec=True, side_effect=Training.probe) as looked:
+        one.fit(ticket(one, made))
+    assert stages(made, one.clock)[-1].scoring(one.clock) == looked.call_count == expected
 
 
 # The laws
@@ -186,13 +234,14 @@ def test_dead_is_dead_and_counts_are_exact_after_every_step(kind, optimizer):
         assert level.trained.history[-1]["regrown"] > 0
 
 
+@pytest.mark.parametrize("moments", [4, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("kind", DYNAMICS)
-def test_a_fit_that_is_killed_around_any_change_goes_on_to_the_same_bytes(tmp_path, kind, optimizer):
+def test_a_fit_that_is_killed_around_any_change_goes_on_to_the_same_bytes(tmp_path, kind, optimizer, moments):
     one = training(2, optimizer=optimizer, evaluate_every="1it", length="24it")
     fit = ticket(one, recipe(DYNAMICS[kind]))
     whole, draw = one.fit(fit), random.Random(f"{kind} {optimizer}")
-    for left in draw.sample(range(1, 25), 4):
+    for left in draw.sample(range(1, 25), moments):
         path = tmp_path / f"{left}.safetensors"
         with pytest.raises(Killed):
             one.fit(fit, checkpoints=Kept(path, left))
@@ -243,7 +292,7 @@ def test_masks_change_in_a_fine_tuning_behind_the_end_of_the_clock():
     assert level.remaining == kept_count(level.prunable, 0.6)
 
 
-@pytest.mark.parametrize("kind", ["gradual", "set", "movement", "ac_dc"])
+@pytest.mark.parametrize("kind", ["gradual", "set", "movement", "soft_movement", "ac_dc"])
 def test_a_module_of_ones_own_is_trained_with_dynamics(kind):
     one = Training(Regression, Numbers(), "21it", 0, metric="mse", direction="min")
     level = last(one, recipe(DYNAMICS[kind]))

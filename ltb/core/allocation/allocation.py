@@ -72,12 +72,14 @@ NO_EVIDENCE = Evidence()
 class Allocation(ABC):
     """(scores, masks, target sparsity in [0, 1), evidence) -> masks. A frozen dataclass without state.
 
-    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of.
+    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of;
+    `unsigned` says that it takes no score below 0.
     """
 
     probe: ClassVar[Any] = None
     version: ClassVar[int] = 1
     counted: ClassVar[str] = "weights"
+    unsigned: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -79,6 +80,8 @@ class LAMP(Global):
     layer empties while there are as many weights to keep as layers. Scores must be 0 or more, such as magnitudes.
     `min_per_layer` as in `Global`.
     """
+
+    unsigned: ClassVar[bool] = True
 
     def ranked(self, scores: Scores, masks: Masks) -> Scores:
         return {name: lamp_scores(scores[name], mask) for name, mask in masks.items()}

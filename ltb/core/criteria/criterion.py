@@ -45,12 +45,14 @@ class Criterion(ABC):
     rounds:  how many times a level scores on its way to its target, with densities in equal ratios, d₀^(1 − r/n) · d^(r/n)
              after round r of n (Tanaka et al. 2020).
     regrows: whether weights that a round has pruned may come back in a later one (what the source had pruned never does).
+    signed:  whether a score may be below 0.
     version: raised when the same settings come to give other scores.
     """
 
     probe: ClassVar[Any] = None
     rounds: Count = 1
     regrows: bool = False
+    signed: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     @abstractmethod

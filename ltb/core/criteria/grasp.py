@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,8 @@ class Grasp(Criterion):
     examples_per_class: score so many examples of each class instead of `batches` (the authors, on CIFAR-10: 10), the first ones
                  of the run's seed.
     """
+
+    signed: ClassVar[bool] = True
 
     batches: Count = 1
     train: bool = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Wrapper(Criterion):
     def regrows(self) -> bool:  # type: ignore[override]
         return self.criterion.regrows
 
+    @property
+    def signed(self) -> bool:  # type: ignore[override]
+        return self.criterion.signed
+
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         return {name: self.change(scores) for name, scores in self.criterion(weights, evidence).items()}
 
@@ -52,6 +56,8 @@ class Inverted(Wrapper):
 
     Not the complement of a ticket (`ltb.core.controls.Complement`), which has the other density.
     """
+
+    signed: ClassVar[bool] = True
 
     def change(self, scores: Tensor) -> Tensor:
         return -scores
@@ -75,6 +81,8 @@ class ZScore(Wrapper):
 
     A tensor whose scores are all equal has zeros.
     """
+
+    signed: ClassVar[bool] = True
 
     def change(self, scores: Tensor) -> Tensor:
         centred = scores - scores.mean()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class Pair(Criterion):
 class SmallFinal(Pair):
     """−|w|: what ended small stays."""
 
+    signed: ClassVar[bool] = True
+
     def score(self, w: Tensor, w0: Tensor) -> Tensor:
         return -w.abs()
 
@@ -46,6 +49,8 @@ class LargeInit(Pair):
 @dataclass(frozen=True)
 class SmallInit(Pair):
     """−|w₀|: what began small stays."""
+
+    signed: ClassVar[bool] = True
 
     def score(self, w: Tensor, w0: Tensor) -> Tensor:
         return -w0.abs()
@@ -63,6 +68,8 @@ class LargeInitLargeFinal(Pair):
 class MagnitudeIncrease(Pair):
     """|w| − |w₀|: what grew most stays."""
 
+    signed: ClassVar[bool] = True
+
     def score(self, w: Tensor, w0: Tensor) -> Tensor:
         return w.abs() - w0.abs()
 
@@ -79,6 +86,8 @@ class Displacement(Pair):
 class LargeFinalSameSign(Pair):
     """w · sign(w₀): what ended large with the sign that it began with stays, what changed its sign goes first."""
 
+    signed: ClassVar[bool] = True
+
     def score(self, w: Tensor, w0: Tensor) -> Tensor:
         return w * w0.sign()
 
@@ -87,6 +96,8 @@ class LargeFinalSameSign(Pair):
 class LargeFinalDiffSign(Pair):
     """−w · sign(w₀): what ended large with the other sign stays, what kept its sign goes first."""
 
+    signed: ClassVar[bool] = True
+
     def score(self, w: Tensor, w0: Tensor) -> Tensor:
         return -w * w0.sign()
 
@@ -94,6 +105,8 @@ class LargeFinalDiffSign(Pair):
 @dataclass(frozen=True)
 class MagnitudeIncreaseSameSign(Pair):
     """w · sign(w₀) − |w₀|: what grew most in the direction of its sign stays."""
+
+    signed: ClassVar[bool] = True
 
     def score(self, w: Tensor, w0: Tensor) -> Tensor:
         return w * w0.sign() - w0.abs()

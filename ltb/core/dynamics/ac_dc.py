@@ -25,6 +25,9 @@ class ACDC(Regular):
         found = super().steps(length, clock)
         return found[: len(found) - 1 + len(found) % 2]  # an odd number: it ends compressed
 
+    def targets(self, first: float, target: float, length: int, clock: Clock) -> tuple[float, ...]:
+        return (target,) * len(self.steps(length, clock)[::2])
+
     def __call__(self, now: Standing) -> Masks:
         compressed = self.steps(now.length, now.clock).index(now.step) % 2 == 0
         return now.pruned(now.aim.outer, now.aim.target) if compressed else now.aim.outer

@@ -39,16 +39,22 @@ class Aim:
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
-    """What stands when the masks are to change, `step` iterations into a fit of `length`, of the prunable parameters.
+class Moment:
+    """A moment of a fit: `step` iterations into `length`. `clock` is the fit's."""
+
+    step: int
+    length: int
+    clock: Clock
+
+
+@dataclass(frozen=True, eq=False)
+class Standing(Moment):
+    """What stands when the masks are to change, of the prunable parameters.
 
     sums:     what `Dynamics.summed` came to, by parameter.
     gathered: what a probe gathers from the network as it stands, in the minibatch that comes next; nothing of None.
     """
 
-    step: int
-    length: int
-    clock: Clock
     weights: Weights
     masks: Masks
     aim: Aim
@@ -75,6 +81,7 @@ class Dynamics(ABC):
     probe:   gathers what it looks at beside weights, as a criterion's does.
     prunes:  whether it brings what was pruned last to the target on its way; else a fit begins at the target.
     ranks:   whether it ranks weights by itself, so that the level's criterion is not asked.
+    signed:  where it ranks, whether its scores may be below 0.
     sums:    whether something is summed over the steps of the fit, see `summed`.
     version: raised when the same settings come to give other masks.
     """
@@ -82,6 +89,7 @@ class Dynamics(ABC):
     probe: ClassVar[Any] = None
     prunes: ClassVar[bool] = False
     ranks: ClassVar[bool] = False
+    signed: ClassVar[bool] = True
     sums: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
@@ -92,12 +100,17 @@ class Dynamics(ABC):
     @abstractmethod
     def __call__(self, now: Standing) -> Masks: ...
 
-    def summed(self, weight: Tensor, gradient: Tensor) -> Tensor:
+    def summed(self, total: Tensor, weight: Tensor, gradient: Tensor, at: Moment) -> Tensor:
         """Return what is added to a parameter's sum before each step of the optimizer: same shape, on the same device.
 
-        `gradient` is the one that the optimizer takes: that of what is kept, clipped if the module clips.
+        `total` is the sum so far, 0 at first; `gradient` is the one that the optimizer takes: that of what is kept, clipped if
+        the module clips.
         """
         raise NotImplementedError
+
+    def targets(self, first: float, target: float, length: int, clock: Clock) -> tuple[float, ...]:
+        """Return the sparsities that the allocation is asked for on the way from `first` to `target`, once for each time it is."""
+        return (target,) * len(self.steps(length, clock)) if self.prunes else ()
 
     def check(self, length: int, clock: Clock) -> None:
         """Raise ValueError where a fit of `length` iterations would not come to its target."""
@@ -109,7 +122,8 @@ class Dynamics(ABC):
 class Regular(Dynamics):
     """Dynamics at regular steps: `every`, counted from `first`, up to `last`, which None puts at three quarters of the fit.
 
-    All three count from where the fit begins. The first change is at first + every.
+    All three count from where the fit begins. The first change is at first + every. A clock that is stretched puts `first` and
+    `last` as much later, and leaves `every` as it is.
     """
 
     every: Annotated[Step, Limits("at least one iteration", least=1)] = HUNDRED
@@ -121,14 +135,14 @@ class Regular(Dynamics):
 
     def steps(self, length: int, clock: Clock) -> tuple[int, ...]:
         last = self.end(length, clock)
-        first, every = clock.at(self.first), clock.at(self.every)
+        first, every = clock.at(self.first), clock.span(self.every)
         return tuple(range(first + every, min(last, length - 1) + 1, every))
 
     def end(self, length: int, clock: Clock) -> int:
         """Return how many iterations into the fit `last` is."""
         return 3 * length // 4 if self.last is None else clock.at(self.last)
 
-    def progress(self, now: Standing) -> float:
+    def progress(self, now: Moment) -> float:
         """Return how much of the changes is done with the present one, in (0, 1]: 1 at the last."""
         steps = self.steps(now.length, now.clock)
         return (steps.index(now.step) + 1) / len(steps)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from ltb.core.dynamics.base import Regular, Standing
 from ltb.core.masks import Masks
+from ltb.core.step import Clock
 
 
 def ramp(first: float, target: float, progress: float, shape: str) -> float:
@@ -29,14 +30,24 @@ def ramp(first: float, target: float, progress: float, shape: str) -> float:
 
 
 @dataclass(frozen=True)
-class Gradual(Regular):
-    """Gradual magnitude pruning (Zhu & Gupta 2017), with any criterion: what was pruned once does not come back.
-
-    From the sparsity of what was pruned (0 where that is the start) to the target, along `shape`, see `ramp`.
-    """
+class Ramp(Regular):
+    """Dynamics whose sparsity rises from what was pruned (0 where that is the start) to the target, along `shape`, see `ramp`."""
 
     shape: Literal["cubic", "linear", "exponential"] = "cubic"
     prunes: ClassVar[bool] = True
 
+    def targets(self, first: float, target: float, length: int, clock: Clock) -> tuple[float, ...]:
+        changes = len(self.steps(length, clock))
+        return tuple(ramp(first, target, index / changes, self.shape) for index in range(1, changes + 1))
+
+    def target(self, now: Standing) -> float:
+        """Return the sparsity of the present change."""
+        return ramp(now.aim.first, now.aim.target, self.progress(now), self.shape)
+
+
+@dataclass(frozen=True)
+class Gradual(Ramp):
+    """Gradual magnitude pruning (Zhu & Gupta 2017), with any criterion: what was pruned once does not come back."""
+
     def __call__(self, now: Standing) -> Masks:
-        return now.pruned(now.masks, ramp(now.aim.first, now.aim.target, self.progress(now), self.shape))
+        return now.pruned(now.masks, self.target(now))

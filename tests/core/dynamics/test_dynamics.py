@@ -1,5 +1,6 @@
 """Dynamics as pure functions: literal schedules, exact counts, what is dropped and what is grown."""
 
+import math
 from dataclasses import dataclass, replace
 
 import pytest
@@ -8,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltb.core import masks as m
-from ltb.core.allocation import Global, Layerwise, kept_count
+from ltb.core.allocation import LAMP, Global, Layerwise, PerLayer, kept_count
 from ltb.core.controls import Complement
 from ltb.core.criteria import Magnitude, Random
-from ltb.core.dynamics import ACDC, SET, Aim, Gradual, Movement, RigL, Standing
+from ltb.core.dynamics import ACDC, SET, Aim, Gradual, Moment, Movement, RigL, SoftMovement, Standing
 from ltb.core.dynamics.gradual import ramp
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
@@ -150,9 +151,69 @@ def test_movement_keeps_the_highest_sums_and_what_was_pruned_may_come_back():
         torch.cat([f.flatten() for f in found.values()]), flat >= flat.sort(descending=True).values[count - 1]
     )
     assert not m.nested(found, masks)
-    assert torch.equal(
-        Movement().summed(torch.tensor([2.0, -1.0]), torch.tensor([3.0, 5.0])), torch.tensor([-6.0, 5.0])
+    added = Movement().summed(
+        torch.zeros(2), torch.tensor([2.0, -1.0]), torch.tensor([3.0, 5.0]), Moment(0, 1000, CLOCK)
     )
+    assert torch.equal(added, torch.tensor([-6.0, 5.0]))
+
+
+def test_soft_movements_penalty_rises_along_a_cubic_and_lowers_every_score():
+    dynamics = SoftMovement(rate=2.0, penalty=0.8, first="100it", last="500it")
+    strengths = [dynamics.strength(Moment(step, 1000, CLOCK)) for step in (0, 100, 200, 300, 400, 500, 900)]
+    assert strengths == pytest.approx([0, 0, 0.4625, 0.7, 0.7875, 0.8, 0.8], abs=1e-12)
+    # 2 · (−w · g − 0.7 · σ(S) · (1 − σ(S))) at S = 0 and S = ln 3, where σ is 1/2 and 3/4.
+    total = torch.tensor([0.0, math.log(3), 0.0], dtype=torch.float64)
+    weight, gradient = torch.tensor([[2.0, -1.0, 0.0], [3.0, 5.0, 7.0]], dtype=torch.float64)
+    added = dynamics.summed(total, weight, gradient, Moment(300, 1000, CLOCK))
+    assert added.tolist() == pytest.approx([2 * (-6 - 0.175), 2 * (5 - 0.7 * 3 / 16), -0.35])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 99),
+    st.sampled_from([0.1, 0.37, 0.8, 0.97]),
+    st.sampled_from([0.01, 0.1, 0.4]),
+    st.sampled_from([Global(), Layerwise()]),
+)
+def test_soft_movement_keeps_what_is_above_its_threshold_and_as_many_as_the_target_at_least(
+    seed, target, tau, allocation
+):
+    dynamics, sums = SoftMovement(threshold=tau), {name: 2 * score for name, score in drawn(seed).items()}
+    edge = math.log(tau / (1 - tau))
+    for step in dynamics.steps(1000, CLOCK):
+        found = dynamics(standing(step, sparse(seed), target=target, sums=sums, allocation=allocation))
+        together = [sums] if allocation == Global() else [{name: score} for name, score in sums.items()]
+        for group in together:
+            scores = sorted((float(s) for score in group.values() for s in score.flatten()), reverse=True)
+            least = kept_count(len(scores), target)
+            kept = least if step == 700 else max(least, sum(score > edge for score in scores))
+            chosen = sorted((float(s) for name, score in group.items() for s in score[found[name]]), reverse=True)
+            assert chosen == scores[:kept]
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "expected"),
+    [
+        (Gradual(every="250it"), [0.9 - 0.8 * 8 / 27, 0.9 - 0.8 / 27, 0.9]),
+        (Movement(every="250it", shape="linear"), [1.1 / 3, 1.9 / 3, 0.9]),
+        (SoftMovement(every="250it"), [0.9, 0.9, 0.9]),
+        (ACDC(every="100it", last="500it"), [0.9, 0.9, 0.9]),
+        (SET(), []),
+        (RigL(), []),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_which_sparsities_the_allocation_is_asked_for_on_the_way(dynamics, expected):
+    assert list(dynamics.targets(0.1, 0.9, 1000, CLOCK)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dynamics", [Gradual(), SoftMovement(), ACDC(), SET(), RigL()])
+def test_a_stretched_clock_puts_first_and_last_later_and_leaves_the_interval(dynamics):
+    given = replace(dynamics, every="1ep", first="10it", last="60it")
+    assert given.steps(1000, CLOCK) == (20, 30, 40, 50, 60)
+    assert given.steps(5000, CLOCK.stretched(5)) == tuple(range(60, 301, 10))
+    if dynamics != ACDC():
+        assert dynamics.steps(5000, CLOCK.stretched(5)) == tuple(range(100, 3751, 100))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +230,11 @@ def test_movement_keeps_the_highest_sums_and_what_was_pruned_may_come_back():
             {"dynamics": Movement(), "criterion": Random()},
             "criterion=Random would have no effect, for dynamics=Movement",
         ),
+        (
+            {"dynamics": Movement(), "allocation": LAMP()},
+            "dynamics=Movement: its scores may be below 0, and allocation=LAMP",
+        ),
+        ({"dynamics": SoftMovement(every="800it")}, "would never change in a fit of 1000 iterations"),
     ],
 )
 def test_a_recipe_that_its_dynamics_do_not_fit_is_refused(given, text):
@@ -178,9 +244,32 @@ def test_a_recipe_that_its_dynamics_do_not_fit_is_refused(given, text):
 
 @pytest.mark.parametrize(
     ("kind", "given"),
-    [(Gradual, {"shape": "square"}), (RigL, {"exchanged": 1.5}), (SET, {"every": "0it"}), (ACDC, {"last": "soon"})],
+    [
+        (Gradual, {"shape": "square"}),
+        (RigL, {"exchanged": 1.5}),
+        (SET, {"every": "0it"}),
+        (ACDC, {"last": "soon"}),
+        (SoftMovement, {"threshold": 0.5}),
+    ],
 )
 def test_a_wrong_setting_is_named(kind, given):
     (name,) = given
     with pytest.raises(ValueError, match=f"dynamics.{name}"):
         kind(**given)
+
+
+@pytest.mark.parametrize("dynamics", [Gradual(every="100it"), Movement(every="100it")])
+def test_a_way_that_the_allocation_cannot_go_is_refused_before_anything_is_trained(dynamics):
+    recipe = Recipe(Explicit((0.5, 0.8)), prune_from="start", allocation=PerLayer({"a": 0.5}), dynamics=dynamics)
+    shapes = {"a": (10, 10), "b": (10, 10)}
+    # The other layer can be 0 to 100 % sparse, so that both come to 25 to 75 %.
+    with pytest.raises(ValueError, match=r"^allocation.sparsities: a sparsity of 0.8 keeps 40 of 200 weights"):
+        recipe.check_network(shapes, CLOCK)
+    recipe = replace(recipe, schedule=Explicit((0.5, 0.7)))
+    name = type(dynamics).__name__
+    with pytest.raises(
+        ValueError, match=f"^dynamics={name}: on the way to a sparsity of 0.5, allocation.sparsities: .* 0.1851"
+    ):
+        recipe.check_network(shapes, CLOCK)
+    replace(recipe, dynamics=None).check_network(shapes, CLOCK)
+    replace(recipe, dynamics=SoftMovement()).check_network(shapes, CLOCK)
