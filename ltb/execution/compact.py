@@ -78,6 +78,10 @@ class CompactBody:
     def change(self, masks: Masks) -> None:
         raise ValueError("execution=Compact: what is removed does not come back, so that masks cannot change under way")
 
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
     def release(self) -> None:
         self._body.release()
 
