@@ -105,6 +105,12 @@ class Bench(Protocol):
     clock: Clock
     prunable: tuple[str, ...]
 
+    def initial(self, purpose: str = "init") -> Weights:
+        """Return the network's initialisation, a function of (seed, purpose)."""
+
+    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
+        """Return what a probe gathers from the network with these weights under these masks."""
+
     def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> Any:
         """Return the module with a point's masked weights, in evaluation mode, on the device that its batches come on."""
 
@@ -128,9 +134,6 @@ class Training(Bench, Protocol):
     def check_one_step(self, recipe: Recipe) -> None:
         """Take one step of what the recipe asks, thrown away, so that what cannot work fails before it costs."""
 
-    def initial(self, purpose: str = "init") -> Weights:
-        """Return the network's initialisation, a function of (seed, purpose)."""
-
     def fit(
         self,
         fit: Fit,
@@ -147,9 +150,6 @@ class Training(Bench, Protocol):
 
     def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:
         """Return what `measure` says of finished stages. Trains nothing."""
-
-    def probe(self, probe: Any, weights: Weights, masks: Masks) -> Mapping[str, Weights]:
-        """Return what a probe gathers from the network with these weights under these masks."""
 
 
 class Memory(Protocol):

@@ -23,7 +23,7 @@ from ltb.core.points import Fit, Point
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
-    from ltb.core.contracts import Progress, Training
+    from ltb.core.contracts import Bench, Progress
 
 
 class Body(Protocol):
@@ -72,7 +72,7 @@ class Execution(ABC):
     changes: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
-    def prepared(self, training: Training) -> Execution:
+    def prepared(self, bench: Bench) -> Execution:
         """Return the execution with what it needs to know of a training's network: by default as it is."""
         return self
 

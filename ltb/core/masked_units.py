@@ -16,7 +16,7 @@ from ltb.core.tensors import Weights
 from ltb.core.units import Group, Structure, groups_of, held
 
 if TYPE_CHECKING:
-    from ltb.core.contracts import Training
+    from ltb.core.contracts import Bench
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class MaskedUnits(Masked):
 
     structure: Structure
 
-    def prepared(self, training: Training) -> Execution:
-        return OfGroups(found(self.structure, training))
+    def prepared(self, bench: Bench) -> Execution:
+        return OfGroups(found(self.structure, bench))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,6 @@ class OfGroups(Masked):
         return MaskedBody(network_of(module), masks, partial(held, self.groups))
 
 
-def found(structure: Structure, training: Training) -> tuple[Group, ...]:
+def found(structure: Structure, bench: Bench) -> tuple[Group, ...]:
     """Return the groups of a training's network."""
-    return groups_of(training.probe(structure, training.initial(), {}))
+    return groups_of(bench.probe(structure, bench.initial(), {}))

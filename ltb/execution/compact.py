@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ltb.core import tensors
-from ltb.core.contracts import Training, network_of
+from ltb.core.contracts import Bench, network_of
 from ltb.core.execution import Body, Execution, MaskedBody
 from ltb.core.masked_units import MaskedUnits, OfGroups, found
 from ltb.core.masks import Masks
@@ -33,8 +33,8 @@ class Compact(MaskedUnits):
 
     changes: ClassVar[bool] = False
 
-    def prepared(self, training: Training) -> Execution:
-        return CompactOfGroups(found(self.structure, training))
+    def prepared(self, bench: Bench) -> Execution:
+        return CompactOfGroups(found(self.structure, bench))
 
 
 @dataclass(frozen=True, eq=False)

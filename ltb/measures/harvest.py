@@ -36,8 +36,7 @@ class Harvest(Measure):
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        training: Any = bench  # it can be probed too
-        groups = found(DependencyGraph(), training)
+        groups = found(DependencyGraph(), bench)
         batch = next(iter(bench.batches("test")))
         module = bench.module(result.point, result.masks)
         loss = loss_of(module, "measure=harvest")
