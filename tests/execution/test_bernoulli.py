@@ -141,7 +141,7 @@ def test_it_finds_a_network_that_does_better_than_the_one_it_began_with():
     one = Training(make, source(), "150it", evaluate_every="10it")
     trained = one.fit(ticket(one, recipe(0.5)))
     assert trained.history[0]["expected_density"] == pytest.approx(0.5, abs=0.05)
-    assert min(row["val/loss"] for row in trained.history[3:]) < 0.7 * trained.history[0]["val/loss"]
+    assert min(row["val/loss"] for row in trained.history[3:]) < 0.9 * trained.history[0]["val/loss"]
 
 
 def test_levels_of_a_chain_nest():
