@@ -53,7 +53,7 @@ class Fit:
     @classmethod
     def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:
         """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1; exactly 0 where it is 0, unless the
-        execution has something else stand there.
+        execution has something else stand there. One that knows units puts at 0 what lives with those that are pruned, too.
         """
         execution: Execution | None = how.get("execution")
         weights = (
