@@ -43,19 +43,21 @@ def table(rows: pd.DataFrame, headline: pd.DataFrame) -> pd.DataFrame:
     """
     levels = statistics.named(statistics.distinct(rows))
     levels = levels[~levels["diverged"] & (levels["folder"] != "")]
-    measured = {
-        folder: files.there(Path(folder) / measured_file(MEASURE, 0).parent) for folder in set(levels["folder"])
+    found = {folder: Path(str(folder)) / measured_file(MEASURE, 0).parent for folder in levels["folder"].unique()}
+    levels = levels[levels["folder"].map({folder: files.there(path) for folder, path in found.items()}).astype("bool")]
+    bits = {
+        (str(task), str(curve), int(level), int(seed)): read(path)
+        for task, curve, level, seed, folder in zip(
+            *(levels[name] for name in ("task", "curve", "level", "seed", "folder")), strict=True
+        )
+        if files.there(path := Path(str(folder)) / measured_file(MEASURE, int(level)))
     }
-    levels = levels[levels["folder"].map(measured).astype("bool")]
-    seeds: dict[tuple[str, str, int], dict[int, Bits]] = {}
-    places = (levels[name].to_list() for name in ("folder", "task", "curve", "level", "seed"))
-    for folder, task, curve, level, seed in zip(*places, strict=True):
-        path = Path(folder) / measured_file(MEASURE, level)
-        if files.there(path):
-            seeds.setdefault((task, curve, level), {})[seed] = read(path)
-    if not seeds:
+    if not bits:
         return pd.DataFrame(columns=COLUMNS)
     density = levels.groupby(["task", "curve", "level"])["density"].mean()
+    seeds: dict[tuple[str, str, int], dict[int, Bits]] = {}
+    for (task, curve, level, seed), right in bits.items():
+        seeds.setdefault((task, curve, level), {})[seed] = right
     told = []
     for (task, curve, level), its in sorted(seeds.items()):
         place = {"task": task, "a": curve, "level": level, "density": density[task, curve, level]}

@@ -99,7 +99,11 @@ SILENT = Listener()
 
 
 class Bench(Protocol):
-    """What a measure finds beside finished stages: one task and one seed, at which nothing is trained."""
+    """What a measure finds beside finished stages: one task and one seed, at which nothing is trained.
+
+    A finished stage's point says itself what its network computes, also where an execution had something else than 0 stand at
+    pruned places: it is measured under no masks, ``{}``.
+    """
 
     seed: int
     clock: Clock

@@ -20,7 +20,7 @@ def class_scores(result: Result, bench: Bench, split: str, measure: str) -> Iter
     `measure`, for batches that are not (x, y) with y int64 of shape (batch,) in 0..classes-1, for outputs that are not
     floating point of shape (batch, classes) with 2 classes or more, and for a split without examples.
     """
-    module, classes = bench.module(result.point, result.masks), None
+    module, classes = bench.module(result.point, {}), None
     for batch in bench.batches(split):
         x, labels = _pair(batch, measure)
         with torch.no_grad():
