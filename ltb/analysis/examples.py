@@ -46,9 +46,11 @@ def table(rows: pd.DataFrame, headline: pd.DataFrame) -> pd.DataFrame:
     found = {folder: Path(str(folder)) / measured_file(MEASURE, 0).parent for folder in levels["folder"].unique()}
     levels = levels[levels["folder"].map({folder: files.there(path) for folder, path in found.items()}).astype("bool")]
     bits = {
-        (row.task, row.curve, row.level, row.seed): read(path)
-        for row in levels.itertuples()
-        if files.there(path := Path(row.folder) / measured_file(MEASURE, row.level))
+        (str(task), str(curve), int(level), int(seed)): read(path)
+        for task, curve, level, seed, folder in zip(
+            *(levels[name] for name in ("task", "curve", "level", "seed", "folder")), strict=True
+        )
+        if files.there(path := Path(str(folder)) / measured_file(MEASURE, int(level)))
     }
     if not bits:
         return pd.DataFrame(columns=COLUMNS)

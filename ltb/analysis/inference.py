@@ -80,7 +80,7 @@ def holm(p: pd.Series) -> Floats:
 
 def spread(table: pd.DataFrame, *, test: str) -> pd.Series:
     """Return the standard deviation that the standard error of the mean difference is made of, times √n."""
-    return table["std"] if test == PAIRED else np.sqrt(table["std_a"] ** 2 + table["std_b"] ** 2)
+    return table["std"] if test == PAIRED else (table["std_a"] ** 2 + table["std_b"] ** 2) ** 0.5
 
 
 def seeds_needed(mean: pd.Series, std: pd.Series, *, alpha: float | pd.Series = 1 - CONFIDENCE) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,11 @@ def of_tasks(rows: pd.DataFrame, given: float | str | None = None) -> dict[str, 
 
     That is of the dense networks over seeds, of which there must be three; else it is the default, and the reason says so.
     """
-    dense = statistics.dense(rows).set_index("task")
+    dense = {str(one["task"]): one for one in statistics.dense(rows).to_dict("records")}
     found = {}
     for task, folders in rows.groupby("task", sort=True)["folder"]:
         chosen, reason = (given, "as asked for") if given is not None else configured(Path(str(folders.iloc[0])))
-        of_task = dense.loc[task] if task in dense.index else None
-        found[str(task)] = _of(chosen, reason, of_task)
+        found[str(task)] = _of(chosen, reason, dense.get(str(task)))
     return found
 
 
@@ -50,13 +49,15 @@ def of(settings: Mapping[str, Any]) -> tuple[float | str, str]:
     metric = settings.get("metric")
     metric = metric if isinstance(metric, dict) else {}
     value, reason = metric.get("tolerance"), metric.get("tolerance_reason")
-    usable = value == STD or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf)
-    if not usable:
-        return DEFAULT, REASON
-    return value, str(reason or "as the runs were configured")
+    told = str(reason or "as the runs were configured")
+    if value == STD:
+        return STD, told
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < np.inf:
+        return float(value), told
+    return DEFAULT, REASON
 
 
-def _of(chosen: float | str, reason: str, dense: pd.Series | None) -> Tolerance:
+def _of(chosen: float | str, reason: str, dense: Mapping[Hashable, Any] | None) -> Tolerance:
     if chosen != STD:
         return Tolerance(float(chosen), reason)
     if dense is None or dense["n"] < LEAST:

@@ -100,7 +100,11 @@ SILENT = Listener()
 
 
 class Bench(Protocol):
-    """The bench that a measure finds beside finished stages: one task and one seed, at which nothing is trained."""
+    """The bench that a measure finds beside finished stages: one task and one seed, at which nothing is trained.
+
+    A finished stage's point says itself what its network computes, also where an execution had something else than 0 stand at
+    pruned places: it is measured under no masks, ``{}``.
+    """
 
     seed: int
     clock: Clock

@@ -24,13 +24,14 @@ from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
     from ltb.core.contracts import Bench, Progress
+    from ltb.core.dynamics import Aim
 
 
 class Body(Protocol):
     """A module that is run under masks, from `Execution.enter` or `begin` to `release`.
 
     A fit calls `load`, then `watch` once the module is on its device and its optimizers exist, then `point` and `change` at any
-    step, and `release` at the end. A measure calls `load` alone.
+    step, `pause` and `resume` around each evaluation, and `release` at the end. A measure calls `load` alone.
     """
 
     @property
@@ -55,6 +56,12 @@ class Body(Protocol):
     def change(self, masks: Masks) -> None:
         """Hold other masks from now on."""
 
+    def pause(self) -> None:
+        """Be what `point` gives, for an evaluation within the fit; nothing to do where that is so between steps anyway."""
+
+    def resume(self) -> None:
+        """Be what is trained again."""
+
     def release(self) -> None:
         """Mask a last time, and leave the module as any other: nothing is held any more."""
 
@@ -62,23 +69,21 @@ class Body(Protocol):
 class Execution(ABC):
     """(module, masks) -> body. A frozen dataclass: it is part of a stage's key.
 
-    prunes:  whether it comes to the level's target by itself: then a fit begins under the masks of what was pruned last, and
-             `Fit.aim` says what its masks are to come to.
-    changes: whether its bodies can hold other masks under way, as dynamics ask them to.
-    version: raised when the same settings come to give other weights.
+    prunes:   whether it comes to the level's target by itself: then a fit begins under the masks of what was pruned last, and
+              `Fit.aim` says what its masks are to come to.
+    changes:  whether its bodies can hold other masks under way, as dynamics ask them to.
+    compares: whether it compares the weights that were scored with those at the start: then they must be others.
+    version:  raised when the same settings come to give other weights.
     """
 
     prunes: ClassVar[bool] = False
     changes: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     def prepared(self, bench: Bench) -> Execution:
         """Return the execution with what it needs to know of a bench's network: by default as it is."""
         return self
-
-    def masked(self, weights: Weights, masks: Masks) -> dict[str, Tensor]:
-        """Return copies of the weights that a fit under `masks` begins with: by default 0 where a mask is, all else as it was."""
-        return m.apply(weights, masks)
 
     @abstractmethod
     def enter(self, module: nn.Module, masks: Masks) -> Body: ...
@@ -86,6 +91,10 @@ class Execution(ABC):
     def begin(self, module: nn.Module, fit: Fit, done: Progress | None = None) -> Body:
         """Return the body of a fit, at its beginning or where its progress is: by default the one that `enter` gives."""
         return self.enter(module, done.masks if done and done.masks else fit.masks)
+
+    def masked(self, weights: Weights, masks: Masks, aim: Aim | None = None) -> dict[str, Tensor]:
+        """Return copies of the weights that a fit under `masks` begins with: by default 0 where pruned, all else as it was."""
+        return m.apply(weights, masks)
 
 
 @dataclass(frozen=True)
@@ -130,10 +139,18 @@ class MaskedBody:
 
     def change(self, masks: Masks) -> None:
         self.release()
+        self.masks, self._hold = masks, self.hold(masks)
+        self._hold.watch(self._optimizers)
+
+    def hold(self, masks: Masks) -> Hold:
+        """Return what holds `masks` from now on, and what is 0 with them."""
         parameters = tensors.parameters(self._network)
         held = {name: mask for name, mask in self._masks_held(masks).items() if name in masks or name in parameters}
-        self.masks, self._hold = masks, Hold(self._network, held)
-        self._hold.watch(self._optimizers)
+        return Hold(self._network, held)
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
 
     def release(self) -> None:
         if self._hold is not None:

@@ -26,18 +26,24 @@ _INTEGER = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 class _Held:
     """A parameter, its mask as bits, and what was seen of it: its version when it was masked last, its state's names.
 
+    frozen:   the bits of its pruned weights, 0 where it is kept; None where pruned weights are 0.
     refilled: the names of state tensors that its optimizer does not leave at 0 where all gradients are 0, such as the step
               sizes of Rprop and the infinity norm of Adamax.
     """
 
     parameter: Tensor
     bits: Tensor
+    frozen: Tensor | None = None
     version: int = -1
     states: tuple[str, ...] = ()
     refilled: tuple[str, ...] = ()
 
     def mask(self) -> None:
         _and(self.parameter.data, self.bits)
+        if self.frozen is not None:
+            if self.frozen.device != self.parameter.device:
+                self.frozen = self.frozen.to(self.parameter.device)
+            self.parameter.data.view(self.frozen.dtype).bitwise_or_(self.frozen)
         self.version = self.parameter._version
 
     def mask_gradient(self, parameter: Tensor) -> None:
@@ -61,19 +67,16 @@ class Hold:
     again before the network's next forward in evaluation mode, before its state dict is taken, and by `apply` and
     `release`; in training mode before the next forward too, unless they were written through ``.data``, of which torch
     keeps no count: then after the next step.
+    With `frozen` a pruned weight is held at what it is now instead of 0; its gradient and state are 0 all the same.
     Not held: the state of LBFGS, one vector over all parameters; sparse gradients, which `prunable` refuses.
     Raises ValueError when a mask names no parameter, is not bool, or has another shape.
     """
 
-    def __init__(self, network: nn.Module, masks: Masks) -> None:
+    def __init__(self, network: nn.Module, masks: Masks, *, frozen: bool = False) -> None:
         parameters = tensors.parameters(network)
         m.check(masks, parameters)
         # A layer that keeps everything needs no upkeep.
-        self._held = [
-            _Held(parameters[name], _bits(mask, parameters[name]))
-            for name, mask in masks.items()
-            if not bool(mask.all())
-        ]
+        self._held = [_held(parameters[name], mask, frozen) for name, mask in masks.items() if not bool(mask.all())]
         self._handles: list[Any] = [
             network.register_forward_pre_hook(self._before_forward),
             network.register_state_dict_pre_hook(self._before_state_dict),
@@ -122,6 +125,11 @@ class Hold:
 
     def _before_state_dict(self, *_: Any) -> None:
         self.apply()
+
+
+def _held(parameter: Tensor, mask: Tensor, frozen: bool) -> _Held:
+    bits = _bits(mask, parameter)
+    return _Held(parameter, bits, parameter.data.view(bits.dtype) & ~bits if frozen else None)
 
 
 def _bits(mask: Tensor, parameter: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from ltb.core.units import Group, Structure, groups_of, held
 
 if TYPE_CHECKING:
     from ltb.core.contracts import Bench
+    from ltb.core.dynamics import Aim
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class OfGroups(Masked):
 
     groups: tuple[Group, ...]
 
-    def masked(self, weights: Weights, masks: Masks) -> dict[str, Tensor]:
+    def masked(self, weights: Weights, masks: Masks, aim: Aim | None = None) -> dict[str, Tensor]:
         return m.apply(weights, held(self.groups, masks))
 
     def enter(self, module: nn.Module, masks: Masks) -> Body:

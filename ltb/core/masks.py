@@ -40,6 +40,11 @@ def apply(weights: Weights, masks: Masks) -> dict[str, Tensor]:
     }
 
 
+def standing(masks: Masks, weights: Weights) -> dict[str, Tensor]:
+    """What a network needs of its prunable weights: what is kept, and what stands at pruned places and is not 0."""
+    return {name: mask | (weights[name] != 0) for name, mask in masks.items()}
+
+
 def total(masks: Masks) -> int:
     """Return how many weights are prunable."""
     return sum(mask.numel() for mask in masks.values())

@@ -84,7 +84,7 @@ class Evaluate(Measure):
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        found = bench.evaluate(result.point, result.masks, self.splits)
+        found = bench.evaluate(result.point, {}, self.splits)
         values: dict[str, Number | None] = dict(found)
         if self.at_early_stop:
             step = early_stop_step(result.history, (self.metric, self.direction))
@@ -93,7 +93,6 @@ class Evaluate(Measure):
             known = {name: value for name, value in found.items() if name.partition("/")[0] in self.at_early_stop}
             early: Mapping[str, Number] = known
             if step != result.stop or set(self.at_early_stop) - set(self.splits):
-                # Its own zeros, for a dynamic fit had other masks then.
                 early = bench.evaluate(result.at(step), {}, self.at_early_stop)
             values |= {f"{name}{AT_EARLY_STOP}": value for name, value in early.items()}
         return Measurement(self.judged(values, result.history))

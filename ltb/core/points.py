@@ -36,7 +36,7 @@ class Fit:
     dynamics:  how the masks change on the way; None holds them.
     objective: what is minimised beside the module's loss; None for nothing.
     execution: how the masked network is run; None holds masks on the dense one.
-    aim:       what masks are to come to that dynamics change, or an execution that prunes; None for others.
+    aim:       what masks are to come to that dynamics change, or an execution that prunes; None without either.
     clock:     the clock that learning rate and dynamics go by; None is the run's own.
     """
 
@@ -52,12 +52,13 @@ class Fit:
 
     @classmethod
     def of(cls, masks: Masks, origin: Point, stop: int, **how: Any) -> Fit:
-        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1, exactly 0 where it is 0.
-
-        An execution that knows units puts at 0 what lives and dies with those that are pruned, too.
+        """A fit whose origin is a masked copy: bit for bit `origin` where the mask is 1; exactly 0 where it is 0, unless the
+        execution has something else stand there. One that knows units puts at 0 what lives with those that are pruned, too.
         """
         execution: Execution | None = how.get("execution")
-        weights = (execution.masked if execution else m.apply)(origin.weights, masks)
+        weights = (
+            execution.masked(origin.weights, masks, how.get("aim")) if execution else m.apply(origin.weights, masks)
+        )
         return cls(masks, Point(weights, origin.step, origin.optimizer), stop, **how)
 
     def begun(self, masks: Masks, origin: Point, stop: int) -> Fit:

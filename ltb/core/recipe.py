@@ -107,6 +107,11 @@ class Recipe:
                 f"execution={type(self.execution).__name__} keeps its masks through a fit, and with "
                 f"dynamics={type(self.dynamics).__name__} they change; leave it at execution=masked"
             )
+        if self.execution is not None and self.execution.compares and self.prune_from == "start":
+            raise ValueError(
+                f"prune_from='start': {self.execution!r} compares the weights that are scored with those at the start, and these "
+                "are the same; previous or dense is allowed"
+            )
         if self.execution is not None and self.execution.prunes:
             self._check_execution(f"execution={type(self.execution).__name__}")
         self._check_signs()

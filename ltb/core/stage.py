@@ -16,6 +16,13 @@ from ltb.core.step import Clock
 if TYPE_CHECKING:
     from ltb.core.loop import Loop
 
+Cost = Callable[[Any], float]  # of a probe, in steps of training
+
+
+def probe_steps(probe: Any) -> float:
+    """Return what a call of a probe costs, in steps of training, as it says itself; 0 for None, and for one that does not say."""
+    return getattr(probe, "steps", 0)  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Stage(ABC):
@@ -101,8 +108,11 @@ class Stage(ABC):
         """Return how many iterations of `other` are not trained where this stage is known."""
         return 0
 
-    def scoring(self, clock: Clock) -> int:
-        """Return what choosing its masks costs, before and within its fit, in iterations of training, rounded up."""
+    def scoring(self, clock: Clock, cost: Cost = probe_steps) -> int:
+        """Return what choosing its masks costs, before and within its fit, in iterations of training, rounded up.
+
+        `cost` is a probe's.
+        """
         return 0
 
     def passes(self, other: Stage) -> bool:
@@ -163,12 +173,13 @@ def costs(every: Iterable[Stage], clock: Clock, there: Iterable[Stage] = ()) -> 
     return found
 
 
-def search_steps(stage: Stage, clock: Clock) -> int:
+def search_steps(stage: Stage, clock: Clock, cost: Cost = probe_steps) -> int:
     """Return the iterations spent to obtain the ticket that `stage` trains: all that it grew from, its own fit apart, and what
-    scoring costs, its own included. The most that it can be while the stage is `open`."""
+    scoring costs, its own included: `cost` is a probe's, `Training.cost` where that depends on the data. The most that it can be
+    while the stage is `open`."""
     every = missing([stage], lambda _: False)
-    return sum(other.scoring(clock) for other in every) + sum(
-        cost for other, cost in zip(every, costs(every, clock), strict=True) if other != stage
+    return sum(other.scoring(clock, cost) for other in every) + sum(
+        own for other, own in zip(every, costs(every, clock), strict=True) if other != stage
     )
 
 

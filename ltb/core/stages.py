@@ -27,7 +27,7 @@ from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
 from ltb.core.rewind_rules import RewindRule
-from ltb.core.stage import Stage, missing
+from ltb.core.stage import Cost, Stage, missing, probe_steps
 from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
@@ -158,17 +158,17 @@ class Sparse(Stage):
             self.rewind.clock(clock).length if from_scratch else self.rewind.iterations(self.start.ends(clock), clock)
         )
 
-    def scoring(self, clock: Clock) -> int:
+    def scoring(self, clock: Clock, cost: Cost = probe_steps) -> int:
         asked = {self.criterion.probe, self.allocation.probe}
-        once = self.criterion.rounds * _cost(asked)
+        once = self.criterion.rounds * sum(map(cost, asked))
         if self.dynamics is None:
             return ceil(once)
         length, fits = self.iterations(clock), self.rewind.clock(clock)
-        changes = len(self.dynamics.steps(length, fits)) * _cost({self.dynamics.probe})
+        changes = len(self.dynamics.steps(length, fits)) * cost(self.dynamics.probe)
         if not self.dynamics.prunes:
             return ceil(once + changes)
         prunings = self.dynamics.targets(self.source.pruned_to or 0.0, self.target, length, fits)
-        return ceil(len(prunings) * _cost(asked - {self.dynamics.probe}) + changes)
+        return ceil(len(prunings) * sum(map(cost, asked - {self.dynamics.probe})) + changes)
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         training: Any = loop.training
@@ -199,9 +199,10 @@ class Sparse(Stage):
         execution = self.execution or (None if self.dynamics else self.allocation.execution)
         prepared = execution and execution.prepared(loop.training)
         how: dict[str, Any] = {"dynamics": self.dynamics, "objective": objective, "execution": prepared}
-        if self.dynamics is not None or (self.execution is not None and self.execution.prunes):
+        if self.dynamics is not None or self.execution is not None:
             first, masks, seed = self.source.pruned_to or 0.0, source.masks, loop.training.seed
-            how["aim"] = Aim(self.criterion, self.allocation, first, self.target, masks, start.weights, seed)
+            chosen = self.criterion, self.allocation, first, self.target, masks
+            how["aim"] = Aim(*chosen, start.weights, seed, source.point.weights)
         return how
 
     def drawn(self, source: Stage) -> Drawn:
@@ -211,9 +212,12 @@ class Sparse(Stage):
     def prune(self, loop: Loop, start: Point, source: Point, masks: m.Masks) -> m.Masks:
         """The masks at the target sparsity: scored and allocated in `criterion.rounds` rounds of equal ratios of density."""
         training, kept = loop.training, masks
+        # What the source had pruned stands in its point as the network computes with it: 0, or what an execution left there.
+        outside = {name: ~mask for name, mask in masks.items()}
         # The source's target, not its density: under per-layer rates a target is the sparsity of the layers of rate 1 alone.
         for target in in_rounds(self.source.pruned_to or 0.0, self.target, self.criterion.rounds):
-            gathered = gather(self.criterion, self.allocation, training, source.weights, masks)
+            held = {name: mask | outside[name] for name, mask in masks.items()}
+            gathered = gather(self.criterion, self.allocation, training, source.weights, held)
             evidence = {probe: Evidence(training.seed, start.weights, found) for probe, found in gathered.items()}
             weights = {name: source.weights[name] for name in training.prunable}
             scores = scored(self.criterion, weights, evidence[self.criterion.probe])
@@ -289,8 +293,9 @@ class FoundStart(Stage):
     def ends(self, clock: Clock) -> int:
         return self.found.step if self.found else self.steps[self.rule.window - 1]
 
-    def scoring(self, clock: Clock) -> int:
-        return ceil(len(self.walks) * self.criterion.rounds * _cost({self.criterion.probe, self.allocation.probe}))
+    def scoring(self, clock: Clock, cost: Cost = probe_steps) -> int:
+        once = sum(map(cost, {self.criterion.probe, self.allocation.probe}))
+        return ceil(len(self.walks) * self.criterion.rounds * once)
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         drawn: list[m.Masks] = []
@@ -322,11 +327,6 @@ def parts(allocation: Allocation, training: Training) -> Shapes:
         return Evidence(training.seed, weights, gathered[allocation.probe])
 
     return allocation.parts({name: tuple(weights[name].shape) for name in training.prunable}, evidence)
-
-
-def _cost(probes: Iterable[Any]) -> float:
-    """What probes gather for once, in iterations of training; nothing for None, and for those that do not say."""
-    return sum(getattr(probe, "steps", 0) for probe in probes)
 
 
 def scored(criterion: Criterion, weights: Weights, evidence: Evidence) -> Scores:

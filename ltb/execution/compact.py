@@ -25,7 +25,7 @@ class Compact(MaskedUnits):
     """The dense network without the units that nothing reads under the masks; what is left of the masks is held in it.
 
     Points go in and come out in the dense network's names and shapes, with 0 where something was removed, in the optimizer's
-    state too. Outputs are those of the masked network up to the order in which sums are rounded: within 1e-5 of the largest in
+    state too. Outputs are those of the masked network up to the order in which sums are rounded: within 5e-5 of the largest in
     float32, 1e-12 in float64. So is a step of training, but for what draws random numbers by the shape of its input (dropout).
     A group of units of which none is left keeps one. Which units they are: see `ltb.core.units`; of groups with a weight that is
     not prunable none is removed.
@@ -77,6 +77,10 @@ class CompactBody:
 
     def change(self, masks: Masks) -> None:
         raise ValueError("execution=Compact: what is removed does not come back, so that masks cannot change under way")
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
 
     def release(self) -> None:
         self._body.release()

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ltb.core import masks as m
 from ltb.core.contracts import Bench
 from ltb.core.masks import Masks
 from ltb.core.measure import Measure
@@ -37,8 +38,9 @@ NUMBERS = ("coo_numbers", "csr_numbers", "csc_numbers")
 class Bytes(Measure):
     """The bytes of the trained weights in each storage format, by making its parts and counting them.
 
-    Each prunable parameter is a matrix (out, in · kernel), in its own precision; the mask says what is kept. Values for the
-    whole network, in bytes, and for each prunable parameter, as in ``csr/fc1.weight``:
+    Each prunable parameter is a matrix (out, in · kernel), in its own precision; the mask says what is kept, and what stands at
+    pruned places and is not 0 is kept too. Values for the whole network, in bytes, and for each prunable parameter, as in
+    ``csr/fc1.weight``:
     dense, bitmask, coo, csr, csc, bsr (blocks of 4 × 4) and relative (distances of 5 bits, of convolutions 8: Han et al. 2016);
     coo64 and csr64 with torch's indices, csr32 and csc32 with scipy's. All that is not prunable (biases, norms, buffers) is
     dense, and a part of each of the network's values; ``rest`` is its own.
@@ -51,7 +53,7 @@ class Bytes(Measure):
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        return Measurement(sizes(result.point.weights, result.masks))
+        return Measurement(sizes(result.point.weights, m.standing(result.masks, result.point.weights)))
 
 
 def sizes(weights: Weights, masks: Masks) -> dict[str, Number | None]:

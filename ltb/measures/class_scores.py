@@ -21,7 +21,7 @@ def class_scores(result: Result, bench: Bench, split: str, measure: str) -> Iter
     floating point of shape (batch, classes) with 2 classes or more, for a module that fails when it is called, and for a
     split without examples.
     """
-    module, classes = bench.module(result.point, result.masks), None
+    module, classes = bench.module(result.point, {}), None
     for batch in bench.batches(split):
         x, labels = _pair(batch, measure)
         scores = _called(module, x, measure)

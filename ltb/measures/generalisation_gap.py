@@ -22,7 +22,7 @@ class GeneralisationGap(Measure):
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        values: dict[str, Number | None] = dict(bench.evaluate(result.point, result.masks, ("train", "test")))
+        values: dict[str, Number | None] = dict(bench.evaluate(result.point, {}, ("train", "test")))
         return Measurement(values | gaps(values))
 
 

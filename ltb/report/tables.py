@@ -132,7 +132,9 @@ def group(row: Row) -> str:
     >>> group({"group": "best"}), group({"group": "worse"})
     ('not told from the best', 'decidedly worse')
     """
-    return {grouping.BEST: "not told from the best", grouping.WORSE: "decidedly worse"}.get(row["group"], row["group"])
+    return {grouping.BEST: "not told from the best", grouping.WORSE: "decidedly worse"}.get(
+        row["group"], str(row["group"])
+    )
 
 
 def verdict(row: Row) -> str:

@@ -32,7 +32,7 @@ def load(run: str | Path, level: int = -1) -> pl.LightningModule:
     level: as in the run's ledger; -1, the last, by default. Raises ValueError where the run or the level cannot be made again.
     """
     made, found = _finished(Path(run), level)
-    module: Any = made.training.module(found.point, found.masks)
+    module: Any = made.training.module(found.point, {})
     return module  # type: ignore[no-any-return]
 
 
@@ -44,8 +44,8 @@ def export(run: Path, level: int, what: str, form: str, out: Path) -> int:
     """
     _, found = _finished(run, level)
     point = found.point if what == "trained" else found.origin
-    weights = m.apply(point.weights, found.masks)
-    _write(out, weights, found.masks, form)
+    weights = point.weights
+    _write(out, weights, m.standing(found.masks, weights), form)
     back = _read(out, form)
     if back.keys() != weights.keys() or not all(_same(weights[name], back[name]) for name in weights):
         raise AssertionError(f"{out}: what was read back is not what was written")

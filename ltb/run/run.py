@@ -131,7 +131,8 @@ class Run:
                     live.finished(level)
                 key, metadata = store.keys(level.stage), store.metadata(level.stage)
                 grown = settled(level.stage, store.stop)
-                cost = None if grown.open else search_steps(grown, clock)  # None: what its rule found is gone
+                # None: what its rule found is gone
+                cost = None if grown.open else search_steps(grown, clock, setup.training.cost)
                 by_another = metadata["run_id"] != setup.run_id
                 row = record.level_row(level, setup.row, setup.training.parameters, cost, key, by_another)
                 self._rows.append(row)

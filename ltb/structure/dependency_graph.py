@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ltb.core import tensors
 from ltb.core.contracts import loss_of, network_of
 from ltb.core.criteria import batches_of
-from ltb.core.criteria.gradient import Batches, scored
+from ltb.core.criteria.examples import Batches
+from ltb.core.criteria.gradient import scored
 from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
 from ltb.core.units import Group, Structure, gathered

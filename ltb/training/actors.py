@@ -69,7 +69,9 @@ class HoldMasks(pl.Callback):
 
 
 class Executed(pl.Callback):
-    """A callback that has a fit's `body` watch the Trainer's optimizers from the start, and releases it at the end."""
+    """A callback that has a fit's `body` watch the Trainer's optimizers from the start, pauses it around the fit's evaluations, and
+    releases it at the end.
+    """
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -78,6 +80,14 @@ class Executed(pl.Callback):
         if len(trainer.optimizers) != 1:
             raise ValueError(f"module: it has {len(trainer.optimizers)} optimizers; the clock counts the steps of one")
         self._body.watch(trainer.optimizers)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._body.pause()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._body.resume()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._body.release()  # after the module's own `on_train_end`, which may still put other weights in

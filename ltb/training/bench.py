@@ -26,7 +26,7 @@ from ltb.core.points import Point
 from ltb.core.prunable import prunable
 from ltb.core.results import Measurement, Result
 from ltb.core.seeds import derive
-from ltb.core.stage import Stage, within
+from ltb.core.stage import Stage, probe_steps, within
 from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
@@ -126,12 +126,20 @@ class Bench:
 
         `seed` is that of their order, by default the run's own.
         """
-        seed = self.seed if seed is None else seed
-        module = self.module(Point(weights, step), masks)
-        with seeded(derive(seed, "probe", step)), torch.enable_grad():
-            stream = partial(self.source.stream, seed, step, step + self.clock.length)
-            found: Mapping[str, Weights] = probe(module, lambda: map(self._here, stream()))
+        found = self._asked(probe, Point(weights, step), masks, self.seed if seed is None else seed)
         return {name: tensors.copy(weights) for name, weights in found.items()}
+
+    def _asked(self, what: Callable[[Any, Any], Any], point: Point, masks: Masks, seed: int) -> Any:
+        """Return what a function of a module and of minibatches, from the point's iteration on, says."""
+        module = self.module(point, masks)
+        with seeded(derive(seed, "probe", point.step)), torch.enable_grad():
+            stream = partial(self.source.stream, seed, point.step, point.step + self.clock.length)
+            return what(module, lambda: map(self._here, stream()))
+
+    def cost(self, probe: Any) -> float:
+        """Return what a call of `probe` costs, in steps of training, also where that depends on the data and the network."""
+        found: Any = probe_steps(probe)
+        return float(self._asked(found, Point(self.initial(), 0), {}, self.seed)) if callable(found) else found
 
     def measure(self, measure: Measure, of: Sequence[Result]) -> Measurement:
         """Return the values of `measure` for finished stages. Trains nothing.

@@ -122,6 +122,7 @@ def test_what_a_reader_must_know_is_noted(run, tmp_path, study):
     write_run(
         study / "far",
         method="far",
+        seed=1,
         extra=lambda level: {"target_sparsity": 0.9 * level / 2, "density": 1 - 0.9 * level / 2},
     )
     done = run("runs", cwd=tmp_path)

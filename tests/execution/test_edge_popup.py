@@ -24,7 +24,8 @@ from ltb.core.rewind import FineTune, Weights
 from ltb.core.schedules import Explicit
 from ltb.core.stages import stages
 from ltb.execution import EdgePopup
-from ltb.execution.edge_popup import chosen, initial_scores
+from ltb.execution.edge_popup import initial_scores
+from ltb.execution.scores import chosen
 from ltb.training import Classification, Constant, Training
 from tests.training.small import OPTIMIZERS, digest, source, training
 from tests.training.test_fit import Kept, Killed
@@ -199,7 +200,8 @@ def test_of_equal_scores_the_earlier_is_kept_and_only_candidates_are(seed, targe
     aim = type(
         "Aim", (), {"allocation": Global(), "target": max(target, m.sparsity(candidates)), "seed": 0, "start": {}}
     )
-    found = torch.cat([mask.flatten() for mask in chosen(scores, candidates, aim).values()])
+    sizes = {name: score.abs() for name, score in scores.items()}
+    found = torch.cat([mask.flatten() for mask in chosen(sizes, candidates, aim).values()])
     flat, alive = (torch.cat([t.flatten() for t in each.values()]) for each in (scores, candidates))
     best = sorted((i for i in range(len(flat)) if alive[i]), key=lambda i: (-abs(float(flat[i])), i))
     assert found.nonzero().flatten().tolist() == sorted(best[: kept_count(len(flat), aim.target)])

@@ -154,7 +154,7 @@ DAMAGE = {
             lambda text: text.replace("0.95,800", "0.95,many", 1),
             "line 2, column early_stop_step: 'many' is not a whole",
         ),
-        (lambda text: text.replace("0.95,800", "0.95,800,7", 1), "line 2 has 33 fields instead of 32"),
+        (lambda text: text.replace("0.95,800", "0.95,800,7", 1), "line 2 has 35 fields instead of 34"),
         (lambda text: text + text.splitlines()[-1] + "\n", "holds a level twice"),
         (lambda text: text.replace("a1b2c3", "ffffff"), "rows of imp-toy-s0-ffffff, but status.json is of"),
         (lambda text: text.replace(",800,", ",-1.5,"), "'-1.5' is not a whole number"),

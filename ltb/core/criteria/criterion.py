@@ -21,8 +21,8 @@ class Probe(Protocol):
     `module` holds the masked weights to be scored and is the probe's own copy; `batches()` starts a fresh pass over
     the training minibatches in the order of the run's seed. A probe is a frozen dataclass: it is part of the key.
 
-    One that has `steps` says what a call costs, in steps of training (a forward and a backward pass of a minibatch): the cost
-    of a search includes it. One without counts as free.
+    One that has `steps` says what a call costs, in steps of training (a forward and a backward pass of a minibatch), as a number
+    or, where that depends on the data, a function of (module, batches): the cost of a search includes it. One without is free.
     """
 
     def __call__(self, module: Any, batches: Any) -> Mapping[str, Weights]: ...

@@ -12,9 +12,9 @@ from torch import Tensor
 from ltb.core import tensors
 from ltb.core.allowed import Count, settle
 from ltb.core.contracts import loss_of, network_of
-from ltb.core.criteria.criterion import batches_of
+from ltb.core.criteria import examples
+from ltb.core.criteria.examples import Batches
 
-Batches = Callable[[], Iterable[Any]]
 Gathered = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -22,23 +22,25 @@ Gathered = Mapping[str, Mapping[str, Tensor]]
 class Gradient:
     """The gradient of the module's loss over the first `batches` minibatches, their mean, as ``gathered["gradient"]``.
 
+    With `examples_per_class` it is that over so many examples of each class, as `ltb.core.criteria.examples` draws them.
     It is taken at the masked weights, in evaluation mode or with `train` in training mode, and is dense: pruned weights have
     their gradient too.
     """
 
     batches: Count = 1
     train: bool = False
+    examples_per_class: Count | None = None
 
     def __post_init__(self) -> None:
         settle(self, "criterion.probe")
 
     @property
-    def steps(self) -> float:
-        return self.batches
+    def steps(self) -> Any:
+        return examples.steps(self)
 
     def __call__(self, module: Any, batches: Batches) -> Gathered:
         loss = loss_of(module.train(self.train), "criterion.probe=Gradient")
-        return {"gradient": mean_gradient(loss, scored(module), batches_of(batches(), self.batches))}
+        return {"gradient": mean_gradient(loss, scored(module), examples.minibatches(self, module, batches))}
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,26 @@ class GradientMoments:
     """The means of |g| and of g² over minibatches, as ``gathered["absolute"]`` and ``gathered["square"]``.
 
     g is the gradient of a minibatch's mean loss for each of the first `batches` minibatches; with `per_example`, that of each
-    of their examples, one at a time. At the masked weights, in evaluation mode; dense, as `Gradient` is.
+    of their examples, one at a time. At the masked weights, in evaluation mode; dense, and with `examples_per_class`, as
+    `Gradient` is.
     """
 
     batches: Count = 1
     per_example: bool = False
+    examples_per_class: Count | None = None
 
     def __post_init__(self) -> None:
         settle(self, "criterion.probe")
 
     @property
-    def steps(self) -> float:
-        return self.batches
+    def steps(self) -> Any:
+        return examples.steps(self)
 
     def __call__(self, module: Any, batches: Batches) -> Gathered:
         loss, parameters = loss_of(module.eval(), "criterion.probe=GradientMoments"), scored(module)
         absolute, square, count = zeros(parameters), zeros(parameters), 0
-        for batch in batches_of(batches(), self.batches):
-            for part in examples(batch) if self.per_example else [batch]:
+        for batch in examples.minibatches(self, module, batches):
+            for part in singles(batch) if self.per_example else [batch]:
                 count += 1
                 for name, gradient in gradients(loss(part), parameters).items():
                     absolute[name] += gradient.abs()
@@ -100,7 +104,7 @@ def mean_gradient(
     return {name: gradient / count for name, gradient in total.items()}
 
 
-def examples(batch: Any) -> Iterator[tuple[Tensor, ...]]:
+def singles(batch: Any) -> Iterator[tuple[Tensor, ...]]:
     """Yield a minibatch of each example of a minibatch. Raises ValueError for one that is not a tuple or list of tensors."""
     if not isinstance(batch, Sequence) or not all(isinstance(part, Tensor) for part in batch):
         raise ValueError(

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from ltb.core.allowed import Count, Positive, settle
 from ltb.core.contracts import loss_of, network_of
-from ltb.core.criteria.criterion import Criterion, Evidence, Scores, batches_of
-from ltb.core.criteria.gradient import Batches, Gathered, gradients, mean_gradient, scored, zeros
+from ltb.core.criteria import examples
+from ltb.core.criteria.criterion import Criterion, Evidence, Scores
+from ltb.core.criteria.examples import Batches
+from ltb.core.criteria.gradient import Gathered, gradients, mean_gradient, scored, zeros
 from ltb.core.tensors import Weights
 
 
@@ -23,32 +25,40 @@ class HessianGradient:
 
     By double backward: the gradient of stopped(g)·g. The loss is the module's own, with the network's outputs divided by
     `temperature`, by a hook on the network; so the network must give a tensor (logits) to its loss. Two passes are made over
-    the same minibatches; in training mode (`train`) dropout draws anew in each.
+    the same minibatches; in training mode (`train`) dropout draws anew in each. With `examples_per_class` they are of so many
+    examples of each class, as `ltb.core.criteria.examples` draws them.
     """
 
     batches: Count = 1
     train: bool = True
     temperature: Positive = 200.0
+    examples_per_class: Count | None = None
 
     def __post_init__(self) -> None:
         settle(self, "criterion.probe")
 
     @property
-    def steps(self) -> float:
+    def steps(self) -> Any:
         # In forward passes, of which a step is three: the first pass is 3; the second 3, the backward of its forward 2, and that of
         # its backward, in which each product has two factors to differentiate, 4.
-        return 4 * self.batches
+        return examples.steps(self, 4)
 
     def __call__(self, module: Any, batches: Batches) -> Gathered:
         loss, parameters = loss_of(module.train(self.train), "criterion.probe=HessianGradient"), scored(module)
-        total = zeros(parameters)
+        total, count = zeros(parameters), 0
+
+        def counted() -> Iterator[Any]:
+            nonlocal count
+            for count, batch in enumerate(examples.minibatches(self, module, batches), start=1):  # noqa: B007
+                yield batch
+
         with _divided(network_of(module), self.temperature):
-            stopped = mean_gradient(loss, parameters, batches_of(batches(), self.batches))
-            for batch in batches_of(batches(), self.batches):
+            stopped = mean_gradient(loss, parameters, counted())
+            for batch in examples.minibatches(self, module, batches):
                 found = gradients(loss(batch), parameters, graph=True)
                 product = torch.stack([(stopped[name] * gradient).sum() for name, gradient in found.items()]).sum()
                 for name, second in gradients(product, parameters).items():
-                    total[name] += second / self.batches
+                    total[name] += second / count
         return {"hessian_gradient": total}
 
 
@@ -84,9 +94,11 @@ class Grasp(Criterion):
     A weight with a low score is one whose removal lowers the gradient's norm least, or raises it. Scored once, as in the paper.
     Not followed: the authors' code draws linear layers anew in the copy that it scores; here the weights are those trained.
 
-    batches:     how many training minibatches are scored (the authors: 10 examples a class).
+    batches:     how many training minibatches are scored.
     train:       in training mode, as the authors' code.
     temperature: the T that logits are divided by (the authors: 200).
+    examples_per_class: score so many examples of each class instead of `batches` (the authors, on CIFAR-10: 10), the first ones
+                 of the run's seed.
     """
 
     signed: ClassVar[bool] = True
@@ -94,13 +106,15 @@ class Grasp(Criterion):
     batches: Count = 1
     train: bool = True
     temperature: Positive = 200.0
+    examples_per_class: Count | None = None
 
     def __post_init__(self) -> None:
         settle(self, "criterion")
+        examples.check(self, "criterion")
 
     @property
     def probe(self) -> HessianGradient:  # type: ignore[override]
-        return HessianGradient(self.batches, self.train, self.temperature)
+        return HessianGradient(self.batches, self.train, self.temperature, self.examples_per_class)
 
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         product = evidence.gathered["hessian_gradient"]

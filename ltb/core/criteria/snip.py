@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ltb.core.allowed import Count, settle
+from ltb.core.criteria import examples
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.gradient import Gradient
 from ltb.core.tensors import Weights
@@ -21,19 +22,23 @@ class Snip(Criterion):
     rounds:  1 is SNIP; more are iterative SNIP, each round at the gradient of the masked network (de Jorge et al. 2021;
              Verdenius et al. 2020).
     regrows: let pruned weights return within the rounds: FORCE (de Jorge et al. 2021).
+    examples_per_class: score so many examples of each class instead of `batches`, the first ones of the run's seed (Frankle et
+             al. 2021: 10).
     """
 
     batches: Count = 1
     train: bool = False
     rounds: Count = 1
     regrows: bool = False
+    examples_per_class: Count | None = None
 
     def __post_init__(self) -> None:
         settle(self, "criterion")
+        examples.check(self, "criterion")
 
     @property
     def probe(self) -> Gradient:  # type: ignore[override]
-        return Gradient(self.batches, self.train)
+        return Gradient(self.batches, self.train, self.examples_per_class)
 
     def __call__(self, weights: Weights, evidence: Evidence) -> Scores:
         gradient = evidence.gathered["gradient"]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ltb.core.allowed import Count, settle
 from ltb.core.contracts import network_of
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores, batches_of
-from ltb.core.criteria.gradient import Batches, Gathered, gradients, scored, zeros
+from ltb.core.criteria.examples import Batches
+from ltb.core.criteria.gradient import Gathered, gradients, scored, zeros
 from ltb.core.tensors import Weights
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ltb.core.allowed import Count, settle
+from ltb.core.criteria import examples
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.gradient import GradientMoments
 from ltb.core.tensors import Weights
@@ -16,18 +17,23 @@ from ltb.core.tensors import Weights
 
 @dataclass(frozen=True)
 class OfMoments(Criterion):
-    """A function of w and the means of |g| and g², which are over minibatches or, `per_example`, over examples."""
+    """A function of w and the means of |g| and g², which are over minibatches or, `per_example`, over examples.
+
+    examples_per_class: look at so many examples of each class instead of `batches`, the first ones of the run's seed.
+    """
 
     batches: Count = 1
     rounds: Count = 1
+    examples_per_class: Count | None = None
     per_example: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         settle(self, "criterion")
+        examples.check(self, "criterion")
 
     @property
     def probe(self) -> GradientMoments:  # type: ignore[override]
-        return GradientMoments(self.batches, per_example=self.per_example)
+        return GradientMoments(self.batches, self.per_example, self.examples_per_class)
 
 
 @dataclass(frozen=True)

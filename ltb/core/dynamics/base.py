@@ -25,6 +25,7 @@ class Aim:
 
     first: the target sparsity of what was pruned, in [0, target); `outer` are its masks: nothing outside is ever kept.
     start: the weights at the rewind step, and `seed` the run's: evidence, as for any criterion.
+    source: the weights of what is pruned, as they are scored.
     """
 
     criterion: Criterion
@@ -34,6 +35,7 @@ class Aim:
     outer: Masks
     start: Weights
     seed: int
+    source: Weights = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
