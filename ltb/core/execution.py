@@ -38,7 +38,7 @@ class Body(Protocol):
     def masks(self) -> Masks:
         """The masks that are held now, on the CPU: at the end of a fit those that its network has."""
 
-    def told(self) -> Mapping[str, float]:
+    def row(self) -> Mapping[str, float]:
         """Return what a row of the history says of the masks: nothing where the body does not change them by itself."""
 
     def state(self) -> Weights:
@@ -114,7 +114,7 @@ class MaskedBody:
         self._optimizers: list[Optimizer] = []
         self._hold: Hold | None = None
 
-    def told(self) -> Mapping[str, float]:
+    def row(self) -> Mapping[str, float]:
         return {}
 
     def state(self) -> Weights:

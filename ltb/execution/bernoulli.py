@@ -96,9 +96,9 @@ class BernoulliBody(ScoredBody):
     def updated(self, before: Masks | None) -> None:
         self._updates += 1
 
-    def told(self) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
         expected = [score.sigmoid()[self._candidates[name]].sum() for name, score in self._scores.items()]
-        return super().told() | {"expected_density": float(torch.stack(expected).sum()) / m.total(self._candidates)}
+        return super().row() | {"expected_density": float(torch.stack(expected).sum()) / m.total(self._candidates)}
 
     def state(self) -> Weights:
         return {**super().state(), UPDATES: torch.tensor(self._updates)}

@@ -55,8 +55,8 @@ class CompactBody:
         cut(network, self._kept)
         self._body = MaskedBody(network, {name: self._small(name, mask) for name, mask in masks.items()})
 
-    def told(self) -> Mapping[str, float]:
-        return self._body.told()
+    def row(self) -> Mapping[str, float]:
+        return self._body.row()
 
     def state(self) -> Weights:
         return self._body.state()

@@ -65,8 +65,8 @@ class EdgePopupBody(ScoredBody):
             self._regrown = self._regrown.to(mask.device)
             self._regrown += (mask & ~before[name]).sum()
 
-    def told(self) -> dict[str, float]:
-        return super().told() | {"regrown": int(self._regrown)}
+    def row(self) -> dict[str, float]:
+        return super().row() | {"regrown": int(self._regrown)}
 
     def state(self) -> Weights:
         return {**super().state(), REGROWN: self._regrown.to("cpu", copy=True)}

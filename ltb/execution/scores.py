@@ -79,7 +79,7 @@ class ScoredBody(ABC):
     def masks(self) -> Masks:
         return tensors.copy(self.held())
 
-    def told(self) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
         return {"density": m.density(self.held())}
 
     def state(self) -> Weights:

@@ -35,18 +35,18 @@ def write(path: str | Path, weights: Weights, masks: Masks, name: str) -> None:
         shapes[key] = list(tensor.shape)
         for part, value in storage.encode(matrix(tensor), matrix(masks[key])).items():
             contents[f"{key}/{part}"] = value.contiguous()
-    about = {"format": name, "settings": asdict(storage), "shapes": shapes}  # type: ignore[call-overload]
-    save_file(contents, path, metadata={"ltb": json.dumps(about)})
+    metadata = {"format": name, "settings": asdict(storage), "shapes": shapes}  # type: ignore[call-overload]
+    save_file(contents, path, metadata={"ltb": json.dumps(metadata)})
 
 
 def read(path: str | Path) -> dict[str, torch.Tensor]:
     """Return the weights of a file that `write` wrote, dense, by name. Raises Damaged that names a file that is none."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {})["ltb"])
+            metadata: dict[str, Any] = json.loads((file.metadata() or {})["ltb"])
             contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        storage, found = SPARSE[about["format"]](**about["settings"]), {}
-        for key, shape in about["shapes"].items():
+        storage, found = SPARSE[metadata["format"]](**metadata["settings"]), {}
+        for key, shape in metadata["shapes"].items():
             parts = {
                 name.rpartition("/")[2]: contents.pop(name) for name in list(contents) if name.rpartition("/")[0] == key
             }

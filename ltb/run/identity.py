@@ -58,15 +58,15 @@ def _identified(node: Any) -> Any:
     return [_identified(entry) for entry in node] if isinstance(node, list) else node
 
 
-def told(node: Any) -> Any:
+def readable(node: Any) -> Any:
     """Return what decides a run's numbers as people read it: classes by a text."""
     if isinstance(node, Mapping):
         named = {("_target_" if key == "class" else key): value for key, value in node.items()}
         return {key: _of_class(key, value) for key, value in named.items() if value is not None}
-    return [told(entry) for entry in node] if isinstance(node, list) else node
+    return [readable(entry) for entry in node] if isinstance(node, list) else node
 
 
 def _of_class(key: str, value: Any) -> Any:
     if key == "_target_" and isinstance(value, Mapping):  # what source_code.identity says of it
         return " ".join(str(part)[:40] for part in value.values())
-    return told(value)
+    return readable(value)

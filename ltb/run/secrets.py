@@ -37,21 +37,21 @@ class Secrets:
         parts = {text for text in (*named, *_values(config)) if len(text) >= PART}
         return cls(frozenset(named), tuple(sorted(parts, key=len, reverse=True)))
 
-    def mask(self, node: Any, *, told_apart: bool = False) -> Any:
-        """Return plain data with ``***`` in the place of secrets; `told_apart`: with some letters of a hash of each."""
+    def mask(self, node: Any, *, distinct: bool = False) -> Any:
+        """Return plain data with ``***`` in the place of secrets; `distinct`: with some letters of a hash of each."""
         if isinstance(node, Mapping):
             return {
-                name: _hidden(value, told_apart) if _is_secret(name) else self.mask(value, told_apart=told_apart)
+                name: _hidden(value, distinct) if _is_secret(name) else self.mask(value, distinct=distinct)
                 for name, value in node.items()
             }
         if isinstance(node, list | tuple):
-            return [self.mask(value, told_apart=told_apart) for value in node]
+            return [self.mask(value, distinct=distinct) for value in node]
         if not isinstance(node, str):
             return node
         if node in self.whole:
-            return _hidden(node, told_apart)
+            return _hidden(node, distinct)
         for part in self.parts:
-            node = node.replace(part, _hidden(part, told_apart))
+            node = node.replace(part, _hidden(part, distinct))
         return node
 
     def arguments(self, given: Sequence[str]) -> list[str]:
@@ -81,15 +81,15 @@ def _words(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", name).lower()
 
 
-def _hidden(value: Any, told_apart: bool) -> Any:
+def _hidden(value: Any, distinct: bool) -> Any:
     if isinstance(value, Mapping):
-        return {name: _hidden(entry, told_apart) for name, entry in value.items()}
+        return {name: _hidden(entry, distinct) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_hidden(entry, told_apart) for entry in value]
+        return [_hidden(entry, distinct) for entry in value]
     if value is None or isinstance(value, bool) or value == "":
         return value
     # No more is given away than by the keys, which are hashes too; runs that differ in it are not taken for one.
-    return MASK + (hashlib.sha256(str(value).encode()).hexdigest()[:6] if told_apart else "")
+    return MASK + (hashlib.sha256(str(value).encode()).hexdigest()[:6] if distinct else "")
 
 
 def _values(node: Any, secret: bool = False) -> list[str]:

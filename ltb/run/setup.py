@@ -207,8 +207,8 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         checkpoint_every=config["store"]["checkpoint_every"],
     )
     # Without what follows from the seed: runs of one experiment are told apart by it.
-    recorded = identity.told({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
-    recorded = secrets.mask(recorded, told_apart=True)
+    recorded = identity.readable({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
+    recorded = secrets.mask(recorded, distinct=True)
     return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
 
 

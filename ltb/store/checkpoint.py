@@ -47,19 +47,19 @@ class CheckpointFile:
     def _read(self) -> Progress:
         if not self._path.is_file():
             raise Damaged(f"{self._path} is damaged: it is not a regular file")
-        contents, about = read_tensors(self._path, KIND)
-        written = about.pop("digest", None)
-        if written != _digest(about, contents):
+        contents, metadata = read_tensors(self._path, KIND)
+        written = metadata.pop("digest", None)
+        if written != _digest(metadata, contents):
             raise Damaged(f"{self._path} is damaged: its digest is not the one that was recorded when it was written")
-        if about["stage"] != self._stage:
+        if metadata["stage"] != self._stage:
             raise Damaged(
-                f"{self._path} is damaged: it is of stage {about['stage']}, not of the one that it is named by"
+                f"{self._path} is damaged: it is of stage {metadata['stage']}, not of the one that it is named by"
             )
-        snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in about["snapshots"]}
-        point, best = _point("", contents, about["step"]), _point("best/", contents, about["best_step"])
-        history = [as_numbers(row) for row in about["history"]]
+        snapshots = {step: _point(f"snapshot/{step}/", contents, step) for step in metadata["snapshots"]}
+        point, best = _point("", contents, metadata["step"]), _point("best/", contents, metadata["best_step"])
+        history = [as_numbers(row) for row in metadata["history"]]
         stands = (under(f"{kind}/", contents) for kind in ("mask", "sum", "state"))
-        return Progress(point, history, best, snapshots, about["seconds"], *stands)
+        return Progress(point, history, best, snapshots, metadata["seconds"], *stands)
 
     def _set_aside(self) -> Path:
         names = (self._path.with_suffix(f".damaged-{number}") for number in count(1))
@@ -80,7 +80,7 @@ class CheckpointFile:
             contents |= _contents(f"snapshot/{step}/", point)
         for prefix, named in (("mask/", progress.masks), ("sum/", progress.sums), ("state/", progress.state)):
             contents |= {f"{prefix}{name}": tensor.cpu() for name, tensor in named.items()}
-        about = {
+        metadata = {
             "stage": self._stage,
             "step": progress.point.step,
             "history": as_texts(progress.history),
@@ -90,7 +90,7 @@ class CheckpointFile:
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".writing")
-        write_tensors(temporary, KIND, contents, {**about, "digest": _digest(about, contents)})
+        write_tensors(temporary, KIND, contents, {**metadata, "digest": _digest(metadata, contents)})
         files.share(temporary)
         files.flush(temporary)
         os.replace(temporary, self._path)
@@ -101,8 +101,8 @@ class CheckpointFile:
             path.unlink(missing_ok=True)
 
 
-def _digest(about: Mapping[str, Any], contents: Mapping[str, Tensor]) -> str:
-    told = {name: value for name, value in about.items() if name not in ("format", "kind")}
+def _digest(metadata: Mapping[str, Any], contents: Mapping[str, Tensor]) -> str:
+    told = {name: value for name, value in metadata.items() if name not in ("format", "kind")}
     return hashlib.sha256(f"{json.dumps(told)}\n{tensors.digest(contents)}".encode()).hexdigest()
 
 

@@ -65,21 +65,21 @@ class Ticket:
         contents |= {f"optimizer/{name}": tensor for name, tensor in (self.origin.optimizer or {}).items()}
         contents |= {f"mask/{name}": m.pack(mask) for name, mask in self.masks.items()}
         shapes = {name: list(mask.shape) for name, mask in self.masks.items()}
-        about = {"step": _step({"step": self.origin.step}), "shapes": shapes, "provenance": dict(self.provenance)}
-        write_tensors(path, "ltb.ticket", contents, about)
+        metadata = {"step": _step({"step": self.origin.step}), "shapes": shapes, "provenance": dict(self.provenance)}
+        write_tensors(path, "ltb.ticket", contents, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> Ticket:
         """Read a ticket. Raises Damaged (a ValueError) naming the file when it is no whole ticket of this format."""
-        contents, about = read_tensors(path, "ltb.ticket")
+        contents, metadata = read_tensors(path, "ltb.ticket")
         with _named(path):
             weights, state = under("weight/", contents), under("optimizer/", contents)
-            masks = _masks(under("mask/", contents), _mapping(about, "shapes"), weights)
+            masks = _masks(under("mask/", contents), _mapping(metadata, "shapes"), weights)
             others = [name for name in contents if not name.startswith(("weight/", "optimizer/", "mask/"))]
             others += [f"optimizer/{name}" for name in state if name.rpartition("/")[0] not in weights]
             if others:
                 raise ValueError(f"{others[0]!r} is no part of a ticket")
-            return cls(masks, Point(weights, _step(about), state or None), _mapping(about, "provenance"))
+            return cls(masks, Point(weights, _step(metadata), state or None), _mapping(metadata, "provenance"))
 
 
 def save_point(point: Point, path: str | Path) -> None:
@@ -90,18 +90,18 @@ def save_point(point: Point, path: str | Path) -> None:
 
 def load_point(path: str | Path) -> Point:
     """Read a point. Raises Damaged that names the file when it is no whole one of this format."""
-    contents, about = read_tensors(path, "ltb.point")
+    contents, metadata = read_tensors(path, "ltb.point")
     with _named(path):
-        return Point(under("weight/", contents), _step(about))
+        return Point(under("weight/", contents), _step(metadata))
 
 
-def write_tensors(path: str | Path, kind: str, contents: Weights, about: Mapping[str, Any]) -> None:
+def write_tensors(path: str | Path, kind: str, contents: Weights, metadata: Mapping[str, Any]) -> None:
     """Write tensors and plain data as one safetensors file; the same contents give the same bytes."""
     # In one entry: safetensors writes several in an order that changes from call to call. Not sorted: the order of the
     # masks is the network's, and it decides between equal scores.
-    told = json.dumps({"format": FORMAT, "kind": kind, **about})
+    header = json.dumps({"format": FORMAT, "kind": kind, **metadata})
     try:
-        save_file({name: tensor.contiguous() for name, tensor in contents.items()}, path, metadata={"ltb": told})
+        save_file({name: tensor.contiguous() for name, tensor in contents.items()}, path, metadata={"ltb": header})
     except SafetensorError as error:
         found = re.search(r"\(os error (\d+)\)", str(error))
         if found is None:
@@ -114,21 +114,21 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     """Return a file's tensors and metadata. Raises Damaged, or FileNotFoundError, naming the file."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            about = json.loads((file.metadata() or {}).get("ltb", "{}"), object_pairs_hook=_once)
+            metadata = json.loads((file.metadata() or {}).get("ltb", "{}"), object_pairs_hook=_once)
             contents = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, ValueError, RecursionError, TypeError) as error:
         raise Damaged(f"{path} is damaged: {printable(str(error).partition(chr(10))[0])}") from None
-    if type(about) is not dict:
-        raise Damaged(f"{path} is damaged: its header is {_shown(about)}")
-    if about.get("kind") != kind:
-        found = _shown(about["kind"]).strip('"') if "kind" in about else "another safetensors file"
+    if type(metadata) is not dict:
+        raise Damaged(f"{path} is damaged: its header is {_shown(metadata)}")
+    if metadata.get("kind") != kind:
+        found = _shown(metadata["kind"]).strip('"') if "kind" in metadata else "another safetensors file"
         raise Damaged(f"{path} is not an {kind} file but {found}")
-    if about.get("format") != FORMAT:
-        found = _shown(about.get("format")).strip('"')
+    if metadata.get("format") != FORMAT:
+        found = _shown(metadata.get("format")).strip('"')
         raise Damaged(f"{path} has format {found}; this version of ltb reads format {FORMAT}")
-    return contents, about
+    return contents, metadata
 
 
 @contextmanager
@@ -150,15 +150,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _mapping(about: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = about[name]
+def _mapping(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = metadata[name]
     if type(found) is not dict:
         raise ValueError(f"{name} is {_shown(found)}; names and what is said of each")
     return found
 
 
-def _step(about: Mapping[str, Any]) -> int:
-    step = about["step"]
+def _step(metadata: Mapping[str, Any]) -> int:
+    step = metadata["step"]
     if type(step) is not int or not 0 <= step < 2**63:  # bool is an int to Python
         raise ValueError(f"step is {_shown(step)}; a whole number, 0 or more")
     return step

@@ -55,7 +55,7 @@ class Changes(pl.Callback):
         if fresh and self._step in self.steps:
             self._change()
 
-    def told(self) -> dict[str, float]:
+    def row(self) -> dict[str, float]:
         """Return what a row of the history says of the masks: their density, in [0, 1], and `regrown`."""
         return {"density": m.density(self.masks), "regrown": self.regrown}
 

@@ -106,7 +106,7 @@ class Training(Bench):
             changes.enter(body, fresh=done is None)
         counter = Steps(begin.step, listener)
         passed = Snapshots(snapshots, counter, body, done.snapshots if done else {})
-        history = History(self.clock, counter, body, self.judge, listener, done, (changes or body).told)
+        history = History(self.clock, counter, body, self.judge, listener, done, (changes or body).row)
         observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate, changes))

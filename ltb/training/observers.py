@@ -48,7 +48,7 @@ class Snapshots(pl.Callback):
 
 
 class History(pl.Callback):
-    """A row an evaluation: step, epoch, what is `told`, training loss, all that was logged under val/; and the point of the best.
+    """A row an evaluation: step, epoch, what `also` gives, training loss, all that was logged under val/; and the best one's point.
 
     The best row is the first minimum of val/loss; where none is logged, `judge` = (metric, ``min`` or ``max``) decides.
     """
@@ -61,10 +61,10 @@ class History(pl.Callback):
         judge: tuple[str, str],
         listener: Listener,
         done: Progress | None = None,
-        told: Callable[[], Mapping[str, float]] = dict,
+        also: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._clock, self._counter, self._body, self._listener = clock, counter, body, listener
-        self._judge, self._told = judge, told
+        self._judge, self._also = judge, also
         self._since = time.perf_counter() - (done.seconds if done else 0)
         self.rows: list[dict[str, float]] = [dict(row) for row in done.history] if done else []
         self.best = done.best if done and done.history else None
@@ -79,7 +79,7 @@ class History(pl.Callback):
             return
         logged = {name: plain(value) for name, value in trainer.callback_metrics.items()}
         row = {"step": self._counter.step, "epoch": self._counter.step / self._clock.epoch_length}
-        row |= self._told()
+        row |= self._also()
         if isinstance(pl_module, ChunkedModule):
             row["train/loss"] = plain(pl_module.mean_training_loss())
         elif "train/loss" in logged:

@@ -172,10 +172,10 @@ def test_a_secret_is_masked_by_its_name_and_where_its_value_is_and_nothing_else_
     }
     assert secrets.mask(config) == expected
     assert secrets.mask(secrets.mask(config)) == expected
-    apart = secrets.mask(config, told_apart=True)
+    apart = secrets.mask(config, distinct=True)
     assert secret not in str(apart)
     assert apart["data"][key].startswith(MASK)
-    assert apart != secrets.mask({**config, "data": {**config["data"], key: secret + "X"}}, told_apart=True)
+    assert apart != secrets.mask({**config, "data": {**config["data"], key: secret + "X"}}, distinct=True)
     assert secrets.arguments([f"data.{key}={secret}", f"+data.{key}=${{oc.env:X}}", f"{plain}={around}", "-m"]) == [
         f"data.{key}={MASK}", f"+data.{key}=${{oc.env:X}}", f"{plain}={around}", "-m",
     ]  # fmt: skip

@@ -92,7 +92,7 @@ def test_the_best_is_the_first_of_its_kind_and_its_point_has_no_optimizer(judge,
 
 def test_a_row_has_what_was_validated_and_the_training_loss_alone():
     counter = Steps(4, Told())
-    history = History(CLOCK, counter, Body(), ("accuracy", "max"), Told(), told=lambda: {"density": 0.5})
+    history = History(CLOCK, counter, Body(), ("accuracy", "max"), Told(), also=lambda: {"density": 0.5})
     logged = {"val/loss": 0.69, "train/loss": 0.1, "train/accuracy": 0.9, "lr": 1.0}
     history.on_validation_end(evaluation(logged, sanity=True), None)
     assert history.rows == []
