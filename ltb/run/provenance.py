@@ -81,7 +81,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def _numerics(device: torch.device, trainer: Mapping[str, Any]) -> dict[str, Any]:
     """Return how this machine is told to compute."""
-    found = {
+    found: dict[str, Any] = {
         "deterministic": trainer.get("deterministic") or False,
         "matmul_precision": torch.get_float32_matmul_precision(),
     }

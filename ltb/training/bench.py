@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytorch_lightning as pl
 import torch
@@ -153,8 +153,8 @@ class Bench:
 
     def of_first_minibatches(self) -> Self:
         """Return the bench with the first minibatch of each split alone in evaluations, for what is tried and thrown away."""
-        other = copy.copy(self)
-        other.source = FirstMinibatches(self.source)
+        other, first = copy.copy(self), FirstMinibatches(self.source)
+        other.source = cast("Source", first)  # it has the rest of a source by `__getattr__`
         return other
 
     def module(self, point: Point, masks: Masks, execution: Execution | None = None) -> pl.LightningModule:

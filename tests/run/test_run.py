@@ -28,6 +28,11 @@ def made(tmp_path, monkeypatch):
     return make
 
 
+@pytest.fixture(autouse=True)
+def _no_figure(monkeypatch):
+    monkeypatch.setattr(Run, "_figure", lambda *given, **more: None)  # it takes a second
+
+
 def status(folder):
     return json.loads((folder / "status.json").read_text())
 
@@ -45,13 +50,12 @@ def cut_off(monkeypatch, after, error):
     monkeypatch.setattr(module, "levels", some)
 
 
-@pytest.mark.parametrize("after", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("error", "state", "said"),
+    ("after", "error", "state", "said"),
     [
-        (RuntimeError("boom"), "failed", "RuntimeError: boom"),
-        (KeyboardInterrupt(), "interrupted", "interrupted; the same command goes on from the last finished level"),
-        (SystemExit(3), "failed", "SystemExit: 3"),
+        (0, RuntimeError("boom"), "failed", "RuntimeError: boom"),
+        (1, KeyboardInterrupt(), "interrupted", "interrupted; the same command goes on from the last finished level"),
+        (2, SystemExit(3), "failed", "SystemExit: 3"),
     ],
 )
 def test_what_ended_a_run_is_in_its_status_and_levels_that_are_done_stay(made, monkeypatch, after, error, state, said):
