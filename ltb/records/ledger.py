@@ -23,10 +23,10 @@ from ltb.records import identity, jobs, variants
 from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
-ABOUT = ("state", "metric", "direction", "variant", "folder")
+METADATA = ("state", "metric", "direction", "variant", "folder")
 SKIPPED = re.compile(r"^\.|^wandb$")  # what ltb and W&B leave beside runs
 # The fields of a status file → the types that they may have.
-TOLD: dict[str, tuple[type, ...]] = {
+STATUS_FIELDS: dict[str, tuple[type, ...]] = {
     "state": (str,),
     "run_id": (str, type(None)),
     "error": (str, type(None)),
@@ -104,9 +104,9 @@ def status(folder: Path) -> Run:
 def _told(path: Path) -> dict[str, Any]:
     """Return the fields of a status file, one that it lacks as None; `Damaged` unless each is of its type."""
     told = files.plain(path, "run's status")
-    fields = {name: told.get(name) for name in TOLD}
+    fields = {name: told.get(name) for name in STATUS_FIELDS}
     metric = fields["metric"] if isinstance(fields["metric"], dict) else {}
-    checked = [(name, value, TOLD[name]) for name, value in fields.items()]
+    checked = [(name, value, STATUS_FIELDS[name]) for name, value in fields.items()]
     checked += [(f"metric.{name}", metric[name], (str,)) for name in ("name", "direction") if name in metric]
     for name, value, kinds in checked:
         if not isinstance(value, kinds) or isinstance(value, bool):
@@ -156,9 +156,9 @@ def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
             raise Damaged(
                 f"{run.folder / LEDGER}: {len(rows)} rows, but the run completed {run.levels_done} levels (truncated?)"
             )
-    every = [name for name in dict.fromkeys(n for rows in tables for n in rows.columns) if name not in ABOUT]
+    every = [name for name in dict.fromkeys(n for rows in tables for n in rows.columns) if name not in METADATA]
     # Rows without a column that others have are missing values there; concatenating empty tables would lose dtypes.
-    whole = [rows.reindex(columns=[*every, *ABOUT]) for rows in tables if len(rows)] or [tables[0]]
+    whole = [rows.reindex(columns=[*every, *METADATA]) for rows in tables if len(rows)] or [tables[0]]
     rows = pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0]
     return [run for run, _ in found], rows.assign(variant=_variants(rows))
 
@@ -275,7 +275,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "boolean": _flag,
 }
 MISSING: dict[str, object] = {"str": "", "Int64": pd.NA, "float64": float("nan"), "boolean": pd.NA}
-CALLED = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
+TYPE_NAMES = {"int64": "whole number", "Int64": "whole number", "float64": "number", "boolean": "true or false"}
 
 
 def column(path: Path, name: str, texts: Sequence[str], kind: str) -> Any:
@@ -285,5 +285,5 @@ def column(path: Path, name: str, texts: Sequence[str], kind: str) -> Any:
         try:
             values.append(MISSING[kind] if text == "" else PARSERS[kind](text))
         except (ValueError, KeyError) as error:
-            raise Damaged(f"{path}: line {number}, column {name}: {text!r} is not a {CALLED[kind]}") from error
+            raise Damaged(f"{path}: line {number}, column {name}: {text!r} is not a {TYPE_NAMES[kind]}") from error
     return pd.array(values, dtype=kind)  # type: ignore[call-overload]  # its stubs know literal dtypes only

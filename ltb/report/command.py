@@ -129,7 +129,7 @@ def _write(folder: Path, found: findings.Contents, title: str, sources: Sequence
         its = [one for one in drawn if one.kind == kind]
         made += curves.draw(panel.still(its, order), folder, kind) if its else []
     made += [files.write(folder / name, tables.csv(table)) for name, table in found.csv().items()]
-    told = page.About(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in made])
+    told = page.Heading(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in made])
     return [files.write(folder / PAGE, page.html(found, drawn, order, told)), *made]
 
 

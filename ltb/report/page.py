@@ -34,7 +34,7 @@ COMMANDS = 12  # a study with more is listed in its runs' own folders
 
 
 @dataclass(frozen=True)
-class About:
+class Heading:
     """The page's title, when it was made, from which paths as they were typed, and the files beside it."""
 
     title: str
@@ -43,7 +43,7 @@ class About:
     files: Sequence[str]
 
 
-def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: About) -> str:
+def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], heading: Heading) -> str:
     """Return the whole page; `order`: the curves from best to worst."""
     import vl_convert
 
@@ -63,8 +63,8 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
     named = {f"figure{i}": panel for i, panel in enumerate(panels)}
     figures = {name: _figure(panel) for name, panel in named.items()}
     return environment.get_template("page.html").render(
-        title=about.title,
-        when=about.when,
+        title=heading.title,
+        when=heading.when,
         counts=_counts(found, order),
         alerts=[*_alerts(found.runs), *_lost(found)],
         notes=found.notes,
@@ -76,8 +76,8 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], about: 
         unfinished=[(run.run_id, run.state, _done(run), run.error or "") for run in found.unfinished],
         runs=_runs(found),
         version=version("ltb"),
-        sources=answer.listed(list(about.sources)),
-        files=about.files,
+        sources=answer.listed(list(heading.sources)),
+        files=heading.files,
         hashes=Markup(" ".join(map(_hash, (bundle, script)))),
         palette=Markup(_css()),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),

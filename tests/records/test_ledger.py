@@ -46,7 +46,7 @@ def test_dtypes_do_not_depend_on_the_contents(tmp_path, write_run):
         ledger.read([write_run(tmp_path / "none", 0, state="running")]),
     ):
         assert {name: str(rows[name].dtype) for name in schema.COLUMNS} == schema.COLUMNS
-    assert list(full.columns) == [*schema.COLUMNS, *ledger.ABOUT]
+    assert list(full.columns) == [*schema.COLUMNS, *ledger.METADATA]
 
 
 def test_find_skips_what_ltb_and_wandb_leave_and_finds_each_run_once(tmp_path, write_run):
