@@ -196,6 +196,23 @@ def resolve(config: DictConfig) -> Checked:
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 
+def empty(config: DictConfig, hydra: Any) -> None:
+    """Empty the mappings that the command line sets to ``{}``, which Hydra would merge with what is there, to no effect.
+
+    Raises ValueError where something is put into one of them before.
+    """
+    from omegaconf import DictConfig, OmegaConf, open_dict
+
+    keys = [override.lstrip("+").partition("=") for override in _overrides(hydra)]
+    for place, (key, _, value) in enumerate(keys):
+        if value.replace(" ", "") != "{}" or not isinstance(OmegaConf.select(config, key), DictConfig):
+            continue
+        if beside := [other for other, *_ in keys[place + 1 :] + keys[:place] if f"{other}.".startswith(f"{key}.")]:
+            raise ValueError(f"{key}={{}}: it empties the mapping, and {beside[0]} is set as well")
+        with open_dict(config):
+            OmegaConf.update(config, key, {}, merge=False)
+
+
 def without_foreign_reason(config: Checked, hydra: Any) -> Checked:
     """Return the configuration without the reason for its tolerance where the command line gives another one, and no reason."""
     keys = {override.lstrip("+").partition("=")[0] for override in _overrides(hydra)}
@@ -220,23 +237,6 @@ def check_overrides(hydra: Any) -> None:
             raise ValueError(
                 f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
             )
-
-
-def empty(config: DictConfig, hydra: Any) -> None:
-    """Empty the mappings that the command line sets to ``{}``, which Hydra would merge with what is there, to no effect.
-
-    Raises ValueError where something is put into one of them before.
-    """
-    from omegaconf import DictConfig, OmegaConf, open_dict
-
-    keys = [override.lstrip("+").partition("=") for override in _overrides(hydra)]
-    for place, (key, _, value) in enumerate(keys):
-        if value.replace(" ", "") != "{}" or not isinstance(OmegaConf.select(config, key), DictConfig):
-            continue
-        if beside := [other for other, *_ in keys[place + 1 :] + keys[:place] if f"{other}.".startswith(f"{key}.")]:
-            raise ValueError(f"{key}={{}}: it empties the mapping, and {beside[0]} is set as well")
-        with open_dict(config):
-            OmegaConf.update(config, key, {}, merge=False)
 
 
 def beside(key: str) -> Beside | None:

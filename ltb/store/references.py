@@ -32,10 +32,7 @@ class Registered:
 
     @property
     def removed(self) -> bool:
-        """Return whether the folder was removed.
-
-        False as well where what it was in is not there or empty: a disk may not be mounted.
-        """
+        """Whether the folder was removed. False as well where what it was in is not there or empty: a disk may not be mounted."""
         above = self.folder.parent
         return not files.there(self.folder) and above.is_dir() and any(above.iterdir())
 
