@@ -65,6 +65,7 @@ Positive = Annotated[float, Limits("above 0", above=0)]
 NotNegative = Annotated[float, Limits("0 or more", least=0)]
 Count = Annotated[int, Limits("1 or more and below 2**31", least=1, below=2**31)]
 CountFromZero = Annotated[int, Limits("0 or more and below 2**31", least=0, below=2**31)]
+Rounds = Annotated[int, Limits("1 to 1000", least=1, below=1001)]
 Seed = Annotated[int, Limits("0 or more and below 2**63", least=0, below=2**63)]
 Split = Literal["train", "val", "test"]
 

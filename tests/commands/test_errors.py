@@ -157,6 +157,7 @@ REFUSED = {
     "schedule.rate=1e-17": ["schedule", "1e-17", "rise"],
     "schedule.rate=1e-9": ["schedule", "1e-09", "levels 0 and 1 both keep 800"],
     "schedule.levels=100000000000": ["schedule.levels=100000000000", "to 200"],
+    "criterion=snip criterion.rounds=1000000000": ["criterion.rounds=1000000000", "1 to 1000"],
     "threads=100000": ["threads=100000", "1 to 1024"],
     "metric.name=loss metric.direction=max": ["metric.direction='max'", "min"],
     "runs=/proc/x": ["runs=/proc/x", "not a folder that can be written"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ltb.core.allowed import Count, settle
+from ltb.core.allowed import Count, Rounds, settle
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.gradient import GradientMoments
 from ltb.core.tensors import Weights
@@ -19,7 +19,7 @@ class OfMoments(Criterion):
     """A function of w and the means of |g| and g², which are over minibatches or, `per_example`, over examples."""
 
     batches: Count = 1
-    rounds: Count = 1
+    rounds: Rounds = 1
     per_example: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
