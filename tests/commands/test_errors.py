@@ -161,6 +161,30 @@ REFUSED = {
     "threads=100000": ["threads=100000", "1 to 1024"],
     "metric.name=loss metric.direction=max": ["metric.direction='max'", "min"],
     "runs=/proc/x": ["runs=/proc/x", "not a folder that can be written"],
+    "hydra.run.dir=/proc/x": ["hydra.run.dir", "/proc/x", "cannot be written"],
+    "hydra.output_subdir=3": ["hydra.output_subdir='3'", "null"],
+    "hydra.verbose=abc": ["hydra.verbose='abc'", "true or false"],
+    "hydra/launcher=joblib hydra.launcher.n_jobs=0 -m seed=0,1": ["hydra.launcher.n_jobs=0", "1 or more", "or -1"],
+    "hydra/launcher=submitit_local hydra.launcher.timeout_min=-1 -m seed=0,1": [
+        "hydra.launcher.timeout_min=-1",
+        "0 or",
+    ],
+    "hydra.sweeper.max_batch_size=0 -m seed=0,1": ["hydra.sweeper.max_batch_size=0", "1 or more"],
+    "--nope": ["unrecognized arguments: --nope"],
+    "--cfg nope": ["argument --cfg", "'nope'", "job"],
+    "-m method=fine_tune,one_shot_fine_tune rewind.length=5it": ["rewind.length=5it", "rewind=fine_tune"],
+    # Dynamics that would not change anything, or not when they are to
+    "method=set dynamics.every=1000it": ["dynamics.every=1000it", "8 iterations"],
+    "method=set dynamics.every=1it dynamics.last=1000it": ["dynamics.last=1000it", "8 iterations"],
+    "method=set dynamics.every=1it dynamics.first=6it dynamics.last=5it": ["dynamics=", "never change", "8 iterations"],
+    "method=gradual dynamics.every=99999999999999it": ["dynamics.every: 99999999999999it", "100,000,000"],
+    "method=set dynamics.exchanged=nan": ["dynamics.exchanged=nan", "between 0 and 1"],
+    "allocation=per_layer allocation.sparsities={output.weight:1.5}": [
+        "allocation.sparsities['output.weight']=1.5",
+        "0 or more and below 1",
+    ],
+    "allocation=per_layer allocation.sparsities={nope:0.5}": ["allocation.sparsities: 'nope'", "output.weight"],
+    "study='=1+1'": ["study='=1+1'", "a formula to spreadsheets"],
     "hydra.run.dir=/dev/null/x": ["hydra.run.dir", "/dev/null/x", "Not a directory"],
 }
 
