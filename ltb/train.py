@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ltb.core.text import printable_lines
 from ltb.run import launchers, signals
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
 QUOTES = "'\""
 # A sweep's folder that cannot be made.
-FOLDER = {errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
+FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
 
 class Refused(Exception):
@@ -77,13 +77,9 @@ def _job(config: DictConfig) -> float | None:
 
         plan.show(made.run_id, made.wanted, made.store, made.training.clock)
         return None
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
-        from ltb.records import jobs
-
-        jobs.add(Path(HydraConfig.get().sweep.dir), made.folder)
+    sweep = Path(HydraConfig.get().sweep.dir) if HydraConfig.get().mode is RunMode.MULTIRUN else None
     try:
-        run = Run(made, alone=HydraConfig.get().mode is not RunMode.MULTIRUN)
-        return run()[-1].get(f"val/{made.config['metric']['name']}")
+        return Run(made, sweep)()[-1].get(f"val/{made.config['metric']['name']}")
     except Unavailable as error:
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
@@ -166,6 +162,7 @@ def _config_dir(arguments: list[str]) -> str | None:
 
 def _hydra() -> None:
     import hydra
+    from hydra._internal.utils import get_args_parser
     from hydra.core.plugins import Plugins
     from hydra.core.utils import JobReturn, JobStatus
     from hydra.errors import HydraException
@@ -186,6 +183,9 @@ def _hydra() -> None:
         made = launcher(self, hydra_context=hydra_context, task_function=task_function, config=config)
         return Checked(made, hydra_context, config, _line)
 
+    parser = get_args_parser()
+    parser.error = _refuse_usage  # type: ignore[method-assign]  # argparse's own writes several lines
+    parser.parse_args()
     # Between a sweeper's choice of jobs and their launch Hydra has no hook.
     Plugins.instantiate_launcher = checked  # type: ignore
     try:
@@ -206,6 +206,10 @@ def _hydra() -> None:
         raise
     finally:
         Plugins.instantiate_launcher = launcher  # type: ignore
+
+
+def _refuse_usage(message: str) -> NoReturn:
+    raise Refused(*_tell(f"{message}; --help says what there is"))
 
 
 def _no_option(arguments: list[str]) -> str | None:
@@ -262,7 +266,17 @@ def _line(error: BaseException) -> str:
     there = getattr(error.__cause__, "parent_node", None)
     names = [str(name) for name in there or () if not str(name).startswith("_")] if isinstance(there, Mapping) else []
     names = [name for name in names if name != "hydra"]
-    return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "")
+    return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "") + _having(given)
+
+
+def _having(given: str) -> str:
+    """Which options of its group have a key that the chosen one lacks. A group that a swept method chooses must be named itself."""
+    group, _, key = given.partition("=")[0].rpartition(".")
+    files = sorted(Path(conf(), group).glob("*.yaml")) if group else []
+    found = [file.stem for file in files if any(line.startswith(f"{key}:") for line in file.read_text().splitlines())]
+    return (
+        f"; it is a setting of {', '.join(f'{group}={name}' for name in found)}: name that option too" if found else ""
+    )
 
 
 if __name__ == "__main__":

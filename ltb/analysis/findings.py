@@ -26,6 +26,7 @@ from ltb.analysis import (
     tolerances,
 )
 from ltb.analysis.inference import PAIRED
+from ltb.analysis.sparsest import no_better_than_untrained
 from ltb.analysis.tolerances import Tolerance
 from ltb.records import ledger
 
@@ -137,7 +138,14 @@ def read(
             tolerances=allowed,
             test=test,
         )
-        more = [*_named(rows, lost), *alone, *_early(rows), *_infinite(rows), *provenance.mixtures(rows)]
+        more = [
+            *_named(rows, lost),
+            *_untrained(rows),
+            *alone,
+            *_early(rows),
+            *_infinite(rows),
+            *provenance.mixtures(rows),
+        ]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
 
 
@@ -156,6 +164,21 @@ def _named(rows: pd.DataFrame, lost: pd.DataFrame) -> Iterable[str]:
     if runs:
         more = f", and {len(runs) - LISTED} more runs (diverged.csv has all)" if len(runs) > LISTED else ""
         yield f"{len(lost)} of {len(rows)} levels diverged (loss nan or inf): {', '.join(runs[:LISTED])}{more}"
+
+
+def _untrained(rows: pd.DataFrame) -> Iterable[str]:
+    """Yield a sentence on the dense networks that are no better than untrained ones: what matches them need not be good."""
+    levels = statistics.distinct(rows)
+    dense = levels[(levels["level"] == 0) & ~levels["diverged"]].drop_duplicates("run_id")
+    found = {
+        str(row["run_id"]): told
+        for row in dense.to_dict("records")
+        if (told := no_better_than_untrained(row, row["metric"], row["direction"]))  # type: ignore[arg-type]
+    }
+    if found:
+        named = ", ".join(f"{run} ({told})" for run, told in list(found.items())[:LISTED])
+        more = f", and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        yield f"in {len(found)} of {len(dense)} runs the dense network is no better than an untrained one: {named}{more}"
 
 
 def _infinite(rows: pd.DataFrame) -> Iterable[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 ROUNDING = 1e-9  # 0.8 - 0.1 > 0.7 in binary: a value exactly at the tolerance still counts
 
@@ -36,6 +37,24 @@ def matches(gap: float, tolerance: float) -> bool:
     (True, False, False)
     """
     return math.isfinite(gap) and gap >= -tolerance - ROUNDING
+
+
+def no_better_than_untrained(row: Mapping[str, Any], metric: str, direction: str) -> str | None:
+    """Return what to say of a dense network, by its row of a ledger, that ended no better than it began; None of others.
+
+    By the loss in validation where one is recorded, else by the metric. None too where what it began with is not recorded.
+
+    >>> no_better_than_untrained({"val/loss": 6e26, "untrained/loss": 2.31}, "accuracy", "max")
+    'validation loss ended at 6e+26, and was 2.31 before any training'
+    >>> no_better_than_untrained({"val/loss": 0.5, "untrained/loss": 2.31}, "accuracy", "max")
+    """
+    for name, better in (("loss", "min"), (metric, direction)):
+        before, after = row.get(f"untrained/{name}"), row.get(f"val/{name}")
+        if before is not None and after is not None and math.isfinite(before):
+            learned = after < before if better == "min" else after > before
+            told = f"validation {name} ended at {after:.4g}, and was {before:.4g} before any training"
+            return None if learned else told
+    return None
 
 
 def check(tolerance: float) -> None:

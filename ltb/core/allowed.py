@@ -59,12 +59,18 @@ class Group:
     """A base of groups of plain settings: a mapping in a configuration, each entry a field, without a ``_target_``."""
 
 
+@dataclass(frozen=True)
+class Later:
+    """For Annotated: a section whose entries are read where it is known what they are for, by what its ``_target_`` takes."""
+
+
 Text = Annotated[str, Limits("not empty", least=1)]
 Fraction = Annotated[float, Limits("between 0 and 1, both excluded", above=0, below=1)]
 Positive = Annotated[float, Limits("above 0", above=0)]
 NotNegative = Annotated[float, Limits("0 or more", least=0)]
 Count = Annotated[int, Limits("1 or more and below 2**31", least=1, below=2**31)]
 CountFromZero = Annotated[int, Limits("0 or more and below 2**31", least=0, below=2**31)]
+Rounds = Annotated[int, Limits("1 to 1000", least=1, below=1001)]
 Seed = Annotated[int, Limits("0 or more and below 2**63", least=0, below=2**63)]
 Split = Literal["train", "val", "test"]
 
@@ -230,7 +236,8 @@ def _read(hint: Any, value: Any, key: str, section: Section | None) -> Any:
     if hint in PLAIN:
         return _plain_value(hint, value)
     if origin is Annotated:
-        found = _read(inner[0], value, key, section)
+        later = isinstance(value, Mapping) and any(isinstance(extra, Later) for extra in inner[1:])
+        found = value if later else _read(inner[0], value, key, section)
         if not all(extra.hold(found) for extra in inner[1:] if isinstance(extra, Limits)):
             raise Misfit
         return found

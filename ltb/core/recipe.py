@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ltb.core.allocation import Allocation, Global, Shapes
-from ltb.core.allowed import Count, read
+from ltb.core.allowed import Rounds, read
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Magnitude
 from ltb.core.dynamics import Dynamics
@@ -77,7 +77,7 @@ class Recipe:
                 raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
             _check_frozen(key, getattr(self, key))
         self.schedule.check()
-        read(Count, self.criterion.rounds, "criterion.rounds")
+        read(Rounds, self.criterion.rounds, "criterion.rounds")
         if self.rewind_rule is not None and self.rewind_step != START:
             raise ValueError(
                 f"rewind_step={self.rewind_step}: no effect with rewind_rule={type(self.rewind_rule).__name__}, "

@@ -28,12 +28,18 @@ def printable_lines(text: object) -> str:
 def inert(text: str) -> str:
     """Return a text that a spreadsheet shows and does not compute: one that looks like a formula begins with an apostrophe.
 
-    For tables made for people; ltb reads none of them back.
+    For tables made for people, which ltb does not read back; in those of runs there are no such names, see `check_inert`.
 
     >>> inert("=1+1"), inert("imp")
     ("'=1+1", 'imp')
     """
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def check_inert(key: str, name: str) -> None:
+    """Raise ValueError for a name that would be a formula in the tables of a run's folder, which ltb reads back as they are."""
+    if name.startswith(FORMULA):
+        raise ValueError(f"{key}={name!r}: a name that begins with {name[0]!r} is a formula to spreadsheets")
 
 
 def _escaped(character: str) -> str:

@@ -9,6 +9,7 @@ from ltb.measures.mask_distance import MaskDistance
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
 from ltb.measures.step_flops import StepFlops
+from ltb.measures.untrained import Untrained
 
 __all__ = [
     "Bytes",
@@ -20,4 +21,5 @@ __all__ = [
     "Overlap",
     "PerClass",
     "StepFlops",
+    "Untrained",
 ]

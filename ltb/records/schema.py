@@ -73,7 +73,12 @@ LATER = (
     "early_stop_is_first",
     "draw",
 )  # columns that ledgers from before them lack
-MEASURED = ("train/", "val/", "test/")  # further columns that begin so are numbers (float64), all others text
+MEASURED = (
+    "train/",
+    "val/",
+    "test/",
+    "untrained/",
+)  # further columns that begin so are numbers (float64), all others text
 
 
 def measured_file(label: str, level: int) -> Path:

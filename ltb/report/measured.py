@@ -12,7 +12,7 @@ from ltb.analysis.examples import DENSE
 from ltb.report import notation
 
 # Measures whose quantities are columns of the ledger, or in a table of their own.
-LEDGER = ("evaluate", "step_flops", "correctness")
+LEDGER = ("evaluate", "step_flops", "untrained", "correctness")
 MOST = 12  # columns
 LEVELS = 4  # rows a curve: the dense network, the sparsest level, and two between them
 

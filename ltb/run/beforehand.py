@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
@@ -36,6 +37,8 @@ class Checked:
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
         """Called by the sweeper."""
+        # Hydra's, with secrets as they were typed, and read by nobody: each run's own config.yaml has its settings.
+        (Path(self._config.hydra.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
         if self._config.get("plan") is not True:  # a plan tells each job's own
             self._check([list(overrides) for overrides in job_overrides])
         return self._launcher.launch(job_overrides, initial_job_idx)

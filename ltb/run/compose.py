@@ -9,7 +9,7 @@ import torch
 from ltb.core.allowed import hints_of, plain
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
-from ltb.measures import StepFlops
+from ltb.measures import StepFlops, Untrained
 from ltb.run import build as building
 from ltb.run.build import Config, build
 from ltb.run.settings import Checked
@@ -57,12 +57,12 @@ def recipe(config: Config) -> Recipe:
 
 
 def measures(config: Config) -> tuple[Measure, ...]:
-    """The measures that each level is asked beside its evaluation, the FLOPs of a step first."""
+    """The measures that each level is asked beside its evaluation, those first that are always asked."""
     asked = [build({f"measure.{name}": section}, f"measure.{name}") for name, section in config["measure"].items()]
     for name, measure in zip(config["measure"], asked, strict=True):
         if not isinstance(measure, Measure):
             raise ValueError(f"measure={name}: {type(measure).__name__} is not a Measure")
-    return (StepFlops(), *asked)
+    return (StepFlops(), Untrained(config["metric"]["name"]), *asked)
 
 
 def trainer(config: Config) -> tuple[dict[str, Any], torch.device]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps, settled
 from ltb.core.stages import asked
 from ltb.core.text import printable
-from ltb.records import identity, record
+from ltb.records import identity, jobs, record
 from ltb.report.sparkline import sparkline
 from ltb.run import links, signals, summary
 from ltb.run.display import Display, diverged, table
@@ -68,11 +69,11 @@ class Computed(Listener):
 
 
 class Run:
-    """Runs a setup. A run that is not `alone` leaves it to its sweep to show how it stands."""
+    """Runs a setup. A job of a sweep, in whose folder it is listed, leaves it to that to show how it stands."""
 
-    def __init__(self, setup: Setup, *, alone: bool = True) -> None:
-        self.setup, self.folder = setup, setup.folder
-        self._shown = setup.config["progress"] and alone
+    def __init__(self, setup: Setup, sweep: Path | None = None) -> None:
+        self.setup, self.folder, self._sweep = setup, setup.folder, sweep
+        self._shown = setup.config["progress"] and sweep is None
         self._rows: list[record.Row] = []
         self._made: list[dict[str, Any]] = []  # of each level
         self._reused: list[str] = []  # the runs that trained what this command did not
@@ -89,6 +90,10 @@ class Run:
             files.write(self.folder / record.CONFIG, yaml.safe_dump(setup.written, sort_keys=False))
             identity.write(self.folder, setup.decides)
             self._status("running")
+            if self._sweep is not None:
+                jobs.add(
+                    self._sweep, self.folder
+                )  # not before its status: a job that is listed is running or has ended
             try:
                 self._levels(mirror)
             except Exception:

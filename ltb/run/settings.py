@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from ltb.core.allowed import (
     Count,
+    CountFromZero,
     Fraction,
     Group,
+    Later,
     Limits,
     NotNegative,
     Positive,
@@ -22,6 +24,7 @@ from ltb.core.allowed import (
     check_names,
     hints_of,
     plain,
+    read,
     read_group,
 )
 from ltb.core.step import Step
@@ -29,7 +32,7 @@ from ltb.core.step import Step
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-Choice = Mapping[str, Any]
+Choice = Annotated[Mapping[str, Any], Later()]
 Patterns = Annotated[tuple[Text, ...], "a list of glob patterns of parameter names"]
 Length = Annotated[Step, Limits("at least 1", least=1)]
 
@@ -60,7 +63,7 @@ class Protocol(Group):
     momentum: Annotated[float, Limits("0 or more and below 1", least=0, below=1)]
     weight_decay: NotNegative
     rate: Fraction
-    layer_rates: Choice
+    layer_rates: Mapping[str, Any]
     rewind_step: Step
 
 
@@ -237,6 +240,28 @@ def check_overrides(hydra: Any) -> None:
             raise ValueError(
                 f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
             )
+
+
+# What Hydra takes without a range, or writes beside the run: its key → what it may be.
+OF_HYDRA: Mapping[str, Any] = {
+    "output_subdir": type(None),
+    "verbose": bool | tuple[Text, ...],
+    "sweeper.max_batch_size": Count | None,
+    "launcher.n_jobs": Count | Literal[-1],
+}
+
+
+def check_hydra(hydra: Mapping[str, Any]) -> None:
+    """Raise ValueError for a setting of Hydra's own that would end a run in the middle, or leave settings in clear on the disk.
+
+    The whole numbers of a launcher, its times and counts, are 0 or more.
+    """
+    launcher = {f"launcher.{name}": CountFromZero for name, value in hydra["launcher"].items() if type(value) is int}
+    for key, hint in {**launcher, **OF_HYDRA}.items():
+        section, _, name = key.rpartition(".")
+        found = hydra[section] if section else hydra
+        if name in found:
+            read(hint, found[name], f"hydra.{key}")
 
 
 def beside(key: str) -> Beside | None:

@@ -25,6 +25,7 @@ from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Measured, asked, parts, stages
+from ltb.core.text import check_inert
 from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
@@ -196,6 +197,10 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
         "data": names["data"],
         "seed": seed,
     }
+    for key in ("study", "task", "model", "data"):
+        check_inert(key, row[key])
+    for name in training.prunable:
+        check_inert("module: a parameter", name)
     kept = Store(
         store,
         keys,

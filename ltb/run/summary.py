@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltb.analysis.sparsest import sparsest_matching
+from ltb.analysis.sparsest import no_better_than_untrained, sparsest_matching
 from ltb.core import files
 from ltb.core.errors import Damaged
 from ltb.core.text import printable
@@ -20,6 +20,7 @@ from ltb.records import ledger
 from ltb.records.schema import LEDGER
 
 DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
+UNTRAINED = "dense_no_better_than_untrained"
 LEAST = 3  # seeds to demonstrate anything
 FEW = f"fewer than {LEAST} seeds"
 STD = "std"
@@ -29,7 +30,8 @@ def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dic
     """Return the dense network's value, the sparsest level that matches it in this one seed, and the tolerance.
 
     A level that diverged matches nothing; where the dense network did, a text that says so stands in the places of both. One
-    seed has no standard deviation: where that is the tolerance, none matches.
+    seed has no standard deviation: where that is the tolerance, none matches. `UNTRAINED` says of a dense network that ended no
+    better than it began what it has: what matches it need not be good.
     """
     name, tolerance = f"test/{metric['name']}", metric["tolerance"]
     valued = [row for row in rows if row.get(name) is not None]
@@ -43,6 +45,8 @@ def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dic
         found = sparsest_matching(values, dense=dense, tolerance=tolerance, direction=metric["direction"])
     if valued[0]["diverged"]:
         dense = found = DENSE_DIVERGED
+    elif worse := no_better_than_untrained(valued[0], metric["name"], metric["direction"]):
+        lost = {UNTRAINED: worse, **lost}
     return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance, **lost}
 
 
@@ -97,6 +101,8 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     if found is not None:
         told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
         said.append(f"sparsest level within {summary['matching_tolerance']:g} of dense, in this seed: {told}")
+    if UNTRAINED in summary:
+        said.append(f"the dense network is no better than an untrained one: {summary[UNTRAINED]}")
     return said
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 
 from ltb.core import files
 from ltb.records.schema import JOBS, LEDGER, SWEEP
@@ -30,8 +31,13 @@ _views: list[view.View] = []
 class Noted(Callback):
     """Notes that a sweep has begun in this process, for Hydra tells of its end only when all its jobs succeeded."""
 
+    def on_run_start(self, config: Any, **given: Any) -> None:
+        """Called by Hydra before a run that is no sweep's."""
+        _check(config.hydra)
+
     def on_multirun_start(self, config: Any, **given: Any) -> None:
         """Called by Hydra before the first job."""
+        _check(config.hydra)
         count, sweep = jobs(config.hydra), Path(config.hydra.sweep.dir)
         _started.append(sweep)
         if config.plan is False:
@@ -48,6 +54,13 @@ class Noted(Callback):
 
             _views.append(view.View(sweep))
             _views[-1].start()
+
+
+def _check(hydra: Any) -> None:
+    try:
+        settings.check_hydra(OmegaConf.to_container(hydra))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise launchers.Stop(str(error)) from None
 
 
 def jobs(hydra: Mapping[str, Any]) -> int | None:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +28,7 @@ from ltb.store import catalogue, references
 from ltb.store.catalogue import Entry
 from ltb.store.stage_files import STAGE, check, check_parents, digest_of, grown_from, read_metadata, sha256
 
+IMPORT = ".import-"  # how the names of unfinished folders begin
 MANIFEST, STAGES, RUN = "manifest.json", "stages", "run"
 
 
@@ -51,6 +53,10 @@ def pack(store: Path, run: Path, file: Path) -> tuple[int, int]:
     manifest: dict[str, Any] = {"run": run.resolve().name, "files": {name: sha256(path) for name, path in own.items()}}
     manifest["digest"] = digest_of(manifest)
     temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        temporary.touch()
+    except OSError as error:
+        raise ValueError(f"{file}: it cannot be written ({error.strerror})") from None
     try:
         with tarfile.open(temporary, "w", dereference=True) as tar:
             content = json.dumps(manifest, indent=1).encode()
@@ -92,9 +98,7 @@ def unpack(store: Path, runs: Path, file: Path) -> tuple[Path, int, int]:
 
     Raises ValueError where the run's folder exists, and Damaged, naming it, for an archive or a file in it that is not whole.
     """
-    for folder in (store, runs):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _unfinished(store) as temporary:
+    with _folders(store, runs), _unfinished(store) as temporary, _named(file, store, runs):
         _extract(file, temporary)
         manifest = files.plain(temporary / MANIFEST, "list of a run's files")
         name, listed = manifest.get("run"), manifest.get("files")
@@ -132,8 +136,37 @@ def unpack(store: Path, runs: Path, file: Path) -> tuple[Path, int, int]:
 
 
 @contextmanager
+def _folders(*folders: Path) -> Iterator[None]:
+    """Folders that are made where they are not there, and do not stay where nothing came into them."""
+    new = [path for folder in folders for path in (folder, *folder.parents) if not files.there(path)]
+    try:
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"{folder}: not a folder that can be written ({error.strerror})") from None
+        yield
+    finally:
+        for path in sorted(new, key=lambda one: len(one.parts), reverse=True):
+            with suppress(OSError):
+                path.rmdir()
+
+
+@contextmanager
+def _named(file: Path, *folders: Path) -> Iterator[None]:
+    """Name the archive where one of its files is damaged, whose copy in an unfinished folder nobody finds any more."""
+    try:
+        yield
+    except Damaged as error:
+        told = str(error)
+        for folder in folders:
+            told = re.sub(rf"{re.escape(str(folder))}/{re.escape(IMPORT)}[^/]*/", "", told)
+        raise Damaged(told if told.startswith(str(file)) else f"{file}: {told}") from None
+
+
+@contextmanager
 def _unfinished(parent: Path) -> Iterator[Path]:
-    folder = files.new_folder(parent, ".import-")
+    folder = files.new_folder(parent, IMPORT)
     try:
         yield folder
     finally:

@@ -39,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     gc.add_argument("--older", type=float, default=0.0, metavar="DAYS", help="only stages older than this")
     gc.add_argument("--runs", type=Path, help="where the runs are (default: the folder that the store is in)")
+    gc.add_argument(
+        "--removed",
+        action="store_true",
+        help="with --unreferenced: runs whose folders were removed need nothing; without it they may have been moved",
+    )
     gc.add_argument("--yes", action="store_true", help="do not ask; without a terminal nothing is removed otherwise")
     export = commands.add_parser("export", help="a run with all that it needs, in one tar file")
     export.add_argument("run", type=Path, help="the run's folder")
@@ -161,7 +166,7 @@ def _free(given: argparse.Namespace, *, told: bool = True) -> tuple[list[Entry],
 
 
 def _unneeded(given: argparse.Namespace, every: list[Entry], old: list[Entry], *, told: bool) -> list[Entry]:
-    in_use = references.references(given.dir, given.runs or given.dir.parent)
+    in_use = references.references(given.dir, given.runs or given.dir.parent, removed=given.removed)
     needed = catalogue.closure(every, in_use.needed)
     unneeded = [entry for entry in old if entry.key not in needed]
     whole = [entry for entry in unneeded if entry.metadata["run_id"] in in_use.known]
@@ -170,6 +175,8 @@ def _unneeded(given: argparse.Namespace, every: list[Entry], old: list[Entry], *
         stay > 0
     )
     lines += [f"{folder} is not where it was, and its stages stay" for folder in in_use.lost]
+    if not given.removed:
+        lines += [f"{folder} was removed or moved, and its stages stay; --removed frees them" for folder in in_use.gone]
     if told and lines:
         print("\n".join(lines))
     return whole

@@ -32,7 +32,8 @@ class Registered:
 
     @property
     def removed(self) -> bool:
-        """Whether the folder was removed. False as well where what it was in is not there or empty: a disk may not be mounted."""
+        """Whether the folder was removed, or moved. False as well where what it was in is not there or empty: a disk may not be
+        mounted."""
         above = self.folder.parent
         return not files.there(self.folder) and above.is_dir() and any(above.iterdir())
 
@@ -57,13 +58,15 @@ class References:
     """The needs of a store's runs.
 
     needed: keys of stages.
-    known:  the names of all runs, also of those that were removed.
+    known:  the names of all runs, also of those that are gone.
     lost:   the folders of runs that are not where they were.
+    gone:   those of runs that were removed, or moved to where nobody looked.
     """
 
     needed: frozenset[str]
     known: frozenset[str]
     lost: tuple[Path, ...]
+    gone: tuple[Path, ...]
 
 
 def register(store: Path, run: Path, stages: Iterable[str]) -> None:
@@ -91,14 +94,18 @@ def running(store: Path) -> set[str]:
     return {key for one in registered(store) if one.running for key in one.stages}
 
 
-def references(store: Path, runs: Path) -> References:
+def references(store: Path, runs: Path, *, removed: bool = False) -> References:
     """Return what the registered runs need, and those below `runs` that are not registered, by their ledgers.
+
+    removed: whether runs that are `gone` need nothing; a run that lies below `runs` under its name was moved, and is not.
 
     Raises ValueError where that cannot be known: a damaged registration or ledger, or no run at all.
     """
     begun = registered(store)
     there = {os.path.abspath(one.folder) for one in begun}
-    needed = {key for one in begun if not one.removed for key in one.stages}
+    moved = {path.parent.name for path in runs.rglob(STATUS)}
+    gone = [one for one in begun if one.removed and one.folder.name not in moved]
+    needed = {key for one in begun if not (removed and one in gone) for key in one.stages}
     known = {one.folder.name for one in begun}
     ledgers = sorted(runs.rglob(LEDGER))
     for path in ledgers:
@@ -114,7 +121,8 @@ def references(store: Path, runs: Path) -> References:
         raise ValueError(
             f"{store}: no run of it is known below {runs}; --runs says where they are, and nothing is freed"
         )
-    return References(frozenset(needed), frozenset(known), tuple(one.folder for one in begun if one.lost))
+    lost = tuple(one.folder for one in begun if one.lost)
+    return References(frozenset(needed), frozenset(known), lost, tuple(one.folder for one in gone))
 
 
 def ledger_stages(path: Path) -> list[str]:

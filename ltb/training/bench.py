@@ -191,7 +191,7 @@ class Bench:
             for split in splits:
                 run, stage = (trainer.validate, "val") if split == "val" else (trainer.test, "test")
                 with seeded(derive(self.seed, "evaluate", split)), interruptible():
-                    logged: dict[str, float] = dict(*run(module, self.source.evaluation(split), verbose=False))
+                    logged = self._logged(run, module, split)
                 if stage == "test":
                     self._check_logged(logged)
                 found |= {
@@ -199,6 +199,28 @@ class Bench:
                     for name, value in logged.items()
                     if name.startswith(f"{stage}/")
                 }
+        return found
+
+    def _logged(self, run: Callable[..., Any], module: pl.LightningModule, split: str) -> dict[str, float]:
+        """Return what the module logs when a Trainer's `run` passes over a split."""
+        found = run(module, self._evaluation(module, split), verbose=False)
+        if len(found) != 1:
+            raise ValueError(f"data: the {split} dataloader is empty")
+        return dict(found[0])
+
+    def _evaluation(self, module: pl.LightningModule, split: str) -> Any:
+        """Return the minibatches of a split.
+
+        Raises ValueError for several dataloaders, an empty one, and a module that has no step for them.
+        """
+        step = "validation_step" if split == "val" else "test_step"
+        if getattr(type(module), step) is getattr(pl.LightningModule, step):
+            raise ValueError(f"module: {type(module).__name__} has no {step}")
+        found = self.source.evaluation(split)
+        if isinstance(found, list | Mapping):
+            raise ValueError(f"data: {split}_dataloader returns {len(found)} dataloaders; one is wanted")
+        if hasattr(found, "__len__") and _length(found) == 0:
+            raise ValueError(f"data: the {split} dataloader is empty")
         return found
 
     def _check_logged(self, logged: Mapping[str, float]) -> None:
@@ -215,11 +237,11 @@ class Bench:
         Counted by torch in the matrix products and convolutions of the first minibatch. Masks save none of them.
         """
         with quiet(), FlopCounterMode(display=False) as counter:
-            self._one_step(None, None, None)
+            self._one_step(False, None, None)
         return counter.get_total_flops()
 
     def _one_step(
-        self, validation: Any, objective: Objective | None, execution: Execution | None, clock: Clock | None = None
+        self, validated: bool, objective: Objective | None, execution: Execution | None, clock: Clock | None = None
     ) -> tuple[pl.Trainer, pl.LightningModule]:
         clock = clock or self.clock
         module = self._build("init", clock)
@@ -236,10 +258,17 @@ class Bench:
         callbacks = [StartClock(0, clock, self.seed), Executed(body)]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
-            trainer.fit(module, batches, validation)
+            trainer.fit(module, batches, self._evaluation(module, "val") if validated else None)
         for optimizer in trainer.optimizers:
             optimizer_state.check(optimizer)
         return trainer, module
+
+
+def _length(batches: Any) -> int | None:
+    try:
+        return len(batches)
+    except TypeError:  # those of an iterable dataset
+        return None
 
 
 def _no_result(stage: Stage) -> Result:

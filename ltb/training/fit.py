@@ -62,9 +62,10 @@ class Training(Bench):
                 self.probe(recipe.dynamics.probe, initial, masks)
         with quiet():
             if recipe.dense_objective not in (None, recipe.objective):
-                self._one_step(None, recipe.dense_objective, None)
-            trainer, module = self._one_step(self.source.evaluation("val"), recipe.objective, execution, clock)
-            (logged,) = trainer.test(module, self.source.evaluation("test"), verbose=False)
+                self._one_step(False, recipe.dense_objective, None)
+            trainer, module = self._one_step(True, recipe.objective, execution, clock)
+            self._logged(trainer.validate, module, "val")
+            logged = self._logged(trainer.test, module, "test")
         self._check_logged(logged)
         self._checked.append(how)
 

@@ -141,6 +141,8 @@ class DataModuleSource:
     def _loader(self, split: str) -> Any:
         with seeded(derive(0, "loader", split)):
             loader = getattr(self._datamodule, f"{split}_dataloader")()
+        if loader is None:
+            raise ValueError(f"data: {split}_dataloader returns None; a dataloader is wanted")
         if isinstance(loader, CombinedLoader):
             raise ValueError(
                 f"data: {split}_dataloader returns a CombinedLoader; for val and test, a list of dataloaders"

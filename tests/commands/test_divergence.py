@@ -125,6 +125,30 @@ def test_levels_that_can_be_trained_where_the_dense_network_cannot(command, mirr
         assert its["diverged"].to_list() == [1, 1, 0]
 
 
+def test_a_dense_network_that_learned_nothing_is_said_to_be_so_where_a_matching_level_is(command, mirrored, capsys):
+    """Its numbers are finite: nothing diverged, and a level as bad as the dense network matches it."""
+    given = ("schedule.levels=2", "training.length=200it", "protocol.learning_rate=1e9", "progress=true", mirrored)
+    result = command(*given)
+    assert result.code == 0
+    (folder,) = folders(command.runs)
+    row = ledger(folder)[0]
+    assert row["diverged"] == "False"
+    assert float(row["val/loss"]) > float(row["untrained/loss"])
+    said = f"validation loss ended at {float(row['val/loss']):.4g}, and was {float(row['untrained/loss']):.4g} before any training"
+    assert Mirror.last.summary["dense_no_better_than_untrained"] == said
+    assert f"the dense network is no better than an untrained one: {said}" in result.err.splitlines()
+    assert report([str(command.runs), "--format", "text"]) == 0
+    assert (
+        f"in 1 of 1 runs the dense network is no better than an untrained one: {folder.name} ({said})"
+        in capsys.readouterr().out
+    )
+
+
+def test_of_one_that_learned_nothing_is_said(command, mirrored):
+    assert command(*TINY, "method=imp", "training.length=200it", mirrored).code == 0
+    assert "dense_no_better_than_untrained" not in Mirror.last.summary
+
+
 def test_a_level_that_diverges_matches_nothing(command, mirrored):
     assert command(*GROWING, mirrored, "metric.tolerance=1").code == 0
     levels, summary = Mirror.last.levels, Mirror.last.summary

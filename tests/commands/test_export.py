@@ -168,7 +168,9 @@ def test_an_archive_that_is_not_what_export_made_is_refused_and_leaves_nothing(p
         target = command.folder / how / "runs"
         code, told = store(capsys, target / "store", "import", file)
         assert (code, len(told.err.splitlines())) == (2, 1), (how, told)
-        assert [path.name for path in target.rglob("*")] == ["store"], how
+        assert told.err.startswith(f"ltb: {file}: "), (how, told)
+        assert ".import-" not in told.err
+        assert not target.parent.exists(), how
     assert not (command.folder / "above").exists()
 
 
@@ -185,9 +187,22 @@ def test_a_damaged_archive_is_refused_or_brings_the_same_bytes(packed, command, 
         target = command.folder / f"at-{number}"
         code, told = store(capsys, target / "store", "import", file)
         if code:
-            assert len(told.err.splitlines()) == 1
-            assert [path.name for path in target.iterdir()] == ["store"]
+            assert (len(told.err.splitlines()), told.err.startswith(f"ltb: {file}: ")) == (1, True)
+            assert not target.exists()
         else:
             assert contents(target / run.name) == before
             assert catalogue.verify(target / "store") == []
-        shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def test_places_that_cannot_be_written_are_named_in_one_line(packed, command, capsys):
+    run, file = packed
+    (command.folder / "file").write_text("not a folder")
+    for place in ("/proc/x.tar", command.folder / "nope" / "x.tar"):
+        code, told = store(capsys, command.runs / "store", "export", run, place)
+        assert (code, told.err) == (2, f"ltb: {place}: it cannot be written (No such file or directory)\n")
+    for folder in (command.folder / "file", command.folder / "file" / "store"):
+        code, told = store(capsys, folder, "import", file)
+        assert (code, len(told.err.splitlines())) == (2, 1)
+        assert told.err.startswith(f"ltb: {folder}: not a folder that can be written (")
+    assert sorted(path.name for path in command.folder.iterdir()) == ["file", "run.tar", "runs"]

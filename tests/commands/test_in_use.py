@@ -70,10 +70,25 @@ def test_a_store_that_lies_away_from_its_runs_keeps_what_they_need(command, caps
         code, told = gc(store, capsys)
         assert (code, keys(store)) == (0, before)
         assert f"{run} is not where it was, and its stages stay" in told.out
-    # Runs that were removed need nothing.
+    # Runs that were removed need nothing, where a person says that they were removed.
     (command.runs / "another").mkdir()
-    assert gc(store, capsys)[0] == 0
+    code, told = gc(store, capsys)
+    assert (code, keys(store)) == (0, before)
+    assert f"{run} was removed or moved, and its stages stay; --removed frees them" in told.out
+    assert gc(store, capsys, "--removed")[0] == 0
     assert keys(store) == set()
+
+
+def test_a_run_whose_folder_was_moved_is_found_below_the_runs_and_keeps_its_stages(command, capsys):
+    run = command.done(*TINY, "method=imp")
+    store, before = command.runs / "store", keys(command.runs / "store")
+    store.rename(command.folder / "store")
+    command.runs.rename(command.folder / "old")
+    (command.runs / "another").mkdir(parents=True)
+    (command.folder / "old" / run.name / "levels.csv").unlink()  # it had only begun
+    for more in ((), ("--removed",)):
+        assert gc(command.folder / "store", capsys, *more)[0] == 0
+        assert keys(command.folder / "store") == before
 
 
 def test_a_damaged_registration_stops_gc(command, capsys):
@@ -104,10 +119,10 @@ def test_a_stage_of_a_run_that_nobody_knows_stays(command, capsys):
     shutil.rmtree(other)
     code, told = gc(store, capsys)
     assert (code, keys(store)) == (0, before)
-    assert "7 stages stay: the runs that made them are not known here" in told.out
+    assert "8 stages stay: the runs that made them are not known here" in told.out
     shutil.rmtree(one)
-    assert gc(store, capsys)[0] == 0
-    assert len(keys(store)) == 7
+    assert gc(store, capsys, "--removed")[0] == 0
+    assert len(keys(store)) == 8
 
 
 def test_measures_of_the_initialisation_are_freed_with_the_last_run_of_their_training(command, capsys):
@@ -117,10 +132,10 @@ def test_measures_of_the_initialisation_are_freed_with_the_last_run_of_their_tra
     def initial():
         return [e for e in catalogue.entries(store) if e.values is not None and not e.parents]
 
-    assert len(initial()) == 1
-    for run, left in zip(runs, (1, 0), strict=True):
+    assert len(initial()) == 2  # FLOPs of a step, and the loss
+    for run, left in zip(runs, (2, 0), strict=True):
         shutil.rmtree(run)
-        assert gc(store, capsys)[0] == 0
+        assert gc(store, capsys, "--removed")[0] == 0
         assert len(initial()) == left
     assert keys(store) == set()
 
@@ -151,7 +166,7 @@ def test_what_a_run_that_begins_while_gc_asks_needs_stays(command, capsys, monke
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", answer)
-    assert command_line.main(["--dir", str(store), "gc", "--unreferenced"]) == 0
+    assert command_line.main(["--dir", str(store), "gc", "--unreferenced", "--removed"]) == 0
     assert keys(store) == before
 
 

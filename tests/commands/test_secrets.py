@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ltb import measure
 from ltb.run.secrets import MASK, Secrets, check_given
+from ltb.training import Training
 from tests.support.command import TINY, folders, ledger, status
 
 SECRETS = {"HF_TOKEN": "hf_0123456789abcdef", "DB_PASSWORD": "correct horse battery", "MY_API_KEY": "k3y"}
@@ -125,6 +126,19 @@ def test_a_secret_that_is_typed_or_in_an_error_is_masked_in_the_status(private, 
     assert private(*OWN, "data.token=typed-9876543210").code == 1
     assert holding(private.runs, "typed-9876543210") == []
     assert {status(each)["error"] for each in folders(private.runs)} == {None, f"ValueError: 401 for {MASK}"}
+
+
+def test_a_secret_that_is_typed_is_in_no_file_of_a_sweep_while_it_goes_on_or_after(private, monkeypatch):
+    found, fit = [], Training.fit
+
+    def looked(self, *given, **named):
+        found.append(holding(private.folder, "typed-0123456789"))
+        return fit(self, *given, **named)
+
+    monkeypatch.setattr(Training, "fit", looked)
+    assert private("-m", *OWN, "data.token=typed-0123456789", "seed=0,1").code == 0
+    assert found == [[], []]
+    assert holding(private.folder, "typed-0123456789") == []
 
 
 def test_a_run_with_a_secret_that_decides_nothing_is_measured(command, monkeypatch, capsys):

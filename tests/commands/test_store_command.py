@@ -32,8 +32,9 @@ def run(capsys, filled, *arguments):
 def test_ls_show_and_tree_tell_what_is_there(filled, capsys):
     code, out = run(capsys, filled, "ls")
     assert code == 0
-    # dense, the start of the rewinding, two levels of each method; an evaluation of each network, and the FLOPs of a step
-    assert len(out.splitlines()) == 1 + 8 + 7 + 1
+    # dense, the start of the rewinding, two levels of each method; an evaluation of each network, and
+    # what is measured of an initialisation
+    assert len(out.splitlines()) == 1 + 8 + 7 + 2
     assert out.count("dense to step 3") == 1
     assert out.count("evaluate ") == 7
     assert out.count(" reinit ") == 2
@@ -57,7 +58,7 @@ def test_a_key_that_is_not_there_or_not_one_and_a_folder_that_is_no_store(filled
 
 
 def test_verify_names_each_damaged_file_and_changes_nothing(filled, capsys):
-    assert run(capsys, filled, "verify") == (0, "16 stages, 0 files damaged\n")
+    assert run(capsys, filled, "verify") == (0, "17 stages, 0 files damaged\n")
     first, second, third, *_ = [e.folder for e in catalogue.entries(filled.runs / "store") if e.values is None]
     os.truncate(first / "ticket.safetensors", 100)
     (second / "trained.safetensors").unlink()
@@ -69,7 +70,7 @@ def test_verify_names_each_damaged_file_and_changes_nothing(filled, capsys):
         str(second / "trained.safetensors") in out,
         str(third) in out,
     ] == [True] * 3
-    assert out.endswith("16 stages, 3 files damaged\n")
+    assert out.endswith("17 stages, 3 files damaged\n")
     assert (first / "ticket.safetensors").stat().st_size == 100
 
 
@@ -84,15 +85,15 @@ def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
     (store / ".killed").mkdir()
     os.utime(store / ".killed", (time.time() - 2 * 86400,) * 2)
     assert (
-        "nothing was removed: --yes does it" in run(capsys, filled, "gc", "--unreferenced")[1]
+        "nothing was removed: --yes does it" in run(capsys, filled, "gc", "--unreferenced", "--removed")[1]
     )  # stdin is no terminal
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda prompt: "n")
-    assert "nothing was removed" in run(capsys, filled, "gc", "--unreferenced")[1]
-    assert len(catalogue.folders(store)) == 16
+    assert "nothing was removed" in run(capsys, filled, "gc", "--unreferenced", "--removed")[1]
+    assert len(catalogue.folders(store)) == 17
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
     before = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    code, out = run(capsys, filled, "gc", "--unreferenced")
+    code, out = run(capsys, filled, "gc", "--unreferenced", "--removed")
     assert code == 0
     after = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     assert f"{before - after:,} bytes come free" in out.replace("this 0", "") or before - after > 0
@@ -107,7 +108,7 @@ def test_weights_that_were_freed_are_computed_again_to_the_same_ledger(filled, c
     before = {folder.name: ledger(folder) for folder in folders(filled.runs)}
     assert run(capsys, filled, "gc", "--weights", "--yes")[0] == 0
     assert not list((filled.runs / "store").glob("*/trained.safetensors"))
-    assert run(capsys, filled, "verify") == (0, "16 stages, 0 files damaged\n")
+    assert run(capsys, filled, "verify") == (0, "17 stages, 0 files damaged\n")
     longer = filled.done(*TINY, "method=imp", "schedule.levels=3")  # needs the weights of level 2
     whole = next(rows for name, rows in before.items() if name.startswith("imp-m"))
     assert [row["stage"] for row in ledger(longer)[:3]] == [row["stage"] for row in whole]

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from ltb.records import jobs
+from ltb.records import status as standing
 from tests.support.command import TINY, folders, status
 
 
@@ -69,6 +71,23 @@ def test_a_sweep_checks_all_its_jobs_before_it_trains_the_first(command, given, 
     assert len(found.err.splitlines()) == 1
     assert line in found.err
     assert not command.runs.exists()  # nothing was trained, and nothing is left
+
+
+def test_a_job_is_listed_once_its_status_says_that_it_is_running(command, monkeypatch):
+    """Else a view takes a starting job for an unknown one, or, where its folder is an older run's, the sweep for ended."""
+    seen, add = [], jobs.add
+
+    def listed(sweep, run):
+        add(sweep, run)
+        found = standing.read(sweep)
+        seen.append((str(found), found.ended))
+
+    monkeypatch.setattr(jobs, "add", listed)
+    for count in (1, 2):  # the second finds the folder of a complete run
+        assert command("-m", *TINY, "schedule.levels=1", f"seed={'0,1'[: 2 * count - 1]}").code == 0
+    one, *two = seen
+    assert one == ("0 of 1 done, 1 running, 0 failed", False)
+    assert two == [("0 of 2 done, 1 running, 0 failed", False), ("1 of 2 done, 1 running, 0 failed", False)]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

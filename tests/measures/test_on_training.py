@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from ltb.core.contracts import Bench
-from ltb.core.loop import levels
+from ltb.core.loop import Loop, Recent, levels
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Result
 from ltb.core.schedules import Explicit
-from ltb.measures import Calibration, GeneralisationGap, Overlap, PerClass, StepFlops
+from ltb.core.stages import Start
+from ltb.measures import Calibration, GeneralisationGap, Overlap, PerClass, StepFlops, Untrained
 from ltb.training import Training
 from tests.training.small import Numbers, Regression, dense, training
 
@@ -52,6 +53,19 @@ def test_step_flops_of_two_matrix_products(trained):
     one, result = trained
     # Two FLOPs a multiply-add; forward, the weights' gradient, and, in the second layer, the input's: batches of 10.
     assert one.measure(StepFlops(), [result]).values == {"step_flops": 2 * 10 * (2 * 6 * 9 + 3 * 9 * 3)}
+
+
+def test_what_is_before_training_is_the_loss_or_the_metric_that_counts(trained):
+    one, _ = trained
+    start = Start(0)
+    begun = Loop(one, Recent()).result(start)
+    logged = one.evaluate(begun.point, begun.masks, ["val"])
+    assert one.measure(Untrained(), [begun]).values == {"untrained/loss": logged["val/loss"]}
+    other = Training(Regression, Numbers(), "5it", metric="mse", direction="min")
+    begun = Loop(other, Recent()).result(start)
+    logged = other.evaluate(begun.point, begun.masks, ["val"])
+    assert other.measure(Untrained("mse"), [begun]).values == {"untrained/mse": logged["val/mse"]}
+    assert other.measure(Untrained("nope"), [begun]).values == {}
 
 
 def test_a_regression_is_not_measured_as_a_classification():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch.nn import functional
 
@@ -77,6 +78,42 @@ def test_a_metric_that_is_not_logged_is_named():
         one.check_one_step(Recipe())
     with pytest.raises(ValueError, match=r"metric.name='accuracy': the module logs test/mse"):
         metrics(one, one.fit(dense(one)))
+
+
+class WithoutValidation(Regression):
+    validation_step = pl.LightningModule.validation_step
+
+
+def serving(**loaders):
+    """Data whose loaders of the given splits are replaced."""
+    data = Numbers()
+    for name, loader in loaders.items():
+        setattr(data, f"{name}_dataloader", lambda loader=loader: loader)
+    return data
+
+
+EMPTY = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(0, 6), torch.zeros(0)))
+SERVED = Numbers().test_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("module", "data", "line"),
+    [
+        (WithoutValidation, {}, "module: WithoutValidation has no validation_step"),
+        (Regression, {"test": None}, "data: test_dataloader returns None; a dataloader is wanted"),
+        (Regression, {"val": None}, "data: val_dataloader returns None; a dataloader is wanted"),
+        (Regression, {"test": EMPTY}, "data: the test dataloader is empty"),
+        (Regression, {"val": EMPTY}, "data: the val dataloader is empty"),
+        (Regression, {"test": []}, "data: test_dataloader returns 0 dataloaders; one is wanted"),
+        (Regression, {"test": [SERVED, SERVED]}, "data: test_dataloader returns 2 dataloaders; one is wanted"),
+        (Regression, {"val": [SERVED, SERVED]}, "data: val_dataloader returns 2 dataloaders; one is wanted"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_the_dense_network_is_trained(monkeypatch, module, data, line):
+    monkeypatch.setattr(Training, "fit", None)
+    one = Training(module, serving(**data), "8it", metric="mse", direction="min")
+    with pytest.raises(ValueError, match=f"^{line}$"):
+        next(levels(Recipe(), one))
 
 
 def test_a_network_that_draws_from_numpy_is_a_function_of_the_seed_too():

@@ -60,12 +60,18 @@ class Blocks(Allocation):
     def _sums(self, weight: Tensor) -> Tensor:
         """The sum of each block, (rows of blocks, columns of blocks)."""
         matrix = weight.reshape(weight.shape[0], -1)
-        below, right = -matrix.shape[0] % self.rows, -matrix.shape[1] % self.columns
+        rows, columns = self._size(weight.shape)
+        below, right = -matrix.shape[0] % rows, -matrix.shape[1] % columns
         padded = functional.pad(matrix, (0, right, 0, below))
-        high, wide = padded.shape[0] // self.rows, padded.shape[1] // self.columns
-        return padded.reshape(high, self.rows, wide, self.columns).sum((1, 3))
+        high, wide = padded.shape[0] // rows, padded.shape[1] // columns
+        return padded.reshape(high, rows, wide, columns).sum((1, 3))
+
+    def _size(self, shape: torch.Size) -> tuple[int, int]:
+        """A block's size, cut to that of the matrix: what lies beyond it takes no memory."""
+        return min(self.rows, shape[0]), min(self.columns, math.prod(shape[1:]))
 
     def _weights(self, blocks: Tensor, shape: torch.Size) -> Tensor:
         """The mask of the weights of what `blocks` keeps."""
-        whole = blocks.repeat_interleave(self.rows, 0).repeat_interleave(self.columns, 1)
+        rows, columns = self._size(shape)
+        whole = blocks.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
         return whole[: shape[0], : math.prod(shape[1:])].reshape(shape)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from ltb.core.allowed import Count
+from ltb.core.allowed import Rounds
 from ltb.core.tensors import Weights
 
 Scores = Mapping[str, Tensor]
@@ -50,7 +50,7 @@ class Criterion(ABC):
     """
 
     probe: ClassVar[Any] = None
-    rounds: Count = 1
+    rounds: Rounds = 1
     regrows: bool = False
     signed: ClassVar[bool] = False
     version: ClassVar[int] = 1

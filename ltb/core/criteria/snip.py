@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ltb.core.allowed import Count, settle
+from ltb.core.allowed import Count, Rounds, settle
 from ltb.core.criteria import examples
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.gradient import Gradient
@@ -28,7 +28,7 @@ class Snip(Criterion):
 
     batches: Count = 1
     train: bool = False
-    rounds: Count = 1
+    rounds: Rounds = 1
     regrows: bool = False
     examples_per_class: Count | None = None
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ltb.core.allowed import Count, settle
+from ltb.core.allowed import Rounds, settle
 from ltb.core.contracts import network_of
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores, batches_of
 from ltb.core.criteria.examples import Batches
@@ -85,7 +85,7 @@ class Synflow(Criterion):
     keep the absolute values of biases, of which the sums are the same only where biases are 0, as at most initialisations.
     """
 
-    rounds: Count = 100
+    rounds: Rounds = 100
 
     def __post_init__(self) -> None:
         settle(self, "criterion")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ltb.core.allowed import Count, settle
+from ltb.core.allowed import Count, Rounds, settle
 from ltb.core.criteria import examples
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.gradient import GradientMoments
@@ -23,7 +23,7 @@ class OfMoments(Criterion):
     """
 
     batches: Count = 1
-    rounds: Count = 1
+    rounds: Rounds = 1
     examples_per_class: Count | None = None
     per_example: ClassVar[bool] = False
 

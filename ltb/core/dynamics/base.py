@@ -113,8 +113,8 @@ class Dynamics(ABC):
         return (target,) * len(self.steps(length, clock)) if self.prunes else ()
 
     def check(self, length: int, clock: Clock) -> None:
-        """Raise ValueError where a fit of `length` iterations would not come to its target."""
-        if self.prunes and not self.steps(length, clock):
+        """Raise ValueError where the masks would not change in a fit of `length` iterations, or not as they are to."""
+        if not self.steps(length, clock):
             raise ValueError(f"dynamics={self!r}: the masks would never change in a fit of {length} iterations")
 
 
@@ -141,6 +141,16 @@ class Regular(Dynamics):
     def end(self, length: int, clock: Clock) -> int:
         """Return how many iterations into the fit `last` is."""
         return 3 * length // 4 if self.last is None else clock.at(self.last)
+
+    def check(self, length: int, clock: Clock) -> None:
+        for name in ("every", "first", "last"):
+            try:
+                at = clock.at(getattr(self, name) or START)
+            except ValueError as error:
+                raise ValueError(f"dynamics.{name}: {error}") from None
+            if at > length:
+                raise ValueError(f"dynamics.{name}={getattr(self, name)}: a level is trained for {length} iterations")
+        super().check(length, clock)
 
     def progress(self, now: Moment) -> float:
         """Return how much of the changes is done with the present one, in (0, 1]: 1 at the last."""
