@@ -260,7 +260,7 @@ def check_hydra(hydra: Mapping[str, Any]) -> None:
     for key, hint in {**launcher, **OF_HYDRA}.items():
         section, _, name = key.rpartition(".")
         found = hydra[section] if section else hydra
-        if name in found:
+        if name in found and not str(found[name]).startswith("${"):
             read(hint, found[name], f"hydra.{key}")
 
 

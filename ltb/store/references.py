@@ -104,7 +104,7 @@ def references(store: Path, runs: Path, *, removed: bool = False) -> References:
     begun = registered(store)
     there = {os.path.abspath(one.folder) for one in begun}
     moved = {path.parent.name for path in runs.rglob(STATUS)}
-    gone = [one for one in begun if one.removed and one.folder.name not in moved]
+    gone = {one: one.folder for one in begun if one.removed and one.folder.name not in moved}
     needed = {key for one in begun if not (removed and one in gone) for key in one.stages}
     known = {one.folder.name for one in begun}
     ledgers = sorted(runs.rglob(LEDGER))
@@ -122,7 +122,7 @@ def references(store: Path, runs: Path, *, removed: bool = False) -> References:
             f"{store}: no run of it is known below {runs}; --runs says where they are, and nothing is freed"
         )
     lost = tuple(one.folder for one in begun if one.lost)
-    return References(frozenset(needed), frozenset(known), lost, tuple(one.folder for one in gone))
+    return References(frozenset(needed), frozenset(known), lost, tuple(gone.values()))
 
 
 def ledger_stages(path: Path) -> list[str]:

@@ -219,7 +219,7 @@ class Bench:
         found = self.source.evaluation(split)
         if isinstance(found, list | Mapping):
             raise ValueError(f"data: {split}_dataloader returns {len(found)} dataloaders; one is wanted")
-        if hasattr(found, "__len__") and _length(found) == 0:
+        if _length(found) == 0:
             raise ValueError(f"data: the {split} dataloader is empty")
         return found
 
@@ -267,7 +267,7 @@ class Bench:
 def _length(batches: Any) -> int | None:
     try:
         return len(batches)
-    except TypeError:  # those of an iterable dataset
+    except TypeError:  # a generator, an iterable dataset
         return None
 
 
