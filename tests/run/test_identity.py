@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from ltb.run.identity import settings, told
+from ltb.run.identity import readable, settings
 from tests.training.small import training
 
 CONFIG = {
@@ -60,7 +60,9 @@ def test_classes_go_by_what_they_are():
 
 def test_a_setting_called_as_a_digest_of_ours_tells_runs_apart():
     """Seeds of two settings of a person's own model must not be averaged."""
-    found = [told({**settings(changed("module", network={"initialisation": x}), training(), CPU)}) for x in ("a", "b")]
+    found = [
+        readable({**settings(changed("module", network={"initialisation": x}), training(), CPU)}) for x in ("a", "b")
+    ]
     assert found[0] != found[1]
     assert found[0]["module"]["network"] == {"initialisation": "a"}
 
