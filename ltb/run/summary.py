@@ -35,7 +35,7 @@ def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dic
     """
     name, tolerance = f"test/{metric['name']}", metric["tolerance"]
     valued = [row for row in rows if row.get(name) is not None]
-    lost = {"diverged_levels": sum(row["diverged"] for row in rows)}
+    lost: dict[str, Any] = {"diverged_levels": sum(row["diverged"] for row in rows)}
     if not valued:
         return lost if rows else {}
     dense: Any = valued[0][name]
