@@ -197,7 +197,6 @@ CLASS_GROUPS = {
     "control": (["ltb.core.controls"], "ltb.core.controls.Control"),
     "dynamics": (["ltb.core.dynamics"], "ltb.core.dynamics.Dynamics"),
     "objective": (["ltb.core.objectives"], "ltb.core.objectives.Objective"),
-    "dense_objective": (["ltb.core.objectives"], "ltb.core.objectives.Objective"),
     "execution": (["ltb.execution"], "ltb.core.execution.Execution"),
     "rewind_rule": (["ltb.core.rewind_rules"], "ltb.core.rewind_rules.RewindRule"),
     "measure": (["ltb.core.measure", "ltb.measures"], "ltb.core.measure.Measure"),
@@ -220,6 +219,13 @@ def test_a_choice_is_one_class_and_one_yaml_of_its_name(group):
         if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c)
     ]
     assert {c.__name__ for c in classes} == set(made)
+
+
+def test_what_a_pruned_network_minimises_the_dense_one_may_too():
+    of_pruned, of_dense = (
+        {file.name for file in (ROOT / "conf" / name).glob("*.yaml")} for name in ("objective", "dense_objective")
+    )
+    assert of_pruned == of_dense
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A sweep's jobs are checked before the first of them trains."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from ltb.run.beforehand import Checked, RefusedJobs, _whose
 
@@ -21,13 +22,17 @@ class Launcher:
         return "launched"
 
 
+def config(folder, **given):
+    return OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}, **given})
+
+
 def refusing(overrides):
     raise ValueError(f"{overrides[0]}: no")
 
 
-def test_no_job_is_launched_where_one_cannot_be_run_and_each_reason_is_told_once():
+def test_no_job_is_launched_where_one_cannot_be_run_and_each_reason_is_told_once(tmp_path):
     inner = Launcher()
-    checked = Checked(inner, Loader(refusing), {}, str)
+    checked = Checked(inner, Loader(refusing), config(tmp_path), str)
     with pytest.raises(RefusedJobs) as caught:
         checked.launch([["seed=a", "x=1"], ["seed=a", "x=2"], ["seed=b", "x=1"]], 0)
     assert caught.value.lines == [
@@ -37,18 +42,24 @@ def test_no_job_is_launched_where_one_cannot_be_run_and_each_reason_is_told_once
     assert inner.launched == []
 
 
-def test_what_went_wrong_otherwise_is_no_refusal():
+def test_what_went_wrong_otherwise_is_no_refusal(tmp_path):
     def broken(overrides):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Checked(Launcher(), Loader(broken), {}, str).launch([["seed=0"]], 0)
+        Checked(Launcher(), Loader(broken), config(tmp_path), str).launch([["seed=0"]], 0)
 
 
-def test_a_plan_tells_each_jobs_own():
+def test_a_plan_tells_each_jobs_own(tmp_path):
     inner = Launcher()
-    assert Checked(inner, Loader(refusing), {"plan": True}, str).launch([["a"]], 3) == "launched"
+    assert Checked(inner, Loader(refusing), config(tmp_path, plan=True), str).launch([["a"]], 3) == "launched"
     assert inner.launched == [([["a"]], 3)]
+
+
+def test_hydras_own_file_of_what_was_typed_is_not_kept(tmp_path):
+    (tmp_path / "multirun.yaml").write_text("token: abc")
+    Checked(Launcher(), Loader(refusing), config(tmp_path, plan=True), str).launch([["a"]], 0)
+    assert not (tmp_path / "multirun.yaml").exists()
 
 
 @pytest.mark.parametrize(
