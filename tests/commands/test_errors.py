@@ -135,7 +135,7 @@ REFUSED = {
     "+trainer.devices=2": ["trainer.devices=2", "is set by ltb", "precision"],
     "+trainer.strategy=ddp": ["trainer.strategy='ddp'", "is set by ltb"],
     "+trainer.num_nodes=2": ["trainer.num_nodes=2", "is set by ltb"],
-    "+trainer.deterministic=nope": ["trainer.deterministic='nope'", "true or false or one of warn"],
+    "+trainer.deterministic=nope": ["trainer.deterministic='nope'", "true or false or warn"],
     "+trainer.gradient_clip_val=abc": ["trainer.gradient_clip_val='abc'", "a number, above 0"],
     "+trainer.gradient_clip_val=1": ["trainer", "gradient clipping is not supported for manual optimization"],
     "+trainer.profiler=nope": ["trainer.profiler='nope'", "simple, advanced"],

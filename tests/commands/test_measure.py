@@ -52,7 +52,10 @@ def test_numbers_go_under_the_runs_own_name_and_a_run_without_levels_stops_no_ot
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["measure=oberlap"], "measure=oberlap: there is no such measure; there are bytes, calibration, evaluate"),
+        (
+            ["measure=oberlap"],
+            "measure=oberlap: there is no such measure; there are bytes, calibration, correctness, evaluate",
+        ),
         ([], "measure=NAME is missing; there are bytes, calibration"),
         (["measure=calibration", "measure.overlap.x=1"], "measure.overlap: it was not asked for"),
         (["measure=calibration", "measure.calibration.bins=[1"], "measure.calibration.bins=[1: "),

@@ -304,7 +304,7 @@ def test_lamp_is_the_plain_loop(shapes, target, seed):
         if alive:
             assert max(one for one, where, _ in ranked if where == place) == 1
     total = m.total(pruned)
-    best = {(place, i) for _, place, i in sorted(ranked, reverse=True)[: rounded(total, target)]}
+    best = {(place, i) for _, place, i in sorted(ranked, key=lambda one: (-one[0], *one[1:]))[: rounded(total, target)]}
     found = LAMP()(scores, pruned, target)
     for place, name in enumerate(shapes):
         assert {i for where, i in best if where == place} == set(found[name].flatten().nonzero().flatten().tolist())
