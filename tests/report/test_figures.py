@@ -92,7 +92,7 @@ def test_what_the_numbers_behind_a_figure_say(drawn):
     assert found["value"].heads == ["curve", "density", "n", "mean", "95 % interval"]
     assert found["value"].cells[1] == ["imp", "80 %", "3", "70.00 %", "67.52 to 72.48 %"]
     assert found["relative"].cells[1] == ["imp", "80 %", "3", "−1.00 points", "– (no spread)"]
-    assert found["early_stop_step"].cells[1] == ["imp", "80 %", "3", "800", "800 to 800"]
+    assert found["early_stop_step"].cells[1] == ["imp", "80 %", "3", "800", "– (no spread)"]
 
 
 def test_layers_are_in_the_networks_order_at_each_density(drawn):
