@@ -148,7 +148,9 @@ class Run:
                 measures += record.joint_rows(level, setup.run_id)
                 if measures:
                     record.merge_measures(self.folder, measures)
-                if len(self._rows) >= self._before:  # else a measure that fails now would cut off what is finished
+                ends = level.diverged and setup.config["training"].get("on_divergence") == "stop"
+                # Else a measure that fails now would cut off what is finished.
+                if ends or len(self._rows) >= self._before:
                     record.write_rows(self.folder / record.HISTORY, history)
                     record.write_rows(self.folder / record.LAYERS, layers)
                     record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
@@ -159,7 +161,7 @@ class Run:
                 display.level(row, reused)
                 if mirror is not None:
                     mirror.level(row | record.further(level))
-                if level.diverged and setup.config["training"].get("on_divergence") == "stop":
+                if ends:
                     name, value = next(iter(level.divergence.items()))
                     raise Diverged(f"level {level.index} diverged ({name} {value}): training.on_divergence=stop")
 

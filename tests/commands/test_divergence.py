@@ -144,9 +144,13 @@ def test_a_dense_network_that_learned_nothing_is_said_to_be_so_where_a_matching_
     )
 
 
-def test_of_one_that_learned_nothing_is_said(command, mirrored):
-    assert command(*TINY, "method=imp", "training.length=200it", mirrored).code == 0
-    assert "dense_no_better_than_untrained" not in Mirror.last.summary
+@pytest.mark.parametrize("length", ["2it", "200it"])
+def test_of_no_other_that_is_said(command, mirrored, length):
+    assert command(*TINY, "method=imp", f"training.length={length}", mirrored).code == 0
+    (folder,) = folders(command.runs)
+    row = ledger(folder)[0]
+    better = float(row["val/loss"]) < float(row["untrained/loss"])
+    assert ("dense_no_better_than_untrained" in Mirror.last.summary) is not better
 
 
 def test_a_level_that_diverges_matches_nothing(command, mirrored):

@@ -33,7 +33,7 @@ def test_rigl_5x_trains_five_times_as_long_and_its_cost_says_so(command):
         ),
         (("method=rigl_5x", "rewind.times=1"), "rewind.times=1: a whole number, 2 to 1000"),
         (("method=soft_movement", "dynamics.threshold=0.5"), "dynamics.threshold=0.5: a number, above 0 and below 0.5"),
-        (("method=soft_movement", "dynamics.every=10it"), "dynamics=SoftMovement("),
+        (("method=soft_movement", "dynamics.every=10it"), "dynamics.every=10it: a level is trained for 8 iterations"),
     ],
 )
 def test_what_cannot_go_is_one_line_before_anything_is_trained(command, given, message):

@@ -137,7 +137,7 @@ def test_no_attribute_of_a_module_means_anything_to_ltb(command):
         ("[overlap,per_class]", NO_FORWARD.replace("calibration", "per_class")),
         (
             "broken",
-            "measure=broken: it fails: AttributeError: 'Trained' object has no attribute 'no_such_thing' (mod.py:",
+            "measure=broken: it fails: AttributeError: 'Trained' object has no attribute 'no_such_thing' (",
         ),
     ],
 )
