@@ -58,7 +58,8 @@ def claim_version(store: Path) -> None:
     found = files.text(path, "store's version").strip() if files.there(path) else next(_versions(store), str(VERSION))
     if found != str(VERSION):
         raise ValueError(
-            f"store.dir={store}: it has version {found:.20}, and this version of ltb has {VERSION}: use another store.dir"
+            f"store.dir={store} ({path.name}): it has version {' '.join(found.split()):.20}, "
+            f"and this version of ltb has {VERSION}: use another store.dir"
         )
     if not files.there(path):
         store.mkdir(parents=True, exist_ok=True)
