@@ -214,12 +214,14 @@ def _refuse_usage(message: str) -> NoReturn:
 
 def _no_option(arguments: list[str]) -> str | None:
     """The line for the first ``GROUP=VALUE`` whose value cannot be an option's name, such as a number or null."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
     for argument in arguments:
-        group, _, value = argument.partition("=")
+        group = argument.partition("=")[0]
         names = (
             sorted(path.stem for path in Path(conf(), group).glob("*.yaml")) if group and group.isidentifier() else []
         )
-        if names and (value == "null" or not any(map(str.isalpha, value))):
+        if names and not isinstance(OverridesParser.create().parse_override(argument).value(), str | list):
             return f"{argument}: there is no such option; there are {', '.join(names)}"
     return None
 

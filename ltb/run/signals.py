@@ -19,6 +19,7 @@ from types import FrameType
 TERMINATED = 128 + signal.SIGTERM  # the exit code
 PATIENCE = 5  # seconds for the processes of a sweep's jobs to say that they were interrupted
 IMPORTING = "<frozen importlib._bootstrap>"
+FINALISER = "__del__"
 AGAIN = 0.05  # seconds
 
 
@@ -27,7 +28,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _arrived: list[type[KeyboardInterrupt]] = []
-_waiting: list[float] = []  # since when a signal waits for the end of an import
+_waiting: list[float] = []  # since when a signal waits for a place where it may be raised
 
 
 def heed() -> None:
@@ -93,8 +94,7 @@ def _end_with_parent() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # An import that is broken off leaves a module in pieces, which the report at the end could not import again.
-    if _imports(frame) and time.monotonic() - (_waiting or [time.monotonic()])[0] < PATIENCE:
+    if _must_end(frame) and time.monotonic() - (_waiting or [time.monotonic()])[0] < PATIENCE:
         _waiting.append(time.monotonic())
         again = threading.Timer(AGAIN, signal.pthread_kill, [threading.main_thread().ident, number])
         again.daemon = True
@@ -113,9 +113,14 @@ def _end(number: int, frame: FrameType | None) -> None:
     heed()
 
 
-def _imports(frame: FrameType | None) -> bool:
+def _must_end(frame: FrameType | None) -> bool:
+    """Whether what runs is to end first.
+
+    An import that is broken off leaves a module in pieces, which the report at the end could not import again; what a finaliser
+    raises Python prints and drops.
+    """
     while frame is not None:
-        if frame.f_code.co_filename == IMPORTING:
+        if frame.f_code.co_filename == IMPORTING or frame.f_code.co_name == FINALISER:
             return True
         frame = frame.f_back
     return False

@@ -256,5 +256,5 @@ def test_rounds_of_a_constant_score_end_at_the_masks_of_one_round(allocation):
     )
     for level, other in zip(one, many, strict=True):
         assert same(level.trained.masks, other.trained.masks)
-    with pytest.raises(ValueError, match=r"criterion.rounds=0: a whole number, 1 or more"):
+    with pytest.raises(ValueError, match=r"criterion.rounds=0: a whole number, 1 to 1000"):
         Recipe(criterion=InRounds(0))

@@ -53,6 +53,25 @@ def test_an_interruption_waits_for_the_import_that_it_arrives_in(tmp_path, monke
     assert sys.modules["half"].whole
 
 
+def test_an_interruption_waits_for_the_finaliser_that_it_arrives_in():
+    """Python prints what a finaliser raises and goes on as if nothing had been (pytest makes an error of that)."""
+
+    class Ended:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+            ended.append(True)
+
+    def goes_on():
+        Ended()
+        time.sleep(signals.PATIENCE)
+
+    ended = []
+    with signals.listening(), pytest.raises(signals.Terminated):
+        goes_on()
+    assert ended
+
+
 def test_an_interruption_does_not_wait_for_ever(tmp_path, monkeypatch):
     (tmp_path / "study.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)\n"

@@ -253,7 +253,10 @@ def test_a_fit_that_is_killed_around_any_change_goes_on_to_the_same_bytes(tmp_pa
 
 def test_rigl_without_a_change_is_static_sparse_training_to_the_bit():
     one = training(4, optimizer="adam")
-    static, found = last(one, recipe(None, criterion=Random(), allocation=Layerwise())), last(one, recipe(RigL()))
+    static, found = (
+        last(one, recipe(None, criterion=Random(), allocation=Layerwise())),
+        last(one, recipe(RigL(every="10it", exchanged=1e-9))),
+    )
     assert digest(found.trained) == digest(static.trained)
     assert found.trained.history[-1]["regrown"] == 0
 

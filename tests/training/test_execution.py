@@ -51,7 +51,7 @@ def test_another_execution_is_entered_with_points_and_left_with_points():
     CALLS.clear()
     found = one.fit(replace(fit, execution=Noted()))
     assert digest(found) == digest(expected)
-    calls = [call for call in CALLS["calls"] if call not in ("masks", "told", "state")]
+    calls = [call for call in CALLS["calls"] if call not in ("masks", "row", "state")]
     assert calls[:2] == ["load", "watch"]
     assert calls[-1] == "point"
     assert "release" in calls
