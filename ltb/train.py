@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Mapping
 from itertools import pairwise
@@ -94,7 +95,7 @@ def main() -> None:
     """Run the command line; ends with the exit codes above."""
     # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
     sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
-    sys.argv[1:] = _flags_first(sys.argv[1:])
+    sys.argv[1:] = _flags_first(list(map(_adding, sys.argv[1:])))
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -149,6 +150,12 @@ def _flags_first(arguments: list[str]) -> list[str]:
     """``KEY=VALUE -m KEY=VALUE`` as ``-m KEY=VALUE KEY=VALUE``: Hydra's parser takes settings on one side of its flags alone."""
     flags = [one for one in arguments if one in ("-m", "--multirun")]
     return [*flags[:1], *(one for one in arguments if one not in flags)]
+
+
+def _adding(argument: str) -> str:
+    """``SECTION.KEY={NAME: VALUE}`` as ``++SECTION.KEY=…``: Hydra refuses entries that a mapping does not have yet, and we know better."""
+    key, _, value = argument.partition("=")
+    return f"++{argument}" if value.startswith("{") and re.fullmatch(r"(?!hydra\.)\w+\.[\w.]+", key) else argument
 
 
 def _config_dir(arguments: list[str]) -> str | None:
