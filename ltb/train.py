@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # A disk that is full, read-only or broken, a folder where a file must be: the user's to mend, and no trace of ours helps.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
 QUOTES = "'\""
+MISFIT = "Cannot merge DictConfig with ListConfig"  # OmegaConf's, for either of them where the other one is
 # A sweep's folder that cannot be made.
 FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
@@ -153,7 +154,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
 
 
 def _adding(argument: str) -> str:
-    """``SECTION.KEY={NAME: VALUE}`` as ``++SECTION.KEY=…``: Hydra refuses entries that a mapping does not have yet, and we know better."""
+    """``SECTION.KEY={NAME: VALUE}`` with ``++``, for Hydra refuses names that a mapping lacks: which are right is ours to say."""
     key, _, value = argument.partition("=")
     return f"++{argument}" if value.startswith("{") and re.fullmatch(r"(?!hydra\.)\w+\.[\w.]+", key) else argument
 
@@ -225,12 +226,14 @@ def _no_option(arguments: list[str]) -> str | None:
 
     for argument in arguments:
         group = argument.partition("=")[0]
-        names = (
-            sorted(path.stem for path in Path(conf(), group).glob("*.yaml")) if group and group.isidentifier() else []
-        )
+        names = _options(group) if group.isidentifier() else []
         if names and not isinstance(OverridesParser.create().parse_override(argument).value(), str | list):
             return f"{argument}: there is no such option; there are {', '.join(names)}"
     return None
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in Path(conf(), group).glob("*.yaml"))
 
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:
@@ -250,7 +253,7 @@ def _line(error: BaseException) -> str:
     group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
     if group == "hydra/launcher" and name in launchers.EXTRAS:
         return launchers.absent(name)
-    options = getattr(error, "options", None)
+    options = getattr(error, "options", None) or (group and _options(group))  # Hydra has none for several at once
     if options:
         return f"{group}={name}: there is no such option; there are {', '.join(options)}"
     lines = [line.strip() for line in str(error).splitlines()]
@@ -269,11 +272,16 @@ def _line(error: BaseException) -> str:
         text = f"{key}={getattr(error, 'child_node', None)}: {text}"
     if text.startswith("Config group override must be"):
         return _no_option(sys.argv[1:]) or text
+    unmerged = text.partition("Error merging override ")[2].lstrip("+")
+    if unmerged:
+        cause = str(error.__cause__).partition("\n")[0]
+        there = "a section of settings" if unmerged.partition("=")[2].startswith("[") else "a list"
+        return f"{unmerged}: {there if cause == MISFIT else cause}"
     given = text.partition("To append to your config use +")[2]
     if not given:
         return text
-    there = getattr(error.__cause__, "parent_node", None)
-    names = [str(name) for name in there or () if not str(name).startswith("_")] if isinstance(there, Mapping) else []
+    above = getattr(error.__cause__, "parent_node", None)
+    names = [str(name) for name in above or () if not str(name).startswith("_")] if isinstance(above, Mapping) else []
     names = [name for name in names if name != "hydra"]
     return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "") + _having(given)
 

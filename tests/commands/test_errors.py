@@ -21,6 +21,7 @@ REFUSED = {
     "task=mnist": ["task=mnist", "mnist_lenet", "fashion_lenet"],
     "model=resnet21": ["model=resnet21", "resnet20", "mlp"],
     "control=shuffled": ["control=shuffled", "shuffle", "reinit"],
+    "measure=[calibration,bites]": ["measure=bites", "bytes, calibration"],
     "experiment=imp": ["experiment=imp", "+experiment=imp"],
     "+threds=2": ["threds=2", "there is no such setting", "the nearest is threads"],
     "+metric.tolerence=0.1": ["metric.tolerence=0.1", "the nearest is tolerance"],
@@ -57,6 +58,14 @@ REFUSED = {
     "protocol.batch_size=ten": ["protocol.batch_size='ten'", "a whole number"],
     "data.batch_size=ten": ["data.batch_size='ten'", "a whole number"],
     "optimizer.betas=0.9": ["optimizer.betas=0.9", "a list"],
+    "optimizer.betas={a:1}": ["optimizer.betas={a:1}: a list"],
+    "model.widths={}": ["model.widths={}: a list"],
+    "data=noise data.shape=[0]": ["data.shape=[0]", "whole numbers, 1 or more"],
+    "protocol.layer_rates={OTHER:half}": [
+        "'OTHER' matches no prunable parameter",
+        "fc1.weight, fc2.weight, output.weight",
+    ],
+    "protocol.layer_rates={output.weight:9}": ["allocation.rates['output.weight']=9", "half or a number"],
     "model.widths=16": ["model.widths=16", "a list of whole numbers"],
     "lr=3": ["lr=3", "there is no such option", "cosine"],
     # Ranges
