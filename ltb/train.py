@@ -203,6 +203,8 @@ def _hydra() -> None:
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
+        if isinstance(error, TypeError) and (line := _no_option(sys.argv[1:])):  # Hydra's, for null among options
+            raise Refused(*_tell(line)) from error
         if launchers.raised(error):
             raise Failed(*_tell(launchers.lost(_line(error)))) from error
         if isinstance(error, OSError) and error.errno in FOLDER:
@@ -227,7 +229,8 @@ def _no_option(arguments: list[str]) -> str | None:
     for argument in arguments:
         group = argument.partition("=")[0]
         names = _options(group) if group.isidentifier() else []
-        if names and not isinstance(OverridesParser.create().parse_override(argument).value(), str | list):
+        value = OverridesParser.create().parse_override(argument).value() if names else ""
+        if not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
             return f"{argument}: there is no such option; there are {', '.join(names)}"
     return None
 

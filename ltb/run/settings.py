@@ -23,6 +23,7 @@ from ltb.core.allowed import (
     Text,
     check_names,
     hints_of,
+    is_group,
     plain,
     read,
     read_group,
@@ -195,7 +196,12 @@ def resolve(config: DictConfig) -> Checked:
     """Return a composed configuration, its interpolations resolved, as `check` does. Raises OmegaConf's errors too."""
     from omegaconf import OmegaConf
 
-    check_names(Settings, OmegaConf.to_container(config), "")  # type: ignore[arg-type]  # before interpolations miss a key
+    given: Any = OmegaConf.to_container(config)
+    check_names(Settings, given, "")  # before interpolations miss a key
+    for name, hint in hints_of(Settings).items():
+        group, *others = get_args(hint) or (hint,)
+        if is_group(group) and type(None) not in others and isinstance(given.get(name), Mapping):
+            check_names(group, given[name], name)
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 

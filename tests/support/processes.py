@@ -61,7 +61,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):  # it ended between the two lines
                 os.kill(self._process.pid, number)
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = 600) -> int:
         """The exit code, negative after a signal; AssertionError after so many seconds."""
         self._process.join(seconds)
         assert self._process.exitcode is not None, f"still running after {seconds} s"
@@ -70,7 +70,7 @@ class Process:
             self._error.unlink()
         return self._process.exitcode
 
-    def done(self, seconds: float = 120) -> None:
+    def done(self, seconds: float = 600) -> None:
         """Wait for an end without an error."""
         assert self.wait(seconds) == 0, self.errors
 
