@@ -17,9 +17,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ltb.common.errors import NotKept
 from ltb.core.cache import Cache
 from ltb.core.contracts import SILENT, Checkpoints, Listener, Memory, Training
-from ltb.core.errors import NotKept
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.recipe import Recipe
 from ltb.core.results import Number, Result, divergence

@@ -12,6 +12,7 @@ from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core.allocation import Allocation, Shapes
 from ltb.core.contracts import Checkpoints, Training
@@ -28,7 +29,6 @@ from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
 from ltb.core.rewind_rules import RewindRule
 from ltb.core.stage import Cost, Stage, missing, probe_steps
-from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock, Step
 from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
 from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
@@ -20,7 +21,6 @@ from ltb.core.rewind import Extended, FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric, Linear
 from ltb.core.stage import missing, search_steps
 from ltb.core.stages import Dense, Sparse, Start, stages
-from ltb.core.step import Clock, Step
 from tests.core.toy import Toy, same
 
 schedules = st.one_of(

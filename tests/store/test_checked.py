@@ -11,9 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ltb.common.errors import Damaged
 from ltb.core import tensors
 from ltb.core.contracts import Progress
-from ltb.core.errors import Damaged
 from ltb.core.loop import Loop, levels
 from ltb.core.points import Point
 from ltb.core.recipe import Recipe

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from ltb.common.errors import Damaged
 from ltb.core import tensors
-from ltb.core.errors import Damaged
 from ltb.core.loop import Loop, levels
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core.criteria import Snip, Synflow
 from ltb.core.loop import Loop, Recent
@@ -15,7 +16,6 @@ from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
 from ltb.core.schedules import Explicit
 from ltb.core.stages import Start, stages
-from ltb.core.step import Clock
 from ltb.core.tensors import load, weights_of
 from tests.core.criteria.small import Learner, batches, mlp, scores
 
