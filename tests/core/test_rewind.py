@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ltb.common.step import Step
+from ltb.core.chain import stages
 from ltb.core.controls import Reinit, Shuffle
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import Extended, FineTune, LearningRate, Weights
 from ltb.core.schedules import Geometric
-from ltb.core.stages import stages
 from tests.core.toy import Toy, same, whole_network
 
 

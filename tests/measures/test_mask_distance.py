@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core import tensors
+from ltb.core.chain import asked, stages, starts
 from ltb.core.criteria import Criterion, Gradient
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.masks import distance
@@ -17,7 +18,7 @@ from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
 from ltb.core.schedules import Explicit
-from ltb.core.stages import Dense, Start, asked, stages, starts
+from ltb.core.stages import Dense, Start
 from ltb.measures import MaskDistance
 from tests.measures.bench import masked
 from tests.training.small import training
