@@ -54,19 +54,20 @@ def _job(config: DictConfig) -> float | None:
 
     runtime = HydraConfig.get().runtime
     launchers.settle(runtime)
-    choices = runtime.choices
-    names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         from ltb.run import settings
+        from ltb.run.chosen import chosen
 
         settings.check_overrides(HydraConfig.get())
         settings.empty(config, HydraConfig.get())
         # Before the seconds of imports that the rest takes.
-        checked = settings.without_foreign_reason(settings.resolve(config), HydraConfig.get())
+        checked = settings.resolve(config)
+        names = chosen(HydraConfig.get(), checked)
+        checked = settings.without_foreign_reason(checked, HydraConfig.get(), names.exchanged)
         from ltb.run.run import Run
         from ltb.run.setup import setup
 
-        made = setup(checked, names)
+        made = setup(checked, names.names, foreign=names.foreign_rates)
         if not checked["plan"]:
             made.check_one_step()
             made = made.begun()
@@ -92,8 +93,8 @@ def _job(config: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command line; ends with the exit codes above."""
-    # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
-    sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
+    # With the console script as with -m.
+    launchers.find_own(os.getcwd(), _config_dir(sys.argv))
     sys.argv[1:] = _flags_first(sys.argv[1:])
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -164,10 +165,11 @@ def _place(error: Exception) -> str:
     return f"{os.path.relpath(frame.filename)}:{frame.lineno}; HYDRA_FULL_ERROR=1 shows the whole trace"
 
 
-def setup(config: Config, names: Mapping[str, str]) -> Setup:
+def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] = ()) -> Setup:
     """Return the setup of a resolved configuration; `names` says what was chosen for task, model and data.
 
-    Raises ValueError, in one line that names the key, for a configuration that cannot be run.
+    foreign: patterns of layer rates that are another network's; those that match nothing in this one are left out. Raises
+    ValueError, in one line that names the key, for a configuration that cannot be run.
     """
     config = compose.check(settings.check(config))
     seed = config["seed"]
@@ -176,6 +178,10 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     further = measures(config)
     arguments, device = trainer(config["trainer"])
     training = _training(config, arguments, device, seed)
+    unmatched = {pattern for pattern in foreign if not fnmatch.filter(training.prunable, pattern)}
+    if unmatched:
+        config = _without_rates(config, unmatched)
+        made = recipe(config)
     wanted = stages(made, training.clock)
     made.check_network(parts(made.allocation, training), training.clock)
     for measure in further:
@@ -215,6 +221,15 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     recorded = identity.readable({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
     recorded = secrets.mask(recorded, distinct=True)
     return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
+
+
+def _without_rates(node: Any, patterns: Collection[str]) -> Any:
+    """Return a configuration whose rates of layers lack some patterns."""
+    if not isinstance(node, Mapping):
+        return node
+    rates = [key for key in ("rates", "layer_rates") if isinstance(node.get(key), Mapping)]
+    left = {key: {p: rate for p, rate in node[key].items() if p not in patterns} for key in rates}
+    return {**{key: _without_rates(value, patterns) for key, value in node.items()}, **left}
 
 
 def _label(made: Recipe) -> str:

@@ -3,6 +3,6 @@
 from ltb.training.actors import HoldMasks
 from ltb.training.classification import Classification
 from ltb.training.fit import Training
-from ltb.training.learning_rate import Constant, Cosine, Milestones
+from ltb.training.learning_rate import Constant, Cosine, LearningRateSchedule, Milestones
 
-__all__ = ["Classification", "Constant", "Cosine", "HoldMasks", "Milestones", "Training"]
+__all__ = ["Classification", "Constant", "Cosine", "HoldMasks", "LearningRateSchedule", "Milestones", "Training"]
