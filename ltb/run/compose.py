@@ -52,7 +52,7 @@ def recipe(config: Config) -> Recipe:
         execution=build(config, "execution"),
         dense_objective=build(config, "dense_objective"),
         rewind_rule=build(config, "rewind_rule"),
-        method=config["method"],
+        method=config.get("label") or config["method"],
     )
 
 

@@ -175,6 +175,7 @@ class Settings(Group):
     execution: Choice | None = None
     rewind_rule: Choice | None = None
     label_noise: LabelNoise | None = None  # configurations from before have none
+    label: Annotated[Text | None, BESIDE] = None  # likewise
 
 
 class Checked(dict[str, Any]):

@@ -191,7 +191,7 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
-    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
+    run_id = f"{_in_paths(_label(made))}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
     folder, store = _folders(config, run_id, {keys(stage) for stage in wanted})
     secrets = Secrets.of(config)
     row = {
@@ -203,7 +203,7 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
         "data": names["data"],
         "seed": seed,
     }
-    for key in ("study", "task", "model", "data"):
+    for key in ("study", "method", "task", "model", "data"):
         check_inert(key, row[key])
     for name in training.prunable:
         check_inert("module: a parameter", name)
@@ -230,6 +230,15 @@ def _without_rates(node: Any, patterns: Collection[str]) -> Any:
     rates = [key for key in ("rates", "layer_rates") if isinstance(node.get(key), Mapping)]
     left = {key: {p: rate for p, rate in node[key].items() if p not in patterns} for key in rates}
     return {**{key: _without_rates(value, patterns) for key, value in node.items()}, **left}
+
+
+def _in_paths(name: str) -> str:
+    """Return a name as a part of a folder's: letters, digits and what is safe in any shell; the same for names that have no other.
+
+    >>> _in_paths("IMP, lr 0.01")
+    'IMP-lr-0.01'
+    """
+    return re.sub(r"[^\w.=+-]+", "-", name).strip("-.") or "run"
 
 
 def _label(made: Recipe) -> str:
