@@ -13,7 +13,22 @@ DRAW = "control.draw"  # of several draws of a control for one ticket, which are
 # For runs that did not write their identity: what may differ between two runs of one experiment and not change what is
 # measured: the seed, which we average over, where files are, how a run is shown, and on how many threads it runs.
 NUISANCES = {
-    *("seed", "study", "label", "fresh", "logger", "hydra", "runs", "store", "threads", "progress", "tags", "notes"),
+    *(
+        "seed",
+        "study",
+        "label",
+        "fresh",
+        "logger",
+        "mirrors",
+        "callbacks",
+        "hydra",
+        "runs",
+        "store",
+        "threads",
+        "progress",
+        "tags",
+        "notes",
+    ),
     *(
         "run_id",
         "metric.tolerance",

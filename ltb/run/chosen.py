@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,3 +80,21 @@ def of_task(task: str, folders: Iterable[Path]) -> dict[str, str]:
             override = OVERRIDE.fullmatch(name)
             found[override[1] if override else name.lstrip("/")] = str(option)
     return found
+
+
+def without_rates(node: Any, patterns: Collection[str]) -> Any:
+    """Return a configuration whose rates of layers lack some patterns."""
+    if not isinstance(node, Mapping):
+        return node
+    rates = [key for key in ("rates", "layer_rates") if isinstance(node.get(key), Mapping)]
+    left = {key: {p: rate for p, rate in node[key].items() if p not in patterns} for key in rates}
+    return {**{key: without_rates(value, patterns) for key, value in node.items()}, **left}
+
+
+def in_paths(name: str) -> str:
+    """Return a name as a part of a folder's: letters, digits and what is safe in any shell; the same for names that have no other.
+
+    >>> in_paths("IMP, lr 0.01")
+    'IMP-lr-0.01'
+    """
+    return re.sub(r"[^\w.=+-]+", "-", name).strip("-.") or "run"

@@ -157,7 +157,6 @@ class Settings(Group):
     threads: Threads
     progress: Annotated[bool, BESIDE]
     plan: Annotated[bool, BESIDE]
-    logger: Annotated[Logger | None, BESIDE]
     trainer: Choice
     data: Choice
     module: Choice
@@ -176,6 +175,9 @@ class Settings(Group):
     rewind_rule: Choice | None = None
     label_noise: LabelNoise | None = None  # configurations from before have none
     label: Annotated[Text | None, BESIDE] = None  # likewise
+    logger: Annotated[Logger | None, Beside(together=True)] = None  # none with logger=csv alone
+    mirrors: Annotated[Choice | None, BESIDE] = None  # what logger=csv and its like choose
+    callbacks: Annotated[Choice | None, Beside(together=True)] = None
 
 
 class Checked(dict[str, Any]):
@@ -251,7 +253,7 @@ def check_overrides(hydra: Any) -> None:
     overrides = _overrides(hydra)
     groups = {name for name, hint in hints_of(Settings).items() if hint in (Choice, Choice | None)}
     for key, _, value in (override.lstrip("+").partition("=") for override in overrides):
-        if key in groups | {"task", "method", "logger"} and value.startswith("["):
+        if key in groups | {"task", "method"} and value.startswith("["):
             raise ValueError(
                 f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
             )

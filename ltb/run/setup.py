@@ -31,6 +31,7 @@ from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
+from ltb.run.chosen import in_paths, without_rates
 from ltb.run.compose import measures, recipe, trainer
 from ltb.run.secrets import Secrets
 from ltb.store.keys import Keys, canonical, digest
@@ -180,7 +181,7 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     training = _training(config, arguments, device, seed)
     unmatched = {pattern for pattern in foreign if not fnmatch.filter(training.prunable, pattern)}
     if unmatched:
-        config = _without_rates(config, unmatched)
+        config = without_rates(config, unmatched)
         made = recipe(config)
     wanted = stages(made, training.clock)
     made.check_network(parts(made.allocation, training), training.clock)
@@ -191,7 +192,7 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
-    run_id = f"{_in_paths(_label(made))}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
+    run_id = f"{in_paths(_label(made))}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
     folder, store = _folders(config, run_id, {keys(stage) for stage in wanted})
     secrets = Secrets.of(config)
     row = {
@@ -223,24 +224,6 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
 
 
-def _without_rates(node: Any, patterns: Collection[str]) -> Any:
-    """Return a configuration whose rates of layers lack some patterns."""
-    if not isinstance(node, Mapping):
-        return node
-    rates = [key for key in ("rates", "layer_rates") if isinstance(node.get(key), Mapping)]
-    left = {key: {p: rate for p, rate in node[key].items() if p not in patterns} for key in rates}
-    return {**{key: _without_rates(value, patterns) for key, value in node.items()}, **left}
-
-
-def _in_paths(name: str) -> str:
-    """Return a name as a part of a folder's: letters, digits and what is safe in any shell; the same for names that have no other.
-
-    >>> _in_paths("IMP, lr 0.01")
-    'IMP-lr-0.01'
-    """
-    return re.sub(r"[^\w.=+-]+", "-", name).strip("-.") or "run"
-
-
 def _label(made: Recipe) -> str:
     return made.method + (f"-{made.control.name}" if made.control else "")
 
@@ -261,6 +244,7 @@ def _training(config: Config, arguments: Mapping[str, Any], device: torch.device
         direction=config["metric"]["direction"],
         trainer=arguments,
         device=device,
+        observers=lambda: compose.callbacks(config),
     )
 
 

@@ -1,5 +1,6 @@
 """What a person types first with an own network, data or module: it works, and the run is called what it is."""
 
+import csv
 import sys
 from pathlib import Path
 
@@ -43,9 +44,9 @@ def test_layers_without_rates_of_their_own(own, typed):
 
 
 def test_rates_that_are_typed_must_be_of_a_layer(own):
-    result = own(*OWN, "protocol.batch_size=20", "model=tiny", "data=waves", "+protocol.layer_rates.inner*=half")
+    result = own(*OWN, "protocol.batch_size=20", "model=tiny", "data=waves", "+protocol.layer_rates.inner=half")
     assert result.code == 2
-    assert "'inner*' matches no prunable parameter; there are hidden.weight, output.weight; " in result.line
+    assert "'inner' matches no prunable parameter; there are hidden.weight, output.weight; " in result.line
 
 
 def test_the_ledger_and_its_settings_say_so_too(own):
@@ -57,3 +58,23 @@ def test_the_ledger_and_its_settings_say_so_too(own):
     assert "model" not in settings
     assert settings["protocol"]["layer_rates"] == {}
     assert "task=mnist1d_mlp" in settings["metric"]["tolerance_reason"]
+
+
+def test_several_loggers_further_metrics_and_callbacks_at_once(own):
+    given = ("logger=[csv,none]", "callbacks=[learning_rate,gradient_norms,timer]", "metrics=[f1,top_k]", "lr=onecycle")
+    folder = own.done(*[one for one in TINY if not one.startswith("logger")], *given, "optimizer=nadam")
+    rows = list(csv.DictReader((own.runs / "csv" / f"{folder.name}.csv").open()))
+    assert [float(row["level/test/f1"]) for row in rows if row["level/sparsity"]] == [
+        float(row["test/f1"]) for row in ledger(folder)
+    ]
+    steps = [row for row in rows if row["train/step"]]
+    assert {"train/learning_rate", "train/gradient_norm", "train/steps_per_second", "val/top_k"} <= set(steps[0])
+    assert all(float(row["train/gradient_norm"]) > 0 for row in steps)
+    assert not (own.runs / "wandb").exists()
+
+
+def test_a_label_names_the_curve_and_no_stage(own):
+    one, other = own.done(*TINY), own.done(*TINY, "label='IMP, by hand'")
+    assert {row["method"] for row in ledger(other)} == {"IMP, by hand"}
+    assert other.name == one.name.replace("imp-", "IMP-by-hand-")
+    assert [row["stage"] for row in ledger(one)] == [row["stage"] for row in ledger(other)]

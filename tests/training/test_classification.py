@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchmetrics
 from torch import nn
 from torch.nn import functional
 
@@ -116,3 +117,39 @@ def test_a_hundred_classes_have_a_top_5_accuracy():
     x[1, 0] = 1.0
     module._evaluate((x, torch.tensor([7, 0])))
     assert (int(module._sums["accuracy"]), int(module._sums["top5_accuracy"])) == (1, 2)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_labels_are_smoothed_in_training_and_not_in_evaluation(accumulate):
+    one, weights = fitted(module={"label_smoothing": 0.1, "accumulate": accumulate})
+
+    def loss(net, x, y):
+        targets = 0.9 * functional.one_hot(y, 3) + 0.1 / 3
+        return -(targets * net(x).log_softmax(1)).sum(1).mean()
+
+    expected = by_hand(one, loss)
+    for name, weight in weights.items():
+        assert torch.allclose(weight, expected[name], rtol=1e-5, atol=1e-6), name
+    plain, smoothed = (fitted(module={"label_smoothing": value})[0] for value in (0.0, 0.1))
+    point = Point(plain.initial(), 0)
+    assert plain.evaluate(point, {}, ["test"]) == smoothed.evaluate(point, {}, ["test"])
+
+
+def test_further_metrics_are_logged_for_each_split():
+    further = {"f1": torchmetrics.F1Score("multiclass", num_classes=3, average="macro"),
+               "top_2": torchmetrics.Accuracy("multiclass", num_classes=3, top_k=2, average="micro")}  # fmt: skip
+    one = training(1, "9it", dropout=0.0, module={"metrics": further})
+    weights = one.initial()
+    found = one.evaluate(Point(weights, 0), {}, ["val", "test"])
+    net = network(0.0).eval()
+    net.load_state_dict(weights)
+    for split in ("val", "test"):
+        batches = list(one.source.evaluation(split))
+        logits, y = torch.cat([net(x) for x, _ in batches]), torch.cat([y for _, y in batches])
+        scores = []
+        for label in range(3):
+            right = ((logits.argmax(1) == label) & (y == label)).sum()
+            scores.append(2 * right / ((logits.argmax(1) == label).sum() + (y == label).sum()))
+        assert found[f"{split}/f1"] == pytest.approx(float(torch.stack(scores).mean()), abs=1e-6)
+        two = logits.topk(2, 1).indices
+        assert found[f"{split}/top_2"] == pytest.approx(float((two == y[:, None]).any(1).float().mean()), abs=1e-6)
