@@ -170,6 +170,7 @@ def _hydra() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ltb.run.beforehand import Checked, RefusedJobs
+    from ltb.run.help import commented
 
     def return_value(self: Any) -> Any:
         if self.status is JobStatus.FAILED:
@@ -184,13 +185,15 @@ def _hydra() -> None:
         made = launcher(self, hydra_context=hydra_context, task_function=task_function, config=config)
         return Checked(made, hydra_context, config, _line)
 
+    own = _config_dir(sys.argv)
     parser = get_args_parser()
     parser.error = _refuse_usage  # type: ignore[method-assign]  # argparse's own writes several lines
     parser.parse_args()
     # Between a sweeper's choice of jobs and their launch Hydra has no hook.
     Plugins.instantiate_launcher = checked  # type: ignore
     try:
-        hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
+        with commented(sys.argv[1:], [*([Path(own)] if own else []), Path(conf())]):
+            hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
     except RefusedJobs as error:
         raise Refused(*[_tell(line) for line in error.lines][-1]) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option

@@ -89,12 +89,3 @@ def without_rates(node: Any, patterns: Collection[str]) -> Any:
     rates = [key for key in ("rates", "layer_rates") if isinstance(node.get(key), Mapping)]
     left = {key: {p: rate for p, rate in node[key].items() if p not in patterns} for key in rates}
     return {**{key: without_rates(value, patterns) for key, value in node.items()}, **left}
-
-
-def in_paths(name: str) -> str:
-    """Return a name as a part of a folder's: letters, digits and what is safe in any shell; the same for names that have no other.
-
-    >>> in_paths("IMP, lr 0.01")
-    'IMP-lr-0.01'
-    """
-    return re.sub(r"[^\w.=+-]+", "-", name).strip("-.") or "run"

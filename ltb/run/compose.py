@@ -60,7 +60,7 @@ def recipe(config: Config) -> Recipe:
         execution=build(config, "execution"),
         dense_objective=build(config, "dense_objective"),
         rewind_rule=build(config, "rewind_rule"),
-        method=config.get("label") or config["method"],
+        method=config["method"],
     )
 
 

@@ -31,7 +31,7 @@ from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
-from ltb.run.chosen import in_paths, without_rates
+from ltb.run.chosen import without_rates
 from ltb.run.compose import measures, recipe, trainer
 from ltb.run.secrets import Secrets
 from ltb.store.keys import Keys, canonical, digest
@@ -77,7 +77,7 @@ class Setup:
     @property
     def label(self) -> str:
         """Method and control, as figures name them: ``imp-reinit``."""
-        return _label(self.recipe)
+        return _label(self.recipe, self.row["method"])
 
     def missing(self) -> list[Stage]:
         """The stages that are to be trained."""
@@ -192,13 +192,13 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
-    run_id = f"{in_paths(_label(made))}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
+    run_id = f"{_label(made, made.method)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
     folder, store = _folders(config, run_id, {keys(stage) for stage in wanted})
     secrets = Secrets.of(config)
     row = {
         "run_id": folder.name,
         "study": secrets.mask(config["study"]) or names["task"],
-        "method": secrets.mask(made.method),
+        "method": secrets.mask(config.get("label") or made.method),
         "task": names["task"],
         "model": names["model"],
         "data": names["data"],
@@ -224,8 +224,8 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
 
 
-def _label(made: Recipe) -> str:
-    return made.method + (f"-{made.control.name}" if made.control else "")
+def _label(made: Recipe, method: str) -> str:
+    return method + (f"-{made.control.name}" if made.control else "")
 
 
 def _training(config: Config, arguments: Mapping[str, Any], device: torch.device, seed: int) -> Training:

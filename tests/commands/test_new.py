@@ -57,7 +57,7 @@ def test_the_commands_of_a_project_run_from_anywhere(own, kind):
     folder = own.folder / "own"
     assert new.main([str(folder), "--kind", kind]) == 0
     given = [line.split()[3:] for line in lines((folder / "README.md").read_text()) if "ltb.train" in line]
-    first, second = ([word.replace("conf", "own/conf") for word in words] for words in given)
+    first, second = (["own/conf" if word == "conf" else word for word in words] for words in given)
     own.done(*first, *SHORT)
     own.done(*second, *SHORT)
     made = [ledger(run) for run in folders(own.runs)]

@@ -115,13 +115,12 @@ def test_a_hundred_classes_have_a_top_5_accuracy():
     x = torch.zeros(2, 100)
     x[0, [3, 4, 5, 6, 7]] = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0])
     x[1, 0] = 1.0
-    module._evaluate((x, torch.tensor([7, 0])))
+    module._evaluate((x, torch.tensor([7, 0])), "val")
     assert (int(module._sums["accuracy"]), int(module._sums["top5_accuracy"])) == (1, 2)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_labels_are_smoothed_in_training_and_not_in_evaluation(accumulate):
-    one, weights = fitted(module={"label_smoothing": 0.1, "accumulate": accumulate})
+def test_labels_are_smoothed_in_training_and_not_in_evaluation():
+    one, weights = fitted(module={"label_smoothing": 0.1})
 
     def loss(net, x, y):
         targets = 0.9 * functional.one_hot(y, 3) + 0.1 / 3
@@ -133,6 +132,20 @@ def test_labels_are_smoothed_in_training_and_not_in_evaluation(accumulate):
     plain, smoothed = (fitted(module={"label_smoothing": value})[0] for value in (0.0, 0.1))
     point = Point(plain.initial(), 0)
     assert plain.evaluate(point, {}, ["test"]) == smoothed.evaluate(point, {}, ["test"])
+
+
+def test_parts_of_a_minibatch_are_smoothed_as_the_whole():
+    x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    gradients = []
+    for parts in (1, 3):
+        torch.manual_seed(0)
+        module = Classification(
+            nn.Linear(4, 3), without_rate(OPTIMIZERS["sgd"]), Constant(base=0.1), label_smoothing=0.2, accumulate=parts
+        )
+        loss = module._backward(x, y)
+        assert float(loss) == pytest.approx(float(module.loss((x, y))), abs=1e-6)
+        gradients.append(module.network.weight.grad)
+    assert torch.allclose(*gradients, atol=1e-7)
 
 
 def test_further_metrics_are_logged_for_each_split():
