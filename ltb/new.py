@@ -41,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, shutil.Error) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
-    print(printable(f"{given.folder}: README.md has the commands, beginning with\n\n    cd {given.folder}"))
-    print(next(line for line in (given.folder / "README.md").read_text().splitlines() if "ltb.train" in line))
+    commands = [
+        line for line in (given.folder / "README.md").read_text(encoding="utf-8").splitlines() if "python -m" in line
+    ]
+    print(printable(f"{given.folder}: a project of your own; its README.md goes on from here"))
+    print("\n".join(["", printable(f"    cd {given.folder}"), *commands]))
     return 0
 
 
