@@ -41,9 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, shutil.Error) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
-    commands = [
-        line for line in (given.folder / "README.md").read_text(encoding="utf-8").splitlines() if "python -m" in line
-    ]
+    page = (given.folder / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in page.splitlines() if line.startswith("    python")]
     print(printable(f"{given.folder}: a project of your own; its README.md goes on from here"))
     print("\n".join(["", printable(f"    cd {given.folder}"), *commands]))
     return 0
