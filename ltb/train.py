@@ -54,19 +54,20 @@ def _job(config: DictConfig) -> float | None:
 
     runtime = HydraConfig.get().runtime
     launchers.settle(runtime)
-    choices = runtime.choices
-    names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         from ltb.run import settings
+        from ltb.run.chosen import chosen
 
         settings.check_overrides(HydraConfig.get())
         settings.empty(config, HydraConfig.get())
         # Before the seconds of imports that the rest takes.
-        checked = settings.without_foreign_reason(settings.resolve(config), HydraConfig.get())
+        checked = settings.resolve(config)
+        names = chosen(HydraConfig.get(), checked)
+        checked = settings.without_foreign_reason(checked, HydraConfig.get(), names.exchanged)
         from ltb.run.run import Run
         from ltb.run.setup import setup
 
-        made = setup(checked, names)
+        made = setup(checked, names.names, foreign=names.foreign_rates)
         if not checked["plan"]:
             made.check_one_step()
             made = made.begun()
@@ -92,8 +93,8 @@ def _job(config: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command line; ends with the exit codes above."""
-    # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
-    sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
+    # With the console script as with -m.
+    launchers.find_own(os.getcwd(), _config_dir(sys.argv))
     sys.argv[1:] = _flags_first(sys.argv[1:])
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
@@ -169,6 +170,7 @@ def _hydra() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ltb.run.beforehand import Checked, RefusedJobs
+    from ltb.run.help import commented
 
     def return_value(self: Any) -> Any:
         if self.status is JobStatus.FAILED:
@@ -183,13 +185,15 @@ def _hydra() -> None:
         made = launcher(self, hydra_context=hydra_context, task_function=task_function, config=config)
         return Checked(made, hydra_context, config, _line)
 
+    own = _config_dir(sys.argv)
     parser = get_args_parser()
     parser.error = _refuse_usage  # type: ignore[method-assign]  # argparse's own writes several lines
     parser.parse_args()
     # Between a sweeper's choice of jobs and their launch Hydra has no hook.
     Plugins.instantiate_launcher = checked  # type: ignore
     try:
-        hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
+        with commented(sys.argv[1:], [*([Path(own)] if own else []), Path(conf())]):
+            hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
     except RefusedJobs as error:
         raise Refused(*[_tell(line) for line in error.lines][-1]) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
