@@ -9,23 +9,19 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ltb.core.text import printable_lines
+from ltb.common.text import printable_lines
 from ltb.run import launchers, signals
 from ltb.run.conf import conf
+from ltb.run.lines import DISK, no_option, one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-# A disk that is full, read-only or broken, a folder where a file must be: the user's to mend, and no trace of ours helps.
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
-QUOTES = "'\""
-MISFIT = "Cannot merge DictConfig with ListConfig"  # OmegaConf's, for either of them where the other one is
 # A sweep's folder that cannot be made.
 FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
@@ -52,28 +48,29 @@ def _job(config: DictConfig) -> float | None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from ltb.core.errors import Unavailable
+    from ltb.common.errors import Unavailable
 
     runtime = HydraConfig.get().runtime
     launchers.settle(runtime)
-    choices = runtime.choices
-    names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         from ltb.run import settings
+        from ltb.run.chosen import chosen
 
         settings.check_overrides(HydraConfig.get())
         settings.empty(config, HydraConfig.get())
         # Before the seconds of imports that the rest takes.
-        checked = settings.without_foreign_reason(settings.resolve(config), HydraConfig.get())
+        checked = settings.resolve(config)
+        names = chosen(HydraConfig.get(), checked)
+        checked = settings.without_foreign_reason(checked, HydraConfig.get(), names.exchanged)
         from ltb.run.run import Run
         from ltb.run.setup import setup
 
-        made = setup(checked, names)
+        made = setup(checked, names.names, foreign=names.foreign_rates)
         if not checked["plan"]:
             made.check_one_step()
             made = made.begun()
     except (ValueError, OmegaConfBaseException) as error:
-        raise Refused(*_tell(_line(error))) from error
+        raise Refused(*_tell(one_line(error))) from error
     if checked["plan"]:
         from ltb.run import plan
 
@@ -83,19 +80,19 @@ def _job(config: DictConfig) -> float | None:
     try:
         return Run(made, sweep)()[-1].get(f"val/{made.config['metric']['name']}")
     except Unavailable as error:
-        raise Refused(*_tell(_line(error))) from error
+        raise Refused(*_tell(one_line(error))) from error
     except Exception as error:
         import traceback
 
         known = isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno in DISK)
-        told = _line(error) if known else traceback.format_exc().rstrip()
+        told = one_line(error) if known else traceback.format_exc().rstrip()
         raise Failed(*_tell(f"{made.run_id} failed: {told}")) from error
 
 
 def main() -> None:
     """Run the command line; ends with the exit codes above."""
-    # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
-    sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
+    # With the console script as with -m.
+    launchers.find_own(os.getcwd(), _config_dir(sys.argv))
     sys.argv[1:] = _flags_first(list(map(_adding, sys.argv[1:])))
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
@@ -177,6 +174,7 @@ def _hydra() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ltb.run.beforehand import Checked, RefusedJobs
+    from ltb.run.help import commented
 
     def return_value(self: Any) -> Any:
         if self.status is JobStatus.FAILED:
@@ -189,24 +187,26 @@ def _hydra() -> None:
 
     def checked(self: Plugins, *, hydra_context: Any, task_function: Any, config: Any) -> Any:
         made = launcher(self, hydra_context=hydra_context, task_function=task_function, config=config)
-        return Checked(made, hydra_context, config, _line)
+        return Checked(made, hydra_context, config, one_line)
 
+    own = _config_dir(sys.argv)
     parser = get_args_parser()
     parser.error = _refuse_usage  # type: ignore[method-assign]  # argparse's own writes several lines
     parser.parse_args()
     # Between a sweeper's choice of jobs and their launch Hydra has no hook.
     Plugins.instantiate_launcher = checked  # type: ignore
     try:
-        hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
+        with commented(sys.argv[1:], [*([Path(own)] if own else []), Path(conf())]):
+            hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
     except RefusedJobs as error:
         raise Refused(*[_tell(line) for line in error.lines][-1]) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
-        raise Refused(*_tell(_line(error))) from error
+        raise Refused(*_tell(one_line(error))) from error
     except Exception as error:
-        if isinstance(error, TypeError) and (line := _no_option(sys.argv[1:])):  # Hydra's, for null among options
-            raise Refused(*_tell(line)) from error
+        if isinstance(error, TypeError) and (said := no_option(sys.argv[1:])):  # Hydra's, for null among options
+            raise Refused(*_tell(said)) from error
         if launchers.raised(error):
-            raise Failed(*_tell(launchers.lost(_line(error)))) from error
+            raise Failed(*_tell(launchers.lost(one_line(error)))) from error
         if isinstance(error, OSError) and error.errno in FOLDER:
             raise Refused(
                 *_tell(
@@ -222,81 +222,10 @@ def _refuse_usage(message: str) -> NoReturn:
     raise Refused(*_tell(f"{message}; --help says what there is"))
 
 
-def _no_option(arguments: list[str]) -> str | None:
-    """The line for the first ``GROUP=VALUE`` whose value cannot be an option's name, such as a number or null."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    for argument in arguments:
-        group = argument.partition("=")[0]
-        names = _options(group) if group.isidentifier() else []
-        value = OverridesParser.create().parse_override(argument).value() if names else ""
-        if not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
-            return f"{argument}: there is no such option; there are {', '.join(names)}"
-    return None
-
-
-def _options(group: str) -> list[str]:
-    return sorted(path.stem for path in Path(conf(), group).glob("*.yaml"))
-
-
 def _tell(line: str) -> tuple[str, tuple[int, int]]:
     """Show a line; it, and on which stderr, for a sweep's engine may have given its jobs another."""
     print(f"ltb: {printable_lines(line)}", file=sys.stderr)
     return line, launchers.stderr()
-
-
-def _line(error: BaseException) -> str:
-    """An error's text in one line: what was given and what there is, without Hydra's and OmegaConf's footers."""
-    if isinstance(error, OSError) and error.errno in DISK:
-        return f"{error.filename}: {error.strerror}; what is finished is kept, and the same command goes on from there"
-    override = getattr(error, "override", None)  # one that is not of Hydra's grammar
-    if override and "=" in override and "Lexer" in str(error):
-        key, _, value = override.partition("=")
-        return f"{override}: Hydra's grammar asks for quotes: \"{key}='{value.strip(QUOTES)}'\""
-    group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
-    if group == "hydra/launcher" and name in launchers.EXTRAS:
-        return launchers.absent(name)
-    options = getattr(error, "options", None) or (group and _options(group))  # Hydra has none for several at once
-    if options:
-        return f"{group}={name}: there is no such option; there are {', '.join(options)}"
-    lines = [line.strip() for line in str(error).splitlines()]
-    dropped = (
-        "full_key:",
-        "object_type=",
-        "reference_type=",
-        "provider=",
-        "Set the environment variable",
-        "Config search path",
-        "See https://",
-    )
-    text = " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
-    key = getattr(error, "full_key", None)
-    if key and not text.startswith(key):
-        text = f"{key}={getattr(error, 'child_node', None)}: {text}"
-    if text.startswith("Config group override must be"):
-        return _no_option(sys.argv[1:]) or text
-    unmerged = text.partition("Error merging override ")[2].lstrip("+")
-    if unmerged:
-        cause = str(error.__cause__).partition("\n")[0]
-        there = "a section of settings" if unmerged.partition("=")[2].startswith("[") else "a list"
-        return f"{unmerged}: {there if cause == MISFIT else cause}"
-    given = text.partition("To append to your config use +")[2]
-    if not given:
-        return text
-    above = getattr(error.__cause__, "parent_node", None)
-    names = [str(name) for name in above or () if not str(name).startswith("_")] if isinstance(above, Mapping) else []
-    names = [name for name in names if name != "hydra"]
-    return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "") + _having(given)
-
-
-def _having(given: str) -> str:
-    """Which options of its group have a key that the chosen one lacks. A group that a swept method chooses must be named itself."""
-    group, _, key = given.partition("=")[0].rpartition(".")
-    files = sorted(Path(conf(), group).glob("*.yaml")) if group else []
-    found = [file.stem for file in files if any(line.startswith(f"{key}:") for line in file.read_text().splitlines())]
-    return (
-        f"; it is a setting of {', '.join(f'{group}={name}' for name in found)}: name that option too" if found else ""
-    )
 
 
 if __name__ == "__main__":
