@@ -66,7 +66,7 @@ REFUSED = {
     "data=noise data.shape=[0]": ["data.shape=[0]", "whole numbers, 1 or more"],
     "protocol.layer_rates={OTHER:half}": [
         "'OTHER' matches no prunable parameter",
-        "fc1.weight, fc2.weight, output.weight",
+        "there are fc1.weight, output.weight",
     ],
     "protocol.layer_rates={output.weight:9}": ["allocation.rates['output.weight']=9", "half or a number"],
     "model.widths=16": ["model.widths=16", "a list of whole numbers"],
