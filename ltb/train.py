@@ -192,7 +192,9 @@ def _hydra() -> None:
     own = _config_dir(sys.argv)
     parser = get_args_parser()
     parser.error = _refuse_usage  # type: ignore[method-assign]  # argparse's own writes several lines
-    parser.parse_args()
+    for given in parser.parse_args().overrides:
+        if not re.match(r"(\+\+?|~)?\w", given):
+            _refuse_usage(f"{given}: a setting is KEY=VALUE")
     # Between a sweeper's choice of jobs and their launch Hydra has no hook.
     Plugins.instantiate_launcher = checked  # type: ignore
     try:

@@ -22,6 +22,8 @@ REFUSED = {
     "model=resnet21": ["model=resnet21", "resnet20", "mlp"],
     "control=shuffled": ["control=shuffled", "shuffle", "reinit"],
     "measure=[calibration,bites]": ["measure=bites", "bytes, calibration"],
+    "=1": ["=1: a setting is KEY=VALUE"],
+    ".seed=1": [".seed=1: a setting is KEY=VALUE"],
     "data=[null]": ["data=[null]: there is no such option", "mnist1d"],
     "protocol={}": ["protocol.batch_size is not set", "a whole number"],
     "~training.length": ["training.length is not set", "500it"],
