@@ -153,7 +153,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
 def _adding(argument: str) -> str:
     """``SECTION.KEY={NAME: VALUE}`` with ``++``, for Hydra refuses names that a mapping lacks: which are right is ours to say."""
     key, _, value = argument.partition("=")
-    return f"++{argument}" if value.startswith("{") and re.fullmatch(r"(?!hydra\.)\w+\.[\w.]+", key) else argument
+    return f"++{argument}" if value.startswith("{") and re.fullmatch(r"(?!hydra\.)\w+\.\w+", key) else argument
 
 
 def _config_dir(arguments: list[str]) -> str | None:
