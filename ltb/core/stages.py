@@ -6,7 +6,7 @@ A new kind is one class: loop, store, plan and ledger ask it through the methods
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -23,11 +23,11 @@ from ltb.core.measure import Measure
 from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe, in_rounds
-from ltb.core.results import Measurement, Result, Trained
+from ltb.core.results import Measurement, Result, Spent, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
 from ltb.core.rewind_rules import RewindRule
-from ltb.core.stage import Cost, Stage, missing, probe_steps
+from ltb.core.stage import Cost, Stage, costs, missing, probe_steps, settled
 from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
@@ -380,7 +380,34 @@ class Measured(Stage):
         return self.measure.name
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Measurement:
-        return loop.training.measure(self.measure, [loop.result(stage) for stage in self.of])
+        measure = self.measure.prepared(lambda: spent(self.of[0], loop))
+        return loop.training.measure(measure, [loop.result(stage) for stage in self.of])
+
+
+def spent(stage: Stage, loop: Loop) -> list[Spent]:
+    """Return what was spent on a finished stage: on those that it grew from, each once, parents first, and on itself, the last.
+
+    Raises ValueError where it is `open`: what a rule found on its way is gone.
+    """
+    training: Any = loop.training
+    clock = training.clock
+    grown = settled(stage, lambda one: loop.result(one).stop if loop.memory.has(one) else None)
+    if grown.open:
+        raise ValueError(
+            f"{stage.label}: what it grew from is not in the store, so that what was spent on it is not known"
+        )
+    known = dict(_alike(grown, stage))
+    every = missing([grown], lambda _: False)  # the stage itself is the last
+    found = [loop.result(known[one]) if one in known else None for one in every]
+    scoring = [one.scoring(clock, training.cost) for one in every]
+    return [Spent(*one) for one in zip(found, costs(every, clock), scoring, strict=True)]
+
+
+def _alike(grown: Stage, stage: Stage) -> Iterator[tuple[Stage, Stage]]:
+    """Yield a settled stage and its parents, each with what its result is kept under."""
+    yield grown, stage
+    for one, other in zip(grown.parents, stage.parents, strict=False):
+        yield from _alike(one, other)
 
 
 @dataclass(frozen=True)

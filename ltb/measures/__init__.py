@@ -3,6 +3,7 @@
 from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
 from ltb.measures.correctness import Correctness
+from ltb.measures.flops import Flops
 from ltb.measures.generalisation_gap import GeneralisationGap
 from ltb.measures.harvest import Harvest
 from ltb.measures.mask_distance import MaskDistance
@@ -15,6 +16,7 @@ __all__ = [
     "Bytes",
     "Calibration",
     "Correctness",
+    "Flops",
     "GeneralisationGap",
     "Harvest",
     "MaskDistance",
