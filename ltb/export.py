@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--level", type=int, default=-1, metavar="N", help="as in the ledger; default: the last")
     parser.add_argument("--what", choices=exporting.WHAT, default="trained", help="default: trained")
     parser.add_argument("--format", choices=exporting.FORMATS, default="safetensors",
-                        help="safetensors (default): a state dict; the others: what is prunable, sparse")  # fmt: skip
+                        help="safetensors (default), torch: a state dict; lightning: a checkpoint; onnx: the network; "
+                        "the others: what is prunable, sparse")  # fmt: skip
     given = parser.parse_args(argv)
     try:
         if os.path.lexists(given.out):
