@@ -6,7 +6,9 @@ from ltb.measures.correctness import Correctness
 from ltb.measures.flops import Flops
 from ltb.measures.generalisation_gap import GeneralisationGap
 from ltb.measures.harvest import Harvest
+from ltb.measures.latency import Latency
 from ltb.measures.mask_distance import MaskDistance
+from ltb.measures.memory import Memory
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
 from ltb.measures.step_flops import StepFlops
@@ -19,7 +21,9 @@ __all__ = [
     "Flops",
     "GeneralisationGap",
     "Harvest",
+    "Latency",
     "MaskDistance",
+    "Memory",
     "Overlap",
     "PerClass",
     "StepFlops",
