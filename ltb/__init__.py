@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ltb.common.step import Step
     from ltb.core import rewind
     from ltb.core.allocation import Global, Layerwise
     from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ltb.core.measure import Evaluate, Measure
     from ltb.core.recipe import Recipe
     from ltb.core.schedules import Explicit, Geometric, Linear
-    from ltb.core.step import Step
     from ltb.run.exporting import load
     from ltb.store.ticket import Ticket
     from ltb.training import Classification, HoldMasks, Training
@@ -30,7 +30,7 @@ _WHERE = {
     "ltb.core.measure": ("Evaluate", "Measure"),
     "ltb.core.recipe": ("Recipe",),
     "ltb.core.schedules": ("Explicit", "Geometric", "Linear"),
-    "ltb.core.step": ("Step",),
+    "ltb.common.step": ("Step",),
     "ltb.run.exporting": ("load",),
     "ltb.store.ticket": ("Ticket",),
     "ltb.training": ("Classification", "HoldMasks", "Training"),

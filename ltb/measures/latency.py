@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Count, Limits, settle
+from ltb.common.allowed import Count, Limits, settle
+from ltb.common.machine import processor
 from ltb.core.contracts import Bench
-from ltb.core.machine import processor
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
 from ltb.formats import onnx

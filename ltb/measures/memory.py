@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from ltb.core.allowed import Count, settle
+from ltb.common.allowed import Count, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
@@ -52,7 +52,7 @@ class Memory(Measure):
 @torch.inference_mode()
 def peak(made: Made, x: Tensor) -> int:
     """Return the most bytes that torch had allocated at once in a call, beside what was there before."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else torch prints that it finds no GPU
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch prints that it finds no GPU
     made.run(x)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         output = made.run(x)

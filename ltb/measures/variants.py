@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ltb.core import extras
+from ltb.common import extras
 from ltb.core.contracts import Bench, network_of
 from ltb.core.points import Point
 from ltb.core.results import Result

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ltb.core.machine import processor
+from ltb.common.machine import processor
 
 PACKAGES = ("ltb", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "mnist1d", "scikit-learn")
 

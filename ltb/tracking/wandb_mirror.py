@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltb.core.errors import Unavailable
+from ltb.common.errors import Unavailable
 
 log = logging.getLogger(__name__)
 

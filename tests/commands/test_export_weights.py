@@ -78,7 +78,7 @@ def test_onnx_gives_the_networks_outputs_for_batches_of_any_size(run):
 
 
 def test_a_package_that_is_not_installed_is_named(run, capsys, monkeypatch):
-    monkeypatch.setattr("ltb.core.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("ltb.common.extras.find_spec", lambda name: None)
     assert export.main([str(run), "a.onnx", "--format", "onnx"]) == 2
     assert (
         capsys.readouterr().err == "ltb: --format onnx needs onnx, onnxscript, onnxruntime: pip install 'ltb[onnx]'\n"

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ltb.common.step import Step
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
 from ltb.core.schedules import Explicit
 from ltb.core.stages import Dense, Measured
-from ltb.core.step import Step
 from ltb.measures import Flops
 from ltb.measures.flops import FlopsProbe
 from ltb.models.resnet import ResNetCIFAR

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from ltb.common.machine import processor
 from ltb.core import masks as m
-from ltb.core.machine import processor
 from ltb.core.points import Point
 from ltb.core.results import Trained
 from ltb.measures import Latency, Memory
@@ -20,8 +20,8 @@ STANDARD = {"dense", "masked", "csr", "harvested"}
 def ticket():
     one = training(dropout=0.0)
     trained = one.fit(dense(one, stop=5))
-    masks = {name: torch.rand(mask.shape) < 0.4 for name, mask in trained.masks.items()}
-    masks["4.weight"][:, :2] = False
+    masks = {name: mask.clone() for name, mask in trained.masks.items()}
+    masks["0.weight"][2:, :3], masks["4.weight"][:, :2] = False, False
     return one, Trained(masks, trained.origin, Point(m.apply(trained.point.weights, masks), 5))
 
 
@@ -44,7 +44,9 @@ def test_weights_in_memory_by_hand(ticket):
     assert values["dense"] == values["masked"] == 4 * (54 + 27) + rest
     kept = m.remaining(result.masks)
     assert values["csr"] == 8 * kept + 4 * (10 + 4) + rest
-    assert values["harvested"] == values["masked"] - 2 * 4 * (6 + 1 + 4 + 3)
+    assert values["harvested"] == values["masked"] - 2 * 4 * (
+        6 + 1 + 4 + 3
+    )  # of each of two units: weights, bias, norm
     # At least the first layer's outputs and what the norm makes of them.
     assert values["masked@4"] >= 2 * 4 * 4 * 9
 
@@ -60,7 +62,7 @@ def test_a_peak_is_what_is_there_at_once():
     ({"int8": True}, "int8", "torchao"), ({"onnx": True}, "onnx", "onnx, onnxscript, onnxruntime"),
 ])  # fmt: skip
 def test_a_package_that_is_not_installed_is_named(ticket, monkeypatch, given, extra, packages):
-    monkeypatch.setattr("ltb.core.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("ltb.common.extras.find_spec", lambda name: None)
     one, result = ticket
     for measure in (Latency(**given), Memory(**given)):
         with pytest.raises(ValueError, match=rf"^measure: variant \w+ needs {packages}: pip install 'ltb\[{extra}\]'$"):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ltb.analysis import points, statistics
-from ltb.core import files
+from ltb.common import files
 from ltb.report.figures.marks import Spec, Tables, density_axis, extent, level_lines, marks, means
 from ltb.report.figures.palette import GREY, INK, paint, scales, theme
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ltb.core.text import printable_lines
+from ltb.common.text import printable_lines
 
 # Okabe & Ito (2008) without its yellow, which fades on white, and with a wine red of P. Tol's in its place.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
