@@ -49,7 +49,7 @@ class Flops(Measure):
         return FlopsOf(tuple(spent()))
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
-        raise AssertionError("it is prepared first, with what was spent")
+        raise ValueError("measure=flops: it is asked through a loop or `prepared` first, with what was spent")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -15,7 +16,7 @@ from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
 from ltb.formats import onnx
-from ltb.measures.timing import alternating
+from ltb.measures.timing import Clock, alternating
 from ltb.measures.variants import INT8, ONNX, STANDARD, Masked, Subject, Variant
 
 
@@ -26,7 +27,8 @@ class Latency(Measure):
     dense, masked, csr and harvested; with `int8` (extra ``int8``) torchao's dynamic quantisation; with `onnx` (extra ``onnx``)
     onnxruntime in float32 and int8. Variants are warmed up, and take turns in `rounds` rounds within one process, with the
     threads that torch has (``threads=``); their input is in memory, their outputs are left there. Kept apart in the store for each
-    machine and number of threads. Energy is not measured.
+    machine and number of threads. With `cpu_time` it is the time that the one thread computed, for machines that others use, too.
+    Energy is not measured.
 
     Values, for each of `batches` examples, as in ``csr@128``: the median over the rounds, and its 95 % interval, ``csr@128/low``
     and ``csr@128/high``; ``csr/difference``, the largest difference of an output from the masked network's, relative to the
@@ -37,6 +39,7 @@ class Latency(Measure):
     rounds: Annotated[int, Limits("10 to 10000", least=10, below=10_001)] = 40
     int8: bool = False
     onnx: bool = False
+    cpu_time: bool = False
     machine: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -44,7 +47,7 @@ class Latency(Measure):
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        variants = chosen(self.int8, self.onnx)
+        variants, clock = chosen(self.int8, self.onnx), self._clock()
         subject = subject_of(result, bench, max(self.batches), self.name)
         values: dict[str, Number | None] = {}
         made = {variant.name: variant.made(subject) for variant in variants}
@@ -56,12 +59,19 @@ class Latency(Measure):
                 values[f"{name}/difference"] = difference / largest if largest else difference
             for size in self.batches:
                 x = subject.x[:size]
-                times = alternating([lambda one=one, x=x: one.run(x) for one in made.values()], self.rounds)  # type: ignore[misc]
-                for name, time in zip(made, times, strict=True):
-                    values[f"{name}@{size}"] = 1e3 * time.median
-                    values |= {f"{name}@{size}/low": 1e3 * time.low, f"{name}@{size}/high": 1e3 * time.high}
+                times = alternating(
+                    [lambda one=one, x=x: one.run(x) for one in made.values()], self.rounds, clock=clock
+                )  # type: ignore[misc]
+                for name, each in zip(made, times, strict=True):
+                    values[f"{name}@{size}"] = 1e3 * each.median
+                    values |= {f"{name}@{size}/low": 1e3 * each.low, f"{name}@{size}/high": 1e3 * each.high}
         values[f"threads/{processor()}"] = torch.get_num_threads()
         return Measurement(values)
+
+    def _clock(self) -> Clock:
+        if self.cpu_time and torch.get_num_threads() > 1:
+            raise ValueError("measure.latency.cpu_time=true: it is that of one thread: threads=1")
+        return time.thread_time if self.cpu_time else time.perf_counter
 
 
 def chosen(int8: bool, onnxruntime: bool) -> tuple[Variant, ...]:

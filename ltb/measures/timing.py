@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 Call = Callable[[], Any]
+Clock = Callable[[], float]  # seconds
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,32 @@ class Time:
         return cls(median(ordered), ordered[first], ordered[n - 1 - first])
 
 
-def alternating(calls: Sequence[Call], rounds: int, least: float = 0.002) -> list[Time]:
+def alternating(
+    calls: Sequence[Call], rounds: int, least: float = 0.002, clock: Clock = time.perf_counter
+) -> list[Time]:
     """Return the time of each call, in `rounds` rounds in which all take turns, each round beginning with another one.
 
     Each is warmed up first: called until 25 times `least` seconds are over, twice at least. A turn is as many calls as took
-    `least` seconds then, one at least, so that the clock's own error is small.
+    `least` seconds then, one at least, so that the clock's own error is small. With `time.thread_time` as the clock it is what the
+    calling thread computed: on a machine that others use, too, where a call needs no other thread.
     """
-    repeats = [_warm(call, least) for call in calls]
+    repeats = [_warm(call, least, clock) for call in calls]
     found: list[list[float]] = [[] for _ in calls]
     for turn in range(rounds):
         for place in range(len(calls)):
             i = (place + turn) % len(calls)
-            since = time.perf_counter()
+            since = clock()
             for _ in range(repeats[i]):
                 calls[i]()
-            found[i].append((time.perf_counter() - since) / repeats[i])
+            found[i].append((clock() - since) / repeats[i])
     return [Time.of(seconds) for seconds in found]
 
 
-def _warm(call: Call, least: float) -> int:
+def _warm(call: Call, least: float, clock: Clock) -> int:
     """Return how many calls take `least` seconds, once it is warm."""
     call()
-    count, since = 0, time.perf_counter()
-    while count == 0 or time.perf_counter() - since < 25 * least:
+    count, since = 0, clock()
+    while count == 0 or clock() - since < 25 * least:
         call()
         count += 1
-    return max(1, math.ceil(least * count / (time.perf_counter() - since)))
+    return max(1, math.ceil(least * count / (clock() - since)))

@@ -11,6 +11,7 @@ from ltb.common.step import Step
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
+from ltb.core.rewind_rules import EarlyBird
 from ltb.core.schedules import Explicit
 from ltb.core.stages import Dense, Measured
 from ltb.measures import Flops
@@ -133,3 +134,12 @@ def test_a_networks_layers_are_those_of_torch_pruning():
     ours = {name: int(count) / 2 for name, count in probed["forward"].items() if count}
     assert ours.keys() == theirs.keys()
     assert ours == theirs
+
+
+def test_what_a_rule_walked_counts_as_search_and_the_dense_network_does_not():
+    rule = EarlyBird(every="5it", window=2, epsilon=0.99, latest="20it")  # it holds at the second step that it looks at
+    recipe = Recipe(schedule=Explicit((0.5,)), prune_from="start", rewind_rule=rule)
+    _, (level, values) = found(recipe)
+    assert (level.trained.start, values["search"]) == (10, 10 * STEP)
+    assert values["search_kept"] == 10 * STEP
+    assert values["total_kept"] == pytest.approx(10 * STEP + 15 * step_kept(level))

@@ -37,6 +37,15 @@ def test_each_variant_is_timed_and_gives_the_masked_networks_outputs(ticket):
     assert values[f"threads/{processor()}"] == torch.get_num_threads()
 
 
+def test_what_one_thread_computed_is_of_one_thread(ticket, monkeypatch):
+    one, result = ticket
+    found = one.measure(Latency(batches=(1,), rounds=10, cpu_time=True), [result])
+    assert found.values["masked@1"] > 0
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(ValueError, match=r"^measure.latency.cpu_time=true: it is that of one thread: threads=1$"):
+        one.measure(Latency(cpu_time=True), [result])
+
+
 def test_weights_in_memory_by_hand(ticket):
     one, result = ticket
     values = one.measure(Memory(batches=(4,)), [result]).values
