@@ -53,10 +53,10 @@ class Chosen:
 
 def chosen(hydra: Any, config: Mapping[str, Any]) -> Chosen:
     """Return what was chosen; `hydra` is Hydra's own configuration, `config` the resolved one."""
-    found = {group: str(hydra.runtime.choices.get(group)) for group in GROUPS}
+    task, data, model, module = (str(hydra.runtime.choices.get(group)) for group in GROUPS)
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
-    usual = {"module": "classification"} | of_task(found["task"], folders)
-    made = Chosen(**found, usual=usual, has_model="model" in config)
+    usual = {"module": "classification"} | of_task(task, folders)
+    made = Chosen(task, data, model, module, usual, has_model="model" in config)
     if not {"model", "module"} & {*made.exchanged}:
         return made
     typed = " ".join(one for one in hydra.overrides.task if LAYER_RATES in one)
