@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ltb.common.allowed import Limits
+    from ltb.common.step import Clock, Step
     from ltb.core import rewind
     from ltb.core.allocation import Allocation, Global, Layerwise
-    from ltb.core.allowed import Limits
     from ltb.core.controls import Complement, Control, Reinit, Shuffle, SignReinit
     from ltb.core.criteria import Criterion, Evidence, Magnitude, Probe, Random
     from ltb.core.dynamics import Dynamics
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ltb.core.results import Measurement
     from ltb.core.schedules import Explicit, Geometric, Linear, Schedule
     from ltb.core.stage import Stage
-    from ltb.core.step import Clock, Step
     from ltb.data import Dataset, InMemory
     from ltb.run.exporting import load
     from ltb.store.ticket import Ticket
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 _MODULES = {"rewind": "ltb.core.rewind"}
 _WHERE = {
+    "ltb.common.allowed": ("Limits",),
+    "ltb.common.step": ("Clock", "Step"),
     "ltb.core.allocation": ("Allocation", "Global", "Layerwise"),
-    "ltb.core.allowed": ("Limits",),
     "ltb.core.controls": ("Complement", "Control", "Reinit", "Shuffle", "SignReinit"),
     "ltb.core.criteria": ("Criterion", "Evidence", "Magnitude", "Probe", "Random"),
     "ltb.core.dynamics": ("Dynamics",),
@@ -41,7 +42,6 @@ _WHERE = {
     "ltb.core.results": ("Measurement",),
     "ltb.core.schedules": ("Explicit", "Geometric", "Linear", "Schedule"),
     "ltb.core.stage": ("Stage",),
-    "ltb.core.step": ("Clock", "Step"),
     "ltb.data": ("Dataset", "InMemory"),
     "ltb.run.exporting": ("load",),
     "ltb.store.ticket": ("Ticket",),

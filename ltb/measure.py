@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ltb.core.arguments import Parser
-from ltb.core.text import printable
+from ltb.common.arguments import Parser
+from ltb.common.text import printable
 from ltb.run import launchers
 
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ltb.core.arguments import Parser
-from ltb.core.text import printable
+from ltb.common.arguments import Parser
+from ltb.common.text import printable
 
 IGNORED = shutil.ignore_patterns("__pycache__", "runs", "report", ".*")
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ltb.core.text import printable_lines
+from ltb.common.text import printable_lines
 from ltb.run import launchers, signals
 from ltb.run.conf import conf
 
@@ -51,7 +51,7 @@ def _job(config: DictConfig) -> float | None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from ltb.core.errors import Unavailable
+    from ltb.common.errors import Unavailable
 
     runtime = HydraConfig.get().runtime
     launchers.settle(runtime)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from ltb.analysis import statistics
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records.schema import LAYERS
 
 FIELDS = ["level", "layer", "kept", "total"]

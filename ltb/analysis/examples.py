@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ltb.analysis import statistics
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records.schema import measured_file
 
 MEASURE = "correctness"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ltb.analysis import statistics
-from ltb.core import files
+from ltb.common import files
 from ltb.records import measured
 from ltb.records.schema import MEASURES
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ltb.analysis import statistics
-from ltb.core import files
+from ltb.common import files
 from ltb.records import ledger, variants
 from ltb.records.schema import STATUS
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
+from ltb.common.step import Clock
 from ltb.core.points import Fit, Point
-from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:

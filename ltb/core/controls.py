@@ -10,11 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import CountFromZero, settle
+from ltb.common.allowed import CountFromZero, settle
+from ltb.common.step import Clock
 from ltb.core.masks import Masks
 from ltb.core.points import Fit, Point
 from ltb.core.seeds import derive
-from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 
 

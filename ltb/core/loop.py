@@ -17,14 +17,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ltb.common.errors import NotKept
 from ltb.core.cache import Cache
+from ltb.core.chain import asked, stages, starts
 from ltb.core.contracts import SILENT, Checkpoints, Listener, Memory, Training
-from ltb.core.errors import NotKept
 from ltb.core.measure import Evaluate, Measure
+from ltb.core.pruning import parts
 from ltb.core.recipe import Recipe
 from ltb.core.results import Number, Result, divergence
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Measured, Start, asked, parts, stages, starts
+from ltb.core.stages import Measured, Start
 
 
 class Recent:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ltb.core.allowed import Split, Text, settle
+from ltb.common.allowed import Split, Text, settle
+from ltb.common.step import Clock
 from ltb.core.contracts import Bench
 from ltb.core.results import AT_EARLY_STOP, Measurement, Number, Result, early_stop_step, unjudged
-from ltb.core.step import Clock
 
 
 class Measure(ABC):

@@ -10,10 +10,10 @@ from ltb.core.masks import Masks
 from ltb.core.tensors import Weights
 
 if TYPE_CHECKING:
+    from ltb.common.step import Clock
     from ltb.core.dynamics import Aim, Dynamics
     from ltb.core.execution import Execution
     from ltb.core.objectives import Objective
-    from ltb.core.step import Clock
 
 HOW = ("noise", "dynamics", "aim", "objective", "execution", "clock")  # the fields of a fit that say how it runs
 

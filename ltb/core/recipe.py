@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from ltb.common.allowed import Rounds, read
+from ltb.common.step import Clock, Step
 from ltb.core.allocation import Allocation, Global, Shapes
-from ltb.core.allowed import Rounds, read
 from ltb.core.controls import Control
 from ltb.core.criteria import Criterion, Magnitude
 from ltb.core.dynamics import Dynamics
@@ -16,7 +17,6 @@ from ltb.core.objectives import Objective
 from ltb.core.rewind import Rewind, Weights
 from ltb.core.rewind_rules import RewindRule
 from ltb.core.schedules import Geometric, Schedule
-from ltb.core.step import Clock, Step
 
 SOURCES = ("previous", "dense", "start")
 START = Step(0)

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from ltb.core.allowed import Limits, settle
+from ltb.common.allowed import Limits, settle
+from ltb.common.step import Clock, Step
 from ltb.core.points import Point
-from ltb.core.step import Clock, Step
 
 ONE_EPOCH = Step(1, "ep")
 Times = Annotated[int, Limits("2 to 1000", least=2, below=1001)]

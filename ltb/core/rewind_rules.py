@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from ltb.core.allowed import Fraction, Limits, settle
+from ltb.common.allowed import Fraction, Limits, settle
+from ltb.common.step import Clock, Step
 from ltb.core.masks import Masks, distance
-from ltb.core.step import Clock, Step
 
 EPOCH = Step(1, "ep")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
-from ltb.core.allowed import Fraction, Limits, settle
+from ltb.common.allowed import Fraction, Limits, settle
 
 LEVELS = 200
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ltb.common.step import Clock
 from ltb.core.contracts import Checkpoints
 from ltb.core.results import Measurement, Trained
-from ltb.core.step import Clock
 
 if TYPE_CHECKING:
     from ltb.core.loop import Loop

@@ -1,4 +1,4 @@
-"""The kinds of stages, and those that a recipe comes to. This file alone knows the kinds.
+"""The kinds of stages. This file and `ltb.core.chain`, which makes a recipe's, alone know them.
 
 A new kind is one class: loop, store, plan and ledger ask it through the methods of `Stage`.
 """
@@ -6,30 +6,30 @@ A new kind is one class: loop, store, plan and ledger ask it through the methods
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
-from ltb.core.allocation import Allocation, Shapes
-from ltb.core.contracts import Checkpoints, Training
+from ltb.core.allocation import Allocation
+from ltb.core.contracts import Checkpoints
 from ltb.core.controls import Control
-from ltb.core.criteria import Criterion, Evidence, Magnitude, Scores
+from ltb.core.criteria import Criterion, Evidence
 from ltb.core.dynamics import Aim, Dynamics
 from ltb.core.execution import Execution
 from ltb.core.measure import Measure
 from ltb.core.objectives import Objective
 from ltb.core.points import Fit, Point
-from ltb.core.recipe import Recipe, in_rounds
+from ltb.core.pruning import gather, scored
+from ltb.core.recipe import in_rounds
 from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
 from ltb.core.rewind_rules import RewindRule
-from ltb.core.stage import Cost, Stage, missing, probe_steps
-from ltb.core.step import Clock
-from ltb.core.tensors import Weights
+from ltb.core.stage import Cost, Stage, probe_steps
 
 if TYPE_CHECKING:
     from ltb.core.loop import Loop
@@ -315,50 +315,6 @@ class FoundStart(Stage):
         return Trained(dense.masks, dense.origin, dense.resumable, rows)
 
 
-def parts(allocation: Allocation, training: Training) -> Shapes:
-    """Return what an allocation shares its targets out among, of the network that is trained.
-
-    Raises ValueError that names it where its probe cannot, or where there is nothing.
-    """
-    weights = training.initial()
-
-    def evidence() -> Evidence:
-        gathered = gather(Magnitude(), allocation, training, weights, m.ones(weights, training.prunable))
-        return Evidence(training.seed, weights, gathered[allocation.probe])
-
-    return allocation.parts({name: tuple(weights[name].shape) for name in training.prunable}, evidence)
-
-
-def scored(criterion: Criterion, weights: Weights, evidence: Evidence) -> Scores:
-    """Return the scores of a criterion. Raises ValueError that names it unless each weight has one."""
-    scores = criterion(weights, evidence)
-    for name, weight in weights.items():
-        found = scores.get(name)
-        if found is None or found.shape != weight.shape:
-            given = "none" if found is None else f"scores of shape {tuple(found.shape)}"
-            raise ValueError(
-                f"criterion={type(criterion).__name__}: it gave {given} for {name}, which has shape {tuple(weight.shape)}"
-            )
-    return scores
-
-
-def gather(
-    criterion: Criterion, allocation: Allocation, training: Training, weights: Weights, masks: m.Masks
-) -> dict[Any, Mapping[str, Weights]]:
-    """Return what the probes of a criterion and an allocation gather, by probe; one probe of both gathers once.
-
-    Raises ValueError that names the criterion or the allocation whose probe cannot.
-    """
-    found: dict[Any, Mapping[str, Weights]] = {}
-    for key, choice in (("criterion", criterion), ("allocation", allocation)):
-        if choice.probe not in found:
-            try:
-                found[choice.probe] = {} if choice.probe is None else training.probe(choice.probe, weights, masks)
-            except ValueError as error:
-                raise ValueError(f"{key}={type(choice).__name__}: {error}") from error
-    return found
-
-
 @dataclass(frozen=True)
 class Measured(Stage):
     """What `measure` says of finished stages."""
@@ -399,52 +355,3 @@ class Known(Stage):
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
         raise ValueError(f"stage {self.key} is not in the store, and a key alone does not say how it is made")
-
-
-def asked(measure: Measure, chain: Sequence[Stage], clock: Clock) -> dict[int | None, Measured]:
-    """Return what `measure` is asked of a run's levels: of each, by its index, or, where it compares them, of all, under None.
-
-    One that looks at tickets drawn on the way is asked of a pruned level and of those that it would draw.
-    """
-    if steps := measure.drawn_at(clock):
-        objective = next((stage.objective for stage in chain if isinstance(stage, Dense)), None)
-        starts = [Start(step, objective if step else None) for step in steps]
-        return {
-            i: Measured((stage, *(stage.drawn(start) for start in starts)), measure)
-            for i, stage in enumerate(chain)
-            if isinstance(stage, Sparse)
-        }
-    if measure.joint:
-        return {None: Measured(tuple(chain), measure)} if len(chain) > 1 else {}
-    return {i: Measured((Start(0) if measure.initial else stage,), measure) for i, stage in enumerate(chain)}
-
-
-def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
-    """Return the stage of each level of a recipe, level 0 (the dense network) first; a pure function of the configuration."""
-    recipe.check(clock)
-    dense = Dense(objective=recipe.dense_objective)
-    chain: list[Stage] = [dense]
-    shown: list[Stage] = [dense]
-    for target in recipe.schedule.targets[1:]:
-        start = _start(recipe, target, clock)
-        source = {"previous": chain[-1], "dense": dense, "start": start}[recipe.prune_from]
-        how = {"dynamics": recipe.dynamics, "objective": recipe.objective, "execution": recipe.execution}
-        level = Sparse(source, start, target, recipe.criterion, recipe.allocation, recipe.rewind, **how)  # type: ignore[arg-type]
-        chain.append(level)
-        shown.append(replace(level, control=recipe.control))
-    return tuple(shown)
-
-
-def _start(recipe: Recipe, target: float, clock: Clock) -> Stage:
-    """The stage that a level of a target sparsity is rewound to."""
-    step, objective = clock.at(recipe.rewind_step), recipe.dense_objective
-    if recipe.rewind_rule is None:
-        return Start(step, objective if step else None)  # nothing has been minimised at the initialisation
-    rule, steps = recipe.rewind_rule, tuple(recipe.rewind_rule.steps(clock))
-    return FoundStart(rule, steps, target, recipe.criterion, recipe.allocation, objective)
-
-
-def starts(wanted: Iterable[Stage]) -> tuple[Start, ...]:
-    """Return the starts that stages grow from or walk, as the dense network passes them on its way."""
-    every = missing(wanted, lambda _: False, passed=True)
-    return tuple(stage for stage in every if isinstance(stage, Start))

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Count, Limits, Seed, Text, settle
-from ltb.core.errors import Damaged
+from ltb.common.allowed import Count, Limits, Seed, Text, settle
+from ltb.common.errors import Damaged
 from ltb.core.seeds import derive
 from ltb.data.source import Batch, Source, TensorSource
 

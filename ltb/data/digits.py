@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import torch
 
-from ltb.core.allowed import Count
-from ltb.core.errors import Unavailable
+from ltb.common.allowed import Count
+from ltb.common.errors import Unavailable
 from ltb.core.seeds import derive
 from ltb.data.dataset import InMemory, Shape
 from ltb.data.source import Batch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ltb.core.errors import Unavailable
+from ltb.common.errors import Unavailable
 
 
 def ensure(

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ltb.core.allowed import Count, Limits, Text
-from ltb.core.errors import Damaged, Unavailable
+from ltb.common.allowed import Count, Limits, Text
+from ltb.common.errors import Damaged, Unavailable
 from ltb.core.seeds import derive
 from ltb.data.dataset import Dataset, Shape
 from ltb.data.source import SPLITS, Batch, Batches, Source, Split

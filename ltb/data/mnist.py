@@ -17,8 +17,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Count
-from ltb.core.errors import Damaged
+from ltb.common.allowed import Count
+from ltb.common.errors import Damaged
 from ltb.data.dataset import InMemory, Shape
 from ltb.data.download import ensure
 from ltb.data.source import Batch

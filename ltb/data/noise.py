@@ -7,7 +7,7 @@ from typing import Annotated
 
 import torch
 
-from ltb.core.allowed import Count, Limits, Seed
+from ltb.common.allowed import Count, Limits, Seed
 from ltb.core.seeds import derive
 from ltb.data.dataset import Dataset
 from ltb.data.source import Batch, TensorSource

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ltb.common.allowed import settle
 from ltb.core import masks as m
-from ltb.core.allowed import settle
 from ltb.core.contracts import Progress, network_of
 from ltb.core.execution import Body, Masked
 from ltb.core.masks import Masks

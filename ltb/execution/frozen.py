@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from ltb.common.allowed import settle
 from ltb.core import masks as m
 from ltb.core import tensors
-from ltb.core.allowed import settle
 from ltb.core.contracts import network_of
 from ltb.core.dynamics import Aim
 from ltb.core.execution import Body, Masked, MaskedBody

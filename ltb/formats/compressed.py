@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ltb.core.allowed import Limits, settle
+from ltb.common.allowed import Limits, settle
 from ltb.formats.format import Format, Parts, index, narrowest
 
 

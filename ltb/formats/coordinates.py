@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Limits, settle
+from ltb.common.allowed import Limits, settle
 from ltb.core.masks import pack, unpack
 from ltb.formats.format import Format, Parts, index, narrowest
 

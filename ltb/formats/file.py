@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.core.masks import Masks
 from ltb.core.tensors import Weights
 from ltb.formats.compressed import BSR, CSC, CSR

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Limits, Split, settle
+from ltb.common.allowed import Limits, Split, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Result

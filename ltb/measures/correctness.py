@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ltb.common.allowed import Split, settle
 from ltb.core import masks
-from ltb.core.allowed import Split, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Result

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ltb.core.allowed import Fraction, Limits, settle
+from ltb.common.allowed import Fraction, Limits, settle
+from ltb.common.step import Clock, Step
 from ltb.core.contracts import Bench
 from ltb.core.masks import distance
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
-from ltb.core.step import Clock, Step
 
 EPOCH = Step(1, "ep")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Split, settle
+from ltb.common.allowed import Split, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result

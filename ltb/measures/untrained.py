@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ltb.core.allowed import Text, settle
+from ltb.common.allowed import Text, settle
 from ltb.core.contracts import Bench
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Result

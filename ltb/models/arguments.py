@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from ltb.core.allowed import Count, Limits
+from ltb.common.allowed import Count, Limits
 
 Shape = Annotated[Sequence[Count], Limits("one or more", least=1)]
 

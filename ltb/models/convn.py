@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.core.allowed import Count, checked
+from ltb.common.allowed import Count, checked
 from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import GlorotNormal, Initialiser
 

@@ -16,7 +16,7 @@ from torch.nn import init
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from ltb.core.allowed import settle
+from ltb.common.allowed import settle
 
 
 @dataclass(frozen=True, kw_only=True)

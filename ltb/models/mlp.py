@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.core.allowed import Count, checked
+from ltb.common.allowed import Count, checked
 from ltb.models.arguments import Shape
 from ltb.models.initialisers import GlorotNormal, Initialiser
 

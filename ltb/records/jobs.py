@@ -9,8 +9,8 @@ import hashlib
 import os
 from pathlib import Path, PurePath
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records.schema import SWEEP
 
 BEFORE = "runs.txt"  # the list of sweeps that were made before: a folder a line

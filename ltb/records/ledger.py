@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records import identity, jobs, variants
 from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, dtype
 

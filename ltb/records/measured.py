@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records import ledger
 from ltb.records.schema import MEASURE, MEASURES
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records.schema import COLUMNS, CONFIG, HISTORY, LAYERS, LEDGER, MEASURE, MEASURES, STATUS
 
 if TYPE_CHECKING:

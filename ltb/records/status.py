@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records import jobs, ledger
 from ltb.records.schema import JOBS
 

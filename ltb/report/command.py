@@ -22,9 +22,9 @@ from rich.text import Text
 from ltb.analysis import findings
 from ltb.analysis.inference import PAIRED, TESTS
 from ltb.analysis.tolerances import STD
-from ltb.core import files
-from ltb.core.arguments import Parser
-from ltb.core.text import printable
+from ltb.common import files
+from ltb.common.arguments import Parser
+from ltb.common.text import printable
 from ltb.records import ledger
 from ltb.report import measured, tables
 from ltb.report.figures import curves

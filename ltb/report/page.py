@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from ltb.analysis import provenance
 from ltb.analysis.findings import Contents
-from ltb.core.text import printable_lines
+from ltb.common.text import printable_lines
 from ltb.records.ledger import Run
 from ltb.report import answer, sections
 from ltb.report.figures.palette import DARK, LIGHT, shown

@@ -17,7 +17,7 @@ from rich.text import Text
 from ltb.analysis import grouping, paired, statistics
 from ltb.analysis.inference import LEAST, PAIRED, WELCH
 from ltb.analysis.tolerances import Tolerance
-from ltb.core.text import inert, printable
+from ltb.common.text import inert, printable
 from ltb.report import answer, notation
 from ltb.report.measured import Shown
 from ltb.report.sparkline import sparkline

@@ -16,7 +16,8 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from ltb.core.allowed import Misfit, hints_of, is_class, nearest, plain, read
+from ltb.common.allowed import Misfit, is_class, nearest, plain, read
+from ltb.common.hints import hints_of
 from ltb.run.settings import Settings
 
 Config = Mapping[str, Any]

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback
 
-from ltb.core.allowed import hints_of, plain
+from ltb.common.allowed import plain
+from ltb.common.hints import hints_of
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.measures import StepFlops, Untrained

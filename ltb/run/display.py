@@ -20,8 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ltb.common.text import printable
 from ltb.core.contracts import Listener
-from ltb.core.text import printable
 
 LINE = "level {level:>2}  density {density:>7.2%}  test {metric} {value:.4f}  {early_stop}{note}"
 

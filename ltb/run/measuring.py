@@ -20,14 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ltb.core import files
+from ltb.common import files
+from ltb.common.errors import Damaged
+from ltb.common.text import inert, printable
+from ltb.core.chain import asked
 from ltb.core.contracts import Checkpoints
-from ltb.core.errors import Damaged
 from ltb.core.loop import Loop
 from ltb.core.measure import Measure
 from ltb.core.stage import Stage
-from ltb.core.stages import Known, Measured, asked
-from ltb.core.text import inert, printable
+from ltb.core.stages import Known, Measured
 from ltb.records import ledger, record
 from ltb.run import links
 from ltb.run.build import build

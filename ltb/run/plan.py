@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
+from ltb.common.step import Clock
+from ltb.common.text import printable
+from ltb.core.chain import starts
 from ltb.core.stage import Stage, costs, missing, settled
-from ltb.core.stages import starts
-from ltb.core.step import Clock
-from ltb.core.text import printable
 from ltb.run.display import duration
 from ltb.store import catalogue
 from ltb.store.store import Store

@@ -16,13 +16,13 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from ltb.core import files
+from ltb.common import files
+from ltb.common.errors import Damaged, Diverged
+from ltb.common.text import printable
+from ltb.core.chain import asked
 from ltb.core.contracts import Listener
-from ltb.core.errors import Damaged, Diverged
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps, settled
-from ltb.core.stages import asked
-from ltb.core.text import printable
 from ltb.records import identity, jobs, record
 from ltb.report.sparkline import sparkline
 from ltb.run import links, signals, summary

@@ -1,6 +1,6 @@
 """The plain settings of a run: their types and ranges in one place, checked before anything slow is imported.
 
-What a ``_target_`` describes (`Choice`) is checked by `ltb.run.build`, by the same rules (`ltb.core.allowed`); that settings go
+What a ``_target_`` describes (`Choice`) is checked by `ltb.run.build`, by the same rules (`ltb.common.allowed`); that settings go
 together is checked where they meet. Torch is not imported here.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from ltb.core.allowed import (
+from ltb.common.allowed import (
     Count,
     CountFromZero,
     Fraction,
@@ -23,12 +23,12 @@ from ltb.core.allowed import (
     Seed,
     Text,
     check_names,
-    hints_of,
     plain,
     read,
     read_group,
 )
-from ltb.core.step import Step
+from ltb.common.hints import hints_of
+from ltb.common.step import Step
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

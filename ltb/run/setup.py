@@ -18,15 +18,17 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
+from ltb.common.text import check_inert
+from ltb.core.chain import asked, stages
 from ltb.core.masks import ones
 from ltb.core.measure import Evaluate, Measure
 from ltb.core.points import Fit, Point
+from ltb.core.pruning import parts
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Measured, asked, parts, stages
-from ltb.core.text import check_inert
+from ltb.core.stages import Measured
 from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ltb.analysis.sparsest import no_better_than_untrained, sparsest_matching
-from ltb.core import files
-from ltb.core.errors import Damaged
-from ltb.core.text import printable
+from ltb.common import files
+from ltb.common.errors import Damaged
+from ltb.common.text import printable
 from ltb.records import ledger
 from ltb.records.schema import LEDGER
 

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
-from ltb.core import files
+from ltb.common import files
 from ltb.records.schema import JOBS, LEDGER, SWEEP
 from ltb.run import launchers, settings
 

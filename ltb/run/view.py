@@ -19,8 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ltb.core.arguments import Parser
-from ltb.core.text import printable
+from ltb.common.arguments import Parser
+from ltb.common.text import printable
 from ltb.records import ledger, status
 from ltb.records.schema import JOBS, STATUS
 from ltb.records.status import Standing

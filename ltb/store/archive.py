@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records.schema import LEDGER
 from ltb.store import catalogue, references
 from ltb.store.catalogue import Entry

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.store.references import RUNS
 from ltb.store.stage_files import (
     EARLY_STOP,

@@ -17,9 +17,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ltb.core import files, tensors
+from ltb.common import files
+from ltb.common.errors import Damaged
+from ltb.core import tensors
 from ltb.core.contracts import Progress
-from ltb.core.errors import Damaged
 from ltb.core.points import Point
 from ltb.store.finite import as_numbers, as_texts
 from ltb.store.ticket import read_tensors, under, write_tensors

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from ltb.core.arguments import Parser
-from ltb.core.errors import Damaged
-from ltb.core.text import printable
+from ltb.common.arguments import Parser
+from ltb.common.errors import Damaged
+from ltb.common.text import printable
 from ltb.store import archive, catalogue, references
 from ltb.store.catalogue import Entry
 from ltb.store.stage_files import STAGE, text

@@ -14,8 +14,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ltb.common.step import Step
 from ltb.core.stage import Stage
-from ltb.core.step import Step
 from ltb.store.source_code import identity
 from ltb.store.stage_files import VERSION
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.records.schema import LEDGER, STATUS
 from ltb.store.stage_files import digest_of
 

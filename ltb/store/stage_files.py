@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ltb.core import files
-from ltb.core.errors import Damaged
+from ltb.common import files
+from ltb.common.errors import Damaged
 from ltb.store.finite import as_numbers, as_texts
 
 VERSION = 2  # of stage keys and metadata; raise it when the same settings give other results than before

@@ -31,10 +31,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from ltb.core import files
+from ltb.common import files
+from ltb.common.errors import Damaged, NotKept
+from ltb.common.files import flush
 from ltb.core.cache import Cache
-from ltb.core.errors import Damaged, NotKept
-from ltb.core.files import flush
 from ltb.core.stage import Stage
 from ltb.store import references, stored
 from ltb.store.checkpoint import CheckpointFile

@@ -15,14 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ltb.common.errors import Damaged
+from ltb.common.text import printable
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import network_of
-from ltb.core.errors import Damaged
 from ltb.core.masks import Masks
 from ltb.core.points import Point
 from ltb.core.tensors import Weights
-from ltb.core.text import printable
 
 FORMAT = "1"
 

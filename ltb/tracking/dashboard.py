@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ltb.core.arguments import Parser
-from ltb.core.text import printable
+from ltb.common.arguments import Parser
+from ltb.common.text import printable
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr

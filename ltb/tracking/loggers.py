@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from ltb.core.allowed import Text
-from ltb.core.errors import Unavailable
+from ltb.common.allowed import Text
+from ltb.common.errors import Unavailable
 from ltb.records.record import write_rows
 from ltb.records.variants import flatten
 from ltb.tracking.mirror import Mirror, short

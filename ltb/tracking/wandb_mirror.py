@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltb.core.errors import Unavailable
+from ltb.common.errors import Unavailable
 from ltb.tracking.mirror import Mirror, short
 
 log = logging.getLogger(__name__)

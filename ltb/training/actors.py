@@ -8,12 +8,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from ltb.common.step import Clock
 from ltb.core.contracts import network_of
 from ltb.core.execution import Body
 from ltb.core.hold import Hold
 from ltb.core.masks import Masks
 from ltb.core.seeds import derive
-from ltb.core.step import Clock
 from ltb.training.chunked import ChunkedModule
 from ltb.training.random_state import seed_generators
 

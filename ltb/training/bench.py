@@ -15,6 +15,7 @@ from pytorch_lightning.plugins import DoublePrecision
 from pytorch_lightning.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 
+from ltb.common.step import Clock, Step
 from ltb.core import masks as m
 from ltb.core import optimizer_state, tensors
 from ltb.core.contracts import network_of
@@ -27,7 +28,6 @@ from ltb.core.prunable import prunable
 from ltb.core.results import Measurement, Result
 from ltb.core.seeds import derive
 from ltb.core.stage import Stage, probe_steps, within
-from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
 from ltb.training.chunked import ChunkedModule, add_objective, check_objective

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import Progress, network_of
@@ -17,7 +18,6 @@ from ltb.core.dynamics import Aim, Dynamics, Moment, Standing
 from ltb.core.execution import Body
 from ltb.core.masks import Masks
 from ltb.core.points import Fit
-from ltb.core.step import Clock
 from ltb.core.tensors import Weights
 from ltb.training.chunked import ChunkedModule
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from ltb.common.allowed import Count, Limits, NotNegative, Positive, checked
+from ltb.common.step import Clock
 from ltb.core import tensors
-from ltb.core.allowed import Count, Limits, NotNegative, Positive, checked
 from ltb.core.prunable import prunable
-from ltb.core.step import Clock
 from ltb.training.chunked import ChunkedModule
 from ltb.training.learning_rate import LearningRateSchedule
 

@@ -16,10 +16,10 @@ from ltb.core.criteria import Evidence
 from ltb.core.execution import MASKED
 from ltb.core.masks import Masks
 from ltb.core.points import Fit
+from ltb.core.pruning import gather, scored
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained, early_stop_step
 from ltb.core.seeds import derive
-from ltb.core.stages import gather, scored
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
 from ltb.training.bench import Bench

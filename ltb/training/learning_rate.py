@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ltb.core.allowed import Fraction, NotNegative, Positive, settle
-from ltb.core.step import Clock, Step
+from ltb.common.allowed import Fraction, NotNegative, Positive, settle
+from ltb.common.step import Clock, Step
 
 NO_STEPS = Step(0)
 

@@ -16,8 +16,9 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.trainer.connectors import callback_connector
 
-from ltb.core.allowed import Positive, hints_of, nearest, read
-from ltb.core.step import Clock
+from ltb.common.allowed import Positive, nearest, read
+from ltb.common.hints import hints_of
+from ltb.common.step import Clock
 
 NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"  # set by Lightning when it is imported
 PRECISIONS = ("32-true", "bf16-mixed", "64-true", "32", "64", "bf16")

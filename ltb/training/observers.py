@@ -8,11 +8,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from ltb.common.step import Clock
 from ltb.core.contracts import Checkpoints, Listener, Progress
 from ltb.core.execution import Body
 from ltb.core.points import Point
 from ltb.core.results import better
-from ltb.core.step import Clock
 from ltb.training.changes import Changes
 from ltb.training.chunked import ChunkedModule
 

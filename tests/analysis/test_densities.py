@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ltb.analysis import densities
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit

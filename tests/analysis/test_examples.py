@@ -8,7 +8,7 @@ import scipy.stats
 from safetensors.numpy import save_file
 
 from ltb.analysis import examples, paired
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.records import ledger
 
 

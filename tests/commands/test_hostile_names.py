@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ltb import measure
-from ltb.core.text import FORMULA, printable
+from ltb.common.text import FORMULA, printable
 from ltb.records import ledger, measured
 from ltb.report import command as report
 from ltb.run import display, view

@@ -12,10 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from experiments.fit_cost import fit_cost
+from ltb.core.chain import stages
 from ltb.core.controls import Reinit, Shuffle
 from ltb.core.loop import Loop
 from ltb.core.measure import Evaluate
-from ltb.core.stages import Measured, stages
+from ltb.core.stages import Measured
 from ltb.run.run import Run
 from ltb.run.setup import setup
 from ltb.train import conf

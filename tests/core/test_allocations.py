@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core.allocation import (
     ERK,
@@ -25,7 +26,6 @@ from ltb.core.allocation import (
 )
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit, Geometric
-from ltb.core.step import Clock
 
 # Inputs in fours, for N:M; outputs of any number, so that blocks of 3 x 5 are cut.
 matrices = st.tuples(st.integers(1, 9), st.sampled_from([4, 8, 12]))

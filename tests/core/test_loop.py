@@ -9,8 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock, Step
 from ltb.core import masks as m
 from ltb.core.allocation import Global, Layerwise
+from ltb.core.chain import stages
 from ltb.core.controls import Complement, Reinit, Shuffle, SignReinit
 from ltb.core.criteria import Criterion, Grasp, Inverted, Magnitude, Random, Snip, Synflow
 from ltb.core.dynamics import ACDC, SET, Gradual, Movement, RigL, SoftMovement
@@ -19,8 +21,7 @@ from ltb.core.recipe import Recipe
 from ltb.core.rewind import Extended, FineTune, LearningRate, Weights
 from ltb.core.schedules import Explicit, Geometric, Linear
 from ltb.core.stage import missing, search_steps
-from ltb.core.stages import Dense, Sparse, Start, stages
-from ltb.core.step import Clock, Step
+from ltb.core.stages import Dense, Sparse, Start
 from tests.core.toy import Toy, same
 
 schedules = st.one_of(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from ltb.common.step import Clock
 from ltb.core.allocation import LAMP
 from ltb.core.controls import Shuffle
 from ltb.core.criteria import Criterion, Grasp, Magnitude, PerTensorNorm, SmallFinal
@@ -12,7 +13,6 @@ from ltb.core.objectives import L1
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Geometric
-from ltb.core.step import Clock
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
+from ltb.common.step import Step
+from ltb.core.chain import stages
 from ltb.core.controls import Reinit, Shuffle
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import Extended, FineTune, LearningRate, Weights
 from ltb.core.schedules import Geometric
-from ltb.core.stages import stages
-from ltb.core.step import Step
 from tests.core.toy import Toy, same, whole_network
 
 

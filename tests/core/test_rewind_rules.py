@@ -8,6 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock
+from ltb.core.chain import stages, starts
 from ltb.core.criteria import Random, Snip
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.objectives import L2
@@ -16,8 +18,7 @@ from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.rewind_rules import EarlyBird
 from ltb.core.schedules import Explicit, Geometric
 from ltb.core.stage import costs, missing, search_steps, settled
-from ltb.core.stages import Dense, Drawn, FoundStart, Sparse, Start, stages, starts
-from ltb.core.step import Clock
+from ltb.core.stages import Dense, Drawn, FoundStart, Sparse, Start
 from ltb.measures import MaskDistance
 from ltb.store.keys import Keys
 from ltb.store.store import Store

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from ltb.common.errors import NotKept
+from ltb.common.step import Clock
 from ltb.core import tensors
-from ltb.core.errors import NotKept
+from ltb.core.chain import asked, stages, starts
 from ltb.core.execution import Execution, Masked
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.measure import Evaluate, Measure
@@ -16,8 +18,7 @@ from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement, Trained
 from ltb.core.schedules import Geometric
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Dense, Known, Measured, Sparse, Start, asked, stages, starts
-from ltb.core.step import Clock
+from ltb.core.stages import Dense, Known, Measured, Sparse, Start
 from ltb.store import catalogue
 from ltb.store.keys import Keys
 from ltb.store.store import Store

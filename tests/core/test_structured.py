@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core.allocation import NM, Balanced, Global, Layerwise, Structured, Uniform
 from ltb.core.criteria import Evidence
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
-from ltb.core.step import Clock
 from ltb.core.units import Group, Structure, gathered
 
 

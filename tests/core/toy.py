@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core.points import Fit, Point
 from ltb.core.results import Trained
 from ltb.core.seeds import derive
-from ltb.core.step import Clock
 
 
 @dataclass

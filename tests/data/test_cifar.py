@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.data import CIFAR10, CIFAR100
 
 

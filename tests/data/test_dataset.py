@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.data import CIFAR10, Digits, FashionMNIST, ImageNet, Noise
 from ltb.data.dataset import InMemory
 

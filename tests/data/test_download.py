@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from ltb.core.errors import Unavailable
+from ltb.common.errors import Unavailable
 from ltb.data.download import ensure
 
 FILES = ("made/one", "made/two")

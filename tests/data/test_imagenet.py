@@ -2,7 +2,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ltb.core.errors import Damaged, Unavailable
+from ltb.common.errors import Damaged, Unavailable
 from ltb.data import ImageNet
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ltb.core.errors import Damaged, Unavailable
+from ltb.common.errors import Damaged, Unavailable
 from ltb.data import KMNIST, MNIST, FashionMNIST
 from ltb.data.mnist import FILES, read_idx
 

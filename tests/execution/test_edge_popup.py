@@ -15,6 +15,7 @@ from torch.nn import functional
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.allocation import ERK, Global, Layerwise, Uniform, kept_count
+from ltb.core.chain import stages
 from ltb.core.controls import Reinit, Shuffle
 from ltb.core.criteria import Random
 from ltb.core.dynamics import RigL
@@ -22,7 +23,6 @@ from ltb.core.loop import Loop, Recent, levels
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, Weights
 from ltb.core.schedules import Explicit
-from ltb.core.stages import stages
 from ltb.execution import EdgePopup
 from ltb.execution.edge_popup import initial_scores
 from ltb.execution.scores import chosen

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core import tensors
+from ltb.core.chain import asked, stages, starts
 from ltb.core.criteria import Criterion, Gradient
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.masks import distance
@@ -16,8 +18,7 @@ from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
 from ltb.core.schedules import Explicit
-from ltb.core.stages import Dense, Start, asked, stages, starts
-from ltb.core.step import Clock
+from ltb.core.stages import Dense, Start
 from ltb.measures import MaskDistance
 from tests.measures.bench import masked
 from tests.training.small import training
@@ -137,7 +138,7 @@ def test_a_run_too_short_for_a_window_is_refused_before_anything_is_trained():
 
 
 def test_nothing_is_trained_for_a_finished_run():
-    from ltb.core.errors import NotKept
+    from ltb.common.errors import NotKept
 
     one, memory = training(4), Recent()
     chain = [level.stage for level in levels(RECIPE, one, memory)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.records import identity, ledger
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ltb.analysis import cost, matching, paired, statistics
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.records import ledger, record, schema
 
 

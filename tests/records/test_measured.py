@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.records import measured, record, schema
 
 ROWS = [

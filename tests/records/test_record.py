@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from ltb.core import files
+from ltb.common import files
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit

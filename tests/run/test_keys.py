@@ -18,8 +18,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ltb.core.allowed import Group, Limits
-from ltb.core.step import Step
+from ltb.common.allowed import Group, Limits
+from ltb.common.step import Step
 from ltb.run.build import _target
 from ltb.run.compose import check as check_sections
 from ltb.run.settings import Settings, check

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from ltb.core.chain import stages
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Geometric
-from ltb.core.stages import stages
 from ltb.run import plan
 from ltb.store.keys import Keys
 from ltb.store.store import Store

@@ -11,14 +11,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ltb.common.errors import Damaged
 from ltb.core import tensors
+from ltb.core.chain import stages
 from ltb.core.contracts import Progress
-from ltb.core.errors import Damaged
 from ltb.core.loop import Loop, levels
 from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Geometric
-from ltb.core.stages import Dense, Start, stages
+from ltb.core.stages import Dense, Start
 from ltb.store import catalogue
 from ltb.store.checkpoint import CheckpointFile
 from ltb.store.keys import Keys

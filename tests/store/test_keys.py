@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from ltb.common.step import Clock
 from ltb.core.allocation import Global, Layerwise
+from ltb.core.chain import stages
 from ltb.core.controls import Reinit
 from ltb.core.criteria import Criterion, Random
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.rewind_rules import EarlyBird
 from ltb.core.schedules import Explicit, Geometric
-from ltb.core.stages import Dense, Start, stages
-from ltb.core.step import Clock
+from ltb.core.stages import Dense, Start
 from ltb.store.keys import Keys, canonical, digest
 
 CLOCK = Clock(10, 100)

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from ltb.common.errors import Damaged
 from ltb.core import tensors
-from ltb.core.errors import Damaged
+from ltb.core.chain import stages
 from ltb.core.loop import Loop, levels
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.core.results import Measurement
 from ltb.core.rewind import LearningRate, Weights
 from ltb.core.schedules import Geometric
-from ltb.core.stages import Dense, Measured, Start, stages
+from ltb.core.stages import Dense, Measured, Start
 from ltb.store.keys import Keys
 from ltb.store.store import STAGE, TICKET, TRAINED, Store
 from tests.core.toy import Toy

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import ltb
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 from ltb.core.points import Point
 from ltb.store.ticket import Ticket, load_point, save_point
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 from PIL import Image
 
 from ltb import train
@@ -53,6 +54,9 @@ class Command:
             patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["ltb-train", *arguments])
             patch.setattr(sys, "path", list(sys.path))
+            if not any("experiment" in argument or "hydra" in argument for argument in arguments):
+                # Composes the whole configuration once more to read `hydra.mode`, which no other setting decides.
+                patch.setattr(Hydra, "get_mode", lambda *_, **given: None)
             try:
                 train.main()
                 code = 0

@@ -1,11 +1,11 @@
 """Training curves reach W&B while a level is trained, each row once, and those of no level of the run never."""
 
+from ltb.core.chain import stages
 from ltb.core.controls import Shuffle
 from ltb.core.loop import levels
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
 from ltb.core.schedules import Geometric
-from ltb.core.stages import stages
 from ltb.tracking.live import Live
 from tests.core.toy import Toy
 

@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from ltb.core.errors import Unavailable
+from ltb.common.errors import Unavailable
 from ltb.tracking.loggers import Csv, MLflow, TensorBoard
 from ltb.tracking.mirror import Mirrors
 

@@ -13,7 +13,7 @@ import pytest
 import wandb
 from PIL import Image
 
-from ltb.core.errors import Unavailable
+from ltb.common.errors import Unavailable
 from ltb.tracking import wandb_mirror
 from ltb.tracking.wandb_mirror import WandbMirror, resolve_mode
 

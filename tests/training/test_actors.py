@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ltb.core.step import Clock
+from ltb.common.step import Clock
 from ltb.training.actors import Executed, StartClock
 
 CLOCK = Clock(epoch_length=5, length=20)

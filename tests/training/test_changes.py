@@ -15,6 +15,7 @@ from torch.nn import functional
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.allocation import Layerwise, kept_count
+from ltb.core.chain import stages
 from ltb.core.criteria import Magnitude, Random, Snip
 from ltb.core.dynamics import ACDC, SET, Gradual, Movement, RigL, SoftMovement
 from ltb.core.loop import Loop, Recent, levels
@@ -22,7 +23,6 @@ from ltb.core.recipe import Recipe
 from ltb.core.results import early_stop_step
 from ltb.core.rewind import FineTune, Weights
 from ltb.core.schedules import Explicit
-from ltb.core.stages import stages
 from ltb.training import Classification, Constant, Training
 from ltb.training import fit as fit_module
 from ltb.training.changes import Changes

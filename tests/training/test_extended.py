@@ -6,6 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from ltb.common.step import Step
 from ltb.core.allocation import Layerwise
 from ltb.core.criteria import Random
 from ltb.core.dynamics import SET
@@ -14,7 +15,6 @@ from ltb.core.points import Fit
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import Extended
 from ltb.core.schedules import Explicit
-from ltb.core.step import Step
 from ltb.training import Cosine, Milestones, Training
 from ltb.training import fit as fit_module
 from tests.training.small import Numbers, Regression, digest, training

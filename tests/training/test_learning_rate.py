@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltb.core.step import Clock
+from ltb.common.step import Clock
 from ltb.training import Constant, Cosine, Linear, Milestones, OneCycle, Polynomial
 
 CLOCK = Clock(epoch_length=10, length=100)

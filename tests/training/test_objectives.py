@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ltb.core.chain import stages
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.objectives import L1, L2
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Geometric
-from ltb.core.stages import Dense, Start, stages
+from ltb.core.stages import Dense, Start
 from ltb.store.keys import Keys
 from ltb.training import Classification, Constant, Training
 from tests.training.small import Numbers, Regression, source

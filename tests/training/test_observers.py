@@ -6,9 +6,9 @@ from typing import ClassVar
 import pytest
 import torch
 
+from ltb.common.step import Clock
 from ltb.core.contracts import Listener, Progress
 from ltb.core.points import Point
-from ltb.core.step import Clock
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps, plain
 
 CLOCK = Clock(epoch_length=4, length=20)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ltb.common.allowed import Count, CountFromZero, settle
 from ltb.core.allocation.allocation import NO_EVIDENCE, Allocation, Shapes, kept_count, shapes_of
 from ltb.core.allocation.overall import check_minimum, rank_together
-from ltb.core.allowed import Count, CountFromZero, settle
 from ltb.core.criteria import Evidence, Scores
 from ltb.core.masks import Masks
 

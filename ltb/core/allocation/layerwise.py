@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ltb.common.allowed import CountFromZero, Fraction, settle
 from ltb.core.allocation.allocation import Shapes, kept_count, sizes
 from ltb.core.allocation.by_layer import ByLayer, check_patterns
-from ltb.core.allowed import CountFromZero, Fraction, settle
 
 
 @dataclass(frozen=True)

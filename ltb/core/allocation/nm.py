@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltb.common.allowed import Count, settle
 from ltb.core.allocation.allocation import (
     NO_EVIDENCE,
     Allocation,
@@ -17,7 +18,6 @@ from ltb.core.allocation.allocation import (
     shapes_of,
     sizes,
 )
-from ltb.core.allowed import Count, settle
 from ltb.core.criteria import Evidence, Scores
 from ltb.core.masks import Masks
 

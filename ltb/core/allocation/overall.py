@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ltb.common.allowed import CountFromZero, settle
 from ltb.core.allocation.allocation import NO_EVIDENCE, Allocation, Shapes, keep_top, shapes_of, sizes
-from ltb.core.allowed import CountFromZero, settle
 from ltb.core.criteria import Evidence, Scores
 from ltb.core.masks import Masks
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
+from ltb.common.allowed import Limits, read, settle
 from ltb.core.allocation.allocation import Shapes, kept_count, sizes
 from ltb.core.allocation.by_layer import ByLayer, apportion, check_patterns
-from ltb.core.allowed import Limits, read, settle
 
 Sparsity = Annotated[float, Limits("0 or more and below 1", least=0, below=1)]
 

@@ -6,10 +6,10 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from ltb.common.allowed import CountFromZero, settle
 from ltb.core.allocation.allocation import Shapes, sizes
 from ltb.core.allocation.by_layer import ByLayer, apportion
 from ltb.core.allocation.overall import check_minimum
-from ltb.core.allowed import CountFromZero, settle
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from ltb.common.allowed import settle
 from ltb.core.allocation.allocation import NO_EVIDENCE, Allocation, Shapes
 from ltb.core.allocation.overall import Global
-from ltb.core.allowed import settle
 from ltb.core.criteria import Evidence, Scores
 from ltb.core.execution import Execution
 from ltb.core.masked_units import MaskedUnits

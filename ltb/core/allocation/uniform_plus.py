@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ltb.common.allowed import Fraction, settle
 from ltb.core.allocation.allocation import Shapes, kept_count, sizes
 from ltb.core.allocation.by_layer import ByLayer, apportion
-from ltb.core.allowed import Fraction, settle
 
 
 @dataclass(frozen=True)

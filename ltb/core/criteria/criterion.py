@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from ltb.core.allowed import Rounds
+from ltb.common.allowed import Rounds
 from ltb.core.tensors import Weights
 
 Scores = Mapping[str, Tensor]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ltb.common.allowed import Count, settle
 from ltb.core import tensors
-from ltb.core.allowed import Count, settle
 from ltb.core.contracts import loss_of, network_of
 from ltb.core.criteria import examples
 from ltb.core.criteria.examples import Batches

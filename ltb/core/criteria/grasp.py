@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ltb.core.allowed import Count, Positive, settle
+from ltb.common.allowed import Count, Positive, settle
 from ltb.core.contracts import loss_of, network_of
 from ltb.core.criteria import examples
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
+from ltb.common.allowed import settle
 from ltb.core import tensors
-from ltb.core.allowed import settle
 from ltb.core.contracts import network_of
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.tensors import Weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ltb.core.allowed import Count, Rounds, settle
+from ltb.common.allowed import Count, Rounds, settle
 from ltb.core.criteria import examples
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.gradient import Gradient

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ltb.core.allowed import Rounds, settle
+from ltb.common.allowed import Rounds, settle
 from ltb.core.contracts import network_of
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores, batches_of
 from ltb.core.criteria.examples import Batches

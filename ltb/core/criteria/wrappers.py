@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import settle
+from ltb.common.allowed import settle
 from ltb.core.criteria.criterion import Criterion, Evidence, Scores
 from ltb.core.criteria.magnitude import Magnitude
 from ltb.core.tensors import Weights

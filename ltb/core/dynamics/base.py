@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
+from ltb.common.allowed import Limits, settle
+from ltb.common.step import Clock, Step
 from ltb.core.allocation import Allocation
-from ltb.core.allowed import Limits, settle
 from ltb.core.criteria import Criterion, Evidence
 from ltb.core.masks import Masks
-from ltb.core.step import Clock, Step
 from ltb.core.tensors import Weights
 
 START, HUNDRED = Step(0), Step(100)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ltb.common.step import Clock
 from ltb.core.dynamics.base import Regular, Standing
 from ltb.core.masks import Masks
-from ltb.core.step import Clock
 
 
 def ramp(first: float, target: float, progress: float, shape: str) -> float:

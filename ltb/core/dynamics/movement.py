@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from ltb.core.allowed import Limits, NotNegative, Positive
+from ltb.common.allowed import Limits, NotNegative, Positive
 from ltb.core.dynamics.base import Moment, Regular, Standing
 from ltb.core.dynamics.gradual import Ramp, ramp
 from ltb.core.masks import Masks

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ltb.common.allowed import Fraction
 from ltb.core.allocation import keep_top
-from ltb.core.allowed import Fraction
 from ltb.core.criteria import Gradient
 from ltb.core.dynamics.base import Regular, Standing
 from ltb.core.masks import Masks

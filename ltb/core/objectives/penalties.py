@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from ltb.common.allowed import Positive, settle
 from ltb.core import tensors
-from ltb.core.allowed import Positive, settle
 from ltb.core.contracts import network_of
 from ltb.core.objectives.objective import Objective
 

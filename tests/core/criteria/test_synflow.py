@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
+from ltb.core.chain import stages
 from ltb.core.criteria import Snip, Synflow
 from ltb.core.loop import Loop, Recent
 from ltb.core.recipe import Recipe
 from ltb.core.results import Trained
 from ltb.core.schedules import Explicit
-from ltb.core.stages import Start, stages
-from ltb.core.step import Clock
+from ltb.core.stages import Start
 from ltb.core.tensors import load, weights_of
 from tests.core.criteria.small import Learner, batches, mlp, scores
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ltb.common.step import Clock
 from ltb.core import masks as m
 from ltb.core.allocation import LAMP, Global, Layerwise, PerLayer, kept_count
 from ltb.core.controls import Complement
@@ -16,7 +17,6 @@ from ltb.core.dynamics import ACDC, SET, Aim, Gradual, Moment, Movement, RigL, S
 from ltb.core.dynamics.gradual import ramp
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
-from ltb.core.step import Clock
 
 SHAPES = {"a": (6, 5), "b": (4, 7), "c": (3, 2)}
 CLOCK = Clock(epoch_length=10, length=1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from ltb.core.text import printable
+from ltb.common.text import printable
 
 
 class Parser(argparse.ArgumentParser):

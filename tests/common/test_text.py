@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ltb.core.text import FORMULA, inert, printable, printable_lines
+from ltb.common.text import FORMULA, inert, printable, printable_lines
 
 ANY = st.text(st.characters())  # surrogates too: bytes of a file's name that are not UTF-8
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ltb.core.step import Clock, Step
+from ltb.common.step import Clock, Step
 
 
 @pytest.mark.parametrize(

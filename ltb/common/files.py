@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ltb.core.errors import Damaged
+from ltb.common.errors import Damaged
 
 LARGEST = 64 * 2**20  # bytes of a file of text or plain data
 DEEPEST = 100  # levels of nesting in plain data
