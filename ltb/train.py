@@ -275,6 +275,9 @@ def _line(error: BaseException) -> str:
     )
     text = " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
     key = getattr(error, "full_key", None)
+    asked = re.search(r"Interpolation key '([\w.]+)' not found", text)
+    if asked and key:
+        return f"{key}: it is taken from {asked[1]}, which is not set; give {asked[1]}, in its yaml or with a +, or {key} itself"
     if key and not text.startswith(key):
         text = f"{key}={getattr(error, 'child_node', None)}: {text}"
     if text.startswith("Config group override must be"):
