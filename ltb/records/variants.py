@@ -137,7 +137,22 @@ def _telling(settings: Sequence[Mapping[str, object]], keys: Sequence[str]) -> l
 
 
 def _named(one: Mapping[str, object], keys: Sequence[str], longest: int) -> str:
-    return ", ".join(f"{key}={_cut(str(one[key]), longest)}" if key in one else f"no {key}" for key in keys)
+    said = (_said(key, str(one[key]), longest) if key in one else f"no {_plain(key)}" for key in keys)
+    return ", ".join(said)
+
+
+def _said(key: str, value: str, longest: int) -> str:
+    """Return a setting as one would type it: of a class its name, without the source that an identity has of it.
+
+    >>> _said("criterion._target_", "Growth 0d1e2f", 40), _said("lr.base", "0.1", 40)
+    ('criterion=Growth', 'lr.base=0.1')
+    """
+    name = value.partition(" ")[0] if _plain(key) != key else value
+    return f"{_plain(key)}={_cut(name, longest)}"
+
+
+def _plain(key: str) -> str:
+    return key.removesuffix("._target_")
 
 
 def _cut(text: str, longest: int) -> str:

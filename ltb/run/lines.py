@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,9 @@ def one_line(error: BaseException) -> str:
     )
     text = " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
     key = getattr(error, "full_key", None)
+    asked = re.search(r"Interpolation key '([\w.]+)' not found", text)
+    if asked and key:
+        return f"{key}: it is taken from {asked[1]}, which is not set; give {asked[1]}, in its yaml or with a +, or {key} itself"
     if key and not text.startswith(key):
         text = f"{key}={getattr(error, 'child_node', None)}: {text}"
     if text.startswith("Config group override must be"):

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
-TOKENS, TAGS, LENGTH, AGO = 8, 4, 20, 2
+TOKENS, TAGS, LENGTH, AGO = 8, 4, 12, 2
 
 
 class Echo(pl.LightningDataModule):
@@ -33,7 +33,7 @@ class Echo(pl.LightningDataModule):
 class LSTMTagger(nn.Module):
     """Tokens of (batch, length) to scores of (batch, length, tags). Embeddings are pruned with prunable.embeddings=true."""
 
-    def __init__(self, width=32):
+    def __init__(self, width=16):
         super().__init__()
         self.embedding = nn.Embedding(TOKENS, width)
         self.lstm = nn.LSTM(width, width, batch_first=True)

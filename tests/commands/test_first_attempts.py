@@ -49,6 +49,12 @@ def test_rates_that_are_typed_must_be_of_a_layer(own):
     assert "'inner' matches no prunable parameter; there are hidden.weight, output.weight; " in result.line
 
 
+def test_a_shape_that_data_do_not_say_is_asked_for_in_one_line(own):
+    result = own(*OWN, *MSE, "protocol.batch_size=20", "module=regression", "model=tiny", "data=bare")
+    assert result.code == 2
+    assert result.line.startswith("ltb: model.shape: it is taken from data.shape, which is not set; give data.shape, ")
+
+
 def test_the_ledger_and_its_settings_say_so_too(own):
     folder = own.done(*OWN[:3], "module=alone", "data=bare", "protocol.batch_size=20", *MSE, "training.length=12it",
                       "schedule.levels=1", "progress=false")  # fmt: skip

@@ -67,6 +67,20 @@ def test_settings_that_copy_one_another_are_named_once():
     ]
 
 
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (("Magnitude", "Growth 0d1e" + "f" * 36), ["criterion=Magnitude", "criterion=Growth"]),
+        (
+            ("Growth aaaa", "Growth bbbb"),
+            ["criterion=Growth, no. 1", "criterion=Growth, no. 2"],
+        ),  # its source was edited
+    ],
+)
+def test_a_class_is_named_without_its_source(classes, expected):
+    assert label([{"criterion._target_": one} for one in classes]) == expected
+
+
 def test_equal_texts_of_different_values_are_not_merged():
     found = label([{"x": 1}, {"x": "1"}])
     assert found[0] != found[1]
