@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # A disk that is full, read-only or broken, a folder where a file must be: the user's to mend, and no trace of ours helps.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
 QUOTES = "'\""
+MISFIT = "Cannot merge DictConfig with ListConfig"  # OmegaConf's, for either of them where the other one is
 # A sweep's folder that cannot be made.
 FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
@@ -96,7 +97,7 @@ def main() -> None:
     """Run the command line; ends with the exit codes above."""
     # With the console script as with -m.
     launchers.find_own(os.getcwd(), _config_dir(sys.argv))
-    sys.argv[1:] = _flags_first(sys.argv[1:])
+    sys.argv[1:] = _flags_first(list(map(_adding, sys.argv[1:])))
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -153,6 +154,12 @@ def _flags_first(arguments: list[str]) -> list[str]:
     return [*flags[:1], *(one for one in arguments if one not in flags)]
 
 
+def _adding(argument: str) -> str:
+    """``SECTION.KEY={NAME: VALUE}`` with ``++``, for Hydra refuses names that a mapping lacks: which are right is ours to say."""
+    key, _, value = argument.partition("=")
+    return f"++{argument}" if value.startswith("{") and re.fullmatch(r"(?!hydra\.)\w+\.[\w.]+", key) else argument
+
+
 def _config_dir(arguments: list[str]) -> str | None:
     for argument, following in pairwise([*arguments, ""]):
         if argument in ("--config-dir", "-cd"):
@@ -200,6 +207,8 @@ def _hydra() -> None:
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
+        if isinstance(error, TypeError) and (line := _no_option(sys.argv[1:])):  # Hydra's, for null among options
+            raise Refused(*_tell(line)) from error
         if launchers.raised(error):
             raise Failed(*_tell(launchers.lost(_line(error)))) from error
         if isinstance(error, OSError) and error.errno in FOLDER:
@@ -223,12 +232,15 @@ def _no_option(arguments: list[str]) -> str | None:
 
     for argument in arguments:
         group = argument.partition("=")[0]
-        names = (
-            sorted(path.stem for path in Path(conf(), group).glob("*.yaml")) if group and group.isidentifier() else []
-        )
-        if names and not isinstance(OverridesParser.create().parse_override(argument).value(), str | list):
+        names = _options(group) if group.isidentifier() else []
+        value = OverridesParser.create().parse_override(argument).value() if names else ""
+        if not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
             return f"{argument}: there is no such option; there are {', '.join(names)}"
     return None
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in Path(conf(), group).glob("*.yaml"))
 
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:
@@ -248,7 +260,7 @@ def _line(error: BaseException) -> str:
     group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
     if group == "hydra/launcher" and name in launchers.EXTRAS:
         return launchers.absent(name)
-    options = getattr(error, "options", None)
+    options = getattr(error, "options", None) or (group and _options(group))  # Hydra has none for several at once
     if options:
         return f"{group}={name}: there is no such option; there are {', '.join(options)}"
     lines = [line.strip() for line in str(error).splitlines()]
@@ -270,11 +282,16 @@ def _line(error: BaseException) -> str:
         text = f"{key}={getattr(error, 'child_node', None)}: {text}"
     if text.startswith("Config group override must be"):
         return _no_option(sys.argv[1:]) or text
+    unmerged = text.partition("Error merging override ")[2].lstrip("+")
+    if unmerged:
+        cause = str(error.__cause__).partition("\n")[0]
+        there = "a section of settings" if unmerged.partition("=")[2].startswith("[") else "a list"
+        return f"{unmerged}: {there if cause == MISFIT else cause}"
     given = text.partition("To append to your config use +")[2]
     if not given:
         return text
-    there = getattr(error.__cause__, "parent_node", None)
-    names = [str(name) for name in there or () if not str(name).startswith("_")] if isinstance(there, Mapping) else []
+    above = getattr(error.__cause__, "parent_node", None)
+    names = [str(name) for name in above or () if not str(name).startswith("_")] if isinstance(above, Mapping) else []
     names = [name for name in names if name != "hydra"]
     return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "") + _having(given)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ltb.common.allowed import Split, Text, settle
 from ltb.common.step import Clock
 from ltb.core.contracts import Bench
-from ltb.core.results import AT_EARLY_STOP, Measurement, Number, Result, early_stop_step, unjudged
+from ltb.core.results import AT_EARLY_STOP, Measurement, Number, Result, Spent, early_stop_step, unjudged
 
 
 class Measure(ABC):
@@ -59,6 +59,13 @@ class Measure(ABC):
         It is then asked of pruned levels alone, and given those tickets after the level. By default none.
         """
         return ()
+
+    def prepared(self, spent: Callable[[], Sequence[Spent]]) -> Measure:
+        """Return the measure with what it needs to know of what was spent on the stages that it is given: by default as it is.
+
+        `spent` gives the stages that the first of them grew from, each once, parents first, and that one last.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement: ...

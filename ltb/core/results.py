@@ -113,6 +113,15 @@ class Measurement:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """What a stage took: iterations of training to its `result` (None: of the dense network), and scoring, in such iterations."""
+
+    result: Result | None
+    iterations: int
+    scoring: int = 0
+
+
 def early_stop_step(history: Sequence[Mapping[str, float]], judge: tuple[str, str]) -> int | None:
     """Return the step of the best row: the first minimum of ``val/loss``, else the first best of `judge` = (metric, direction).
 

@@ -29,6 +29,7 @@ from ltb.core.results import Measurement, Result, Trained
 from ltb.core.rewind import Rewind
 from ltb.core.rewind import Weights as WeightRewinding
 from ltb.core.rewind_rules import RewindRule
+from ltb.core.spent import spent
 from ltb.core.stage import Cost, Stage, probe_steps
 
 if TYPE_CHECKING:
@@ -336,7 +337,8 @@ class Measured(Stage):
         return self.measure.name
 
     def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Measurement:
-        return loop.training.measure(self.measure, [loop.result(stage) for stage in self.of])
+        measure = self.measure.prepared(lambda: spent(self.of[0], loop))
+        return loop.training.measure(measure, [loop.result(stage) for stage in self.of])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -35,6 +36,11 @@ class CSR(Format):
         found[_rows(parts["pointers"]), parts["columns"].long()] = parts["values"]
         return found
 
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        kept = density * math.prod(shape)
+        pointer, column = self.width or narrowest(math.ceil(kept)), self.width or narrowest(shape[1] - 1)
+        return kept * (value + column) + pointer * (shape[0] + 1)
+
 
 @dataclass(frozen=True)
 class CSC(Format):
@@ -49,6 +55,9 @@ class CSC(Format):
     def decode(self, parts: Parts, shape: tuple[int, int]) -> Tensor:
         turned = {"pointers": parts["pointers"], "columns": parts["rows"], "values": parts["values"]}
         return CSR(self.width).decode(turned, (shape[1], shape[0])).T.contiguous()
+
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        return CSR(self.width).formula(density, (shape[1], shape[0]), value)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,11 @@ class BSR(Format):
         found[_rows(parts["pointers"]), parts["columns"].long()] = parts["values"]
         whole = found.transpose(1, 2).reshape(rows * self.block, columns * self.block)
         return whole[: shape[0], : shape[1]].contiguous()
+
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        rows, columns = (-(-size // self.block) for size in shape)
+        kept = 1 - (1 - density) ** self.block**2  # of a block, that anything is
+        return CSR(self.width).formula(kept, (rows, columns), value * self.block**2)
 
     def _blocks(self, tensor: Tensor) -> Tensor:
         """(rows, columns) as (block rows, block columns, block, block)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,6 +33,9 @@ class COO(Format):
         found[parts["rows"].long(), parts["columns"].long()] = parts["values"]
         return found
 
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        return density * math.prod(shape) * (value + 2 * (self.width or narrowest(max(shape) - 1)))
+
 
 @dataclass(frozen=True)
 class Bitmask(Format):
@@ -44,6 +48,9 @@ class Bitmask(Format):
         found = torch.zeros(shape, dtype=parts["values"].dtype)
         found[unpack(parts["bits"], shape)] = parts["values"]
         return found
+
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        return math.prod(shape) * (density * value + 1 / 8)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,26 @@ class Relative(Format):
         settle(self, "format")
 
     def encode(self, values: Tensor, mask: Tensor) -> Parts:
+        distances, stored = self.entries(values, mask)
+        shifts = torch.arange(self.bits - 1, -1, -1)
+        return {"distances": pack(((distances[:, None] >> shifts) & 1).bool()), "values": stored}
+
+    def decode(self, parts: Parts, shape: tuple[int, int]) -> Tensor:
+        stored = parts["values"]
+        shifts = torch.arange(self.bits - 1, -1, -1)
+        distances = (unpack(parts["distances"], (len(stored), self.bits)).long() << shifts).sum(1)
+        return self.placed(distances, stored, shape)
+
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        return self._entries(density, shape) * (value + self.bits / 8)
+
+    def _entries(self, density: float, shape: tuple[int, int]) -> float:
+        """Return how many entries there are on average, fillers too: distances are geometric."""
+        filled = (1 - density) ** 2**self.bits  # of a distance, that it takes one filler more
+        return density * math.prod(shape) / (1 - filled) if density else 0.0
+
+    def entries(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distances, int64, and the values of all entries, fillers too."""
         places = mask.reshape(-1).nonzero().reshape(-1)
         distances = torch.diff(places, prepend=torch.tensor([-1])) - 1
         step = 2**self.bits
@@ -69,13 +96,10 @@ class Relative(Format):
         count = len(places) + int(fillers.sum())
         every, stored = torch.full((count,), step - 1), torch.zeros(count, dtype=values.dtype)
         every[ends], stored[ends] = distances % step, values.reshape(-1)[places]
-        shifts = torch.arange(self.bits - 1, -1, -1)
-        return {"distances": pack(((every[:, None] >> shifts) & 1).bool()), "values": stored}
+        return every, stored
 
-    def decode(self, parts: Parts, shape: tuple[int, int]) -> Tensor:
-        stored = parts["values"]
-        shifts = torch.arange(self.bits - 1, -1, -1)
-        distances = (unpack(parts["distances"], (len(stored), self.bits)).long() << shifts).sum(1)
+    def placed(self, distances: Tensor, stored: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the matrix of `shape` that has these entries."""
         found = torch.zeros(shape, dtype=stored.dtype)
         found.view(-1)[(distances + 1).cumsum(0) - 1] = stored
         return found

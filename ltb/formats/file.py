@@ -18,15 +18,21 @@ from ltb.core.tensors import Weights
 from ltb.formats.compressed import BSR, CSC, CSR
 from ltb.formats.coordinates import COO, Bitmask, Relative
 from ltb.formats.format import Format, matrix
+from ltb.formats.huffman import RelativeHuffman
+from ltb.formats.semi_structured import TwoOfFour
 
 SPARSE: Mapping[str, type[Format]] = {
-    "bitmask": Bitmask, "bsr": BSR, "coo": COO, "csc": CSC, "csr": CSR, "relative": Relative,
+    "2:4": TwoOfFour, "bitmask": Bitmask, "bsr": BSR, "coo": COO, "csc": CSC, "csr": CSR, "huffman": RelativeHuffman,
+    "relative": Relative,
 }  # fmt: skip
 
 
-def write(path: str | Path, weights: Weights, masks: Masks, name: str) -> None:
-    """Write `weights`, each that has a mask as the parts ``NAME/PART`` of the format `name`, one of `SPARSE`; the others whole."""
-    storage = SPARSE[name]()
+def write(path: str | Path, weights: Weights, masks: Masks, name: str, **settings: Any) -> None:
+    """Write `weights`, each that has a mask as the parts ``NAME/PART`` of the format `name`, one of `SPARSE`; the others whole.
+
+    `settings` are the format's own, such as ``width=4``. Raises ValueError for masks that the format cannot hold.
+    """
+    storage = SPARSE[name](**settings)
     contents, shapes = {}, {}
     for key, tensor in weights.items():
         if key not in masks:

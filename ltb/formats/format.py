@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ class Format(ABC):
     def decode(self, parts: Parts, shape: tuple[int, int]) -> Tensor:
         """Return the matrix of `shape` that `encode` was given, 0 where it was pruned."""
 
+    @abstractmethod
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        """Return the bytes on average under a uniformly random mask of a density in [0, 1], at `value` bytes a value."""
+
+    def holds(self, mask: Tensor) -> bool:
+        """Return whether it can keep a matrix under this mask: by default any."""
+        return True
+
     def size(self, values: Tensor, mask: Tensor) -> int:
         """The bytes of the parts."""
         return sum(part.numel() * part.element_size() for part in self.encode(values, mask).values())
@@ -62,3 +71,6 @@ class Dense(Format):
 
     def decode(self, parts: Parts, shape: tuple[int, int]) -> Tensor:
         return parts["values"].reshape(shape)
+
+    def formula(self, density: float, shape: tuple[int, int], value: int) -> float:
+        return math.prod(shape) * value

@@ -3,9 +3,12 @@
 from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
 from ltb.measures.correctness import Correctness
+from ltb.measures.flops import Flops
 from ltb.measures.generalisation_gap import GeneralisationGap
 from ltb.measures.harvest import Harvest
+from ltb.measures.latency import Latency
 from ltb.measures.mask_distance import MaskDistance
+from ltb.measures.memory import Memory
 from ltb.measures.overlap import Overlap
 from ltb.measures.per_class import PerClass
 from ltb.measures.step_flops import StepFlops
@@ -15,9 +18,12 @@ __all__ = [
     "Bytes",
     "Calibration",
     "Correctness",
+    "Flops",
     "GeneralisationGap",
     "Harvest",
+    "Latency",
     "MaskDistance",
+    "Memory",
     "Overlap",
     "PerClass",
     "StepFlops",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import zstandard
 from torch import Tensor
 
 from ltb.core import masks as m
@@ -15,7 +16,7 @@ from ltb.core.masks import Masks
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
 from ltb.core.tensors import Weights
-from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, matrix
+from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, RelativeHuffman, TwoOfFour, matrix
 
 # Without a number, each index is the narrowest that its matrix needs; 64 bits are torch's, 32 scipy's.
 FORMATS: Mapping[str, Format] = {
@@ -29,9 +30,16 @@ FORMATS: Mapping[str, Format] = {
     "csc": CSC(),
     "csc32": CSC(4),
     "bsr": BSR(),
+    "2:4": TwoOfFour(),
 }
-LINEAR, CONVOLUTION = Relative(5), Relative(8)  # Han et al. 2016
-NUMBERS = ("coo_numbers", "csr_numbers", "csc_numbers")
+# Han et al. 2016: distances of 5 bits, of convolutions of 8.
+LINEAR: Mapping[str, Format] = {"relative": Relative(5), "huffman": RelativeHuffman(5)}
+CONVOLUTION: Mapping[str, Format] = {"relative": Relative(8), "huffman": RelativeHuffman(8)}
+CASTS = {"bf16": torch.bfloat16, "int8": torch.int8}
+CAST = ("dense", "bitmask", "csr", "huffman")  # formats whose values are narrowed too
+ZSTD = ("dense", "bitmask", "csr", "huffman")  # and those that a general compressor is run over
+
+Sizes = dict[str, Number | None]
 
 
 @dataclass(frozen=True)
@@ -41,52 +49,66 @@ class Bytes(Measure):
     Each prunable parameter is a matrix (out, in · kernel), in its own precision; the mask says what is kept, and what stands at
     pruned places and is not 0 is kept too. Values for the whole network, in bytes, and for each prunable parameter, as in
     ``csr/fc1.weight``:
-    dense, bitmask, coo, csr, csc, bsr (blocks of 4 × 4) and relative (distances of 5 bits, of convolutions 8: Han et al. 2016);
-    coo64 and csr64 with torch's indices, csr32 and csc32 with scipy's. All that is not prunable (biases, norms, buffers) is
-    dense, and a part of each of the network's values; ``rest`` is its own.
-    dense_bf16 and dense_int8: every floating-point entry at 2 and 1 bytes, what a cast alone saves, without scales.
+    dense, bitmask, coo, csr, csc, bsr (blocks of 4 × 4), relative (distances of 5 bits, of convolutions 8: Han et al. 2016) and
+    huffman (those in a Huffman code); coo64 and csr64 with torch's indices, csr32 and csc32 with scipy's; 2:4, None where more
+    than 2 of 4 weights in a row are kept. All that is not prunable (biases, norms, buffers) is dense, and a part of each of the
+    network's values; ``rest`` is its own.
+    dense_bf16, bitmask_bf16, csr_bf16, huffman_bf16 and the same with int8: every floating-point entry at 2 and 1 bytes, without
+    scales; what such a network is worth is another question.
+    dense_zstd, bitmask_zstd, csr_zstd and huffman_zstd: the parts, one after another, through zstd (level 3).
     coo_numbers, csr_numbers, csc_numbers: how many numbers the prunable parameters take, 3a, 2a + rows + 1, 2a + columns + 1
     for a kept entries, as textbooks count them.
     """
 
     network: ClassVar[bool] = False
+    version: ClassVar[int] = 2
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
         return Measurement(sizes(result.point.weights, m.standing(result.masks, result.point.weights)))
 
 
-def sizes(weights: Weights, masks: Masks) -> dict[str, Number | None]:
+def sizes(weights: Weights, masks: Masks) -> Sizes:
     """Return the values of `Bytes` for weights and the masks of those that are prunable."""
     rest = {name: tensor for name, tensor in weights.items() if name not in masks}
     layers = {name: _layer(weights[name], mask) for name, mask in masks.items()}
-    found: dict[str, Number | None] = {"rest": sum(map(_bytes, rest.values()))}
-    for name in ("dense_bf16", "dense_int8"):
-        found[name] = sum(_cast(tensor, name) for tensor in weights.values())
+    of_rest: Sizes = {"rest": sum(map(_bytes, rest.values()))}
+    of_rest |= {cast: sum(_cast(tensor, kind) for tensor in rest.values()) for cast, kind in CASTS.items()}
+    of_rest |= {"zstd": _zstd(rest.values()), "numbers": 0}
+    found: Sizes = {"rest": of_rest["rest"]}
     for name in next(iter(layers.values()), {}):
-        of_rest = 0 if name in NUMBERS else found["rest"]
-        found[name] = of_rest + sum(layer[name] for layer in layers.values())  # type: ignore[operator]
+        kind = name.rpartition("_")[2]
+        found[name] = _sum([of_rest.get(kind, of_rest["rest"]), *(layer[name] for layer in layers.values())])
     for layer, values in layers.items():
         found |= {f"{name}/{layer}": value for name, value in values.items()}
     return found
 
 
-def _layer(weight: Tensor, mask: Tensor) -> dict[str, int]:
+def _layer(weight: Tensor, mask: Tensor) -> Sizes:
     values, kept = matrix(weight), matrix(mask)
     a, (rows, columns) = int(kept.sum()), values.shape
-    relative = CONVOLUTION if weight.ndim > 2 else LINEAR
-    return {
-        **{name: storage.size(values, kept) for name, storage in {**FORMATS, "relative": relative}.items()},
-        "coo_numbers": 3 * a,
-        "csr_numbers": 2 * a + rows + 1,
-        "csc_numbers": 2 * a + columns + 1,
-    }
+    formats = {**FORMATS, **(CONVOLUTION if weight.ndim > 2 else LINEAR)}
+    parts = {name: storage.encode(values, kept).values() for name, storage in formats.items() if storage.holds(kept)}
+    found: Sizes = {name: sum(map(_bytes, parts[name])) if name in parts else None for name in formats}
+    for cast, kind in CASTS.items():
+        found |= {f"{name}_{cast}": formats[name].size(values.to(kind), kept) for name in CAST}
+    found |= {f"{name}_zstd": _zstd(parts[name]) for name in ZSTD}
+    return found | {"coo_numbers": 3 * a, "csr_numbers": 2 * a + rows + 1, "csc_numbers": 2 * a + columns + 1}
 
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _cast(tensor: Tensor, name: str) -> int:
-    width = {"dense_bf16": torch.bfloat16, "dense_int8": torch.int8}[name].itemsize
-    return tensor.numel() * width if tensor.is_floating_point() else _bytes(tensor)
+def _cast(tensor: Tensor, kind: torch.dtype) -> int:
+    return tensor.numel() * kind.itemsize if tensor.is_floating_point() else _bytes(tensor)
+
+
+def _zstd(parts: Iterable[Tensor]) -> int:
+    """Return what tensors take, one after another, through zstd."""
+    contents = b"".join(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for tensor in parts)
+    return len(zstandard.ZstdCompressor().compress(contents)) if contents else 0
+
+
+def _sum(parts: Sequence[Number | None]) -> Number | None:
+    return None if None in parts else sum(parts)  # type: ignore[arg-type]

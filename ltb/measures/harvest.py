@@ -36,16 +36,11 @@ class Harvest(Measure):
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        training: Any = bench  # it can be probed too
-        groups = found(DependencyGraph(), training)
         batch = next(iter(bench.batches("test")))
         module = bench.module(result.point, result.masks)
-        loss = loss_of(module, "measure=harvest")
         with torch.no_grad():
-            before, whole_size = float(loss(batch)), _size(module)
-            masks = folded(module, lambda: loss(batch), groups, result.masks)
-            point = Point(tensors.weights_of(network_of(module)), result.point.step)
-            small = bench.module(point, masks, CompactOfGroups(groups))
+            before, whole_size = float(loss_of(module, "measure=harvest")(batch)), _size(module)
+            small, groups, masks = harvested(result, bench)
             after = float(loss_of(small, "measure=harvest")(batch))
         counts = [(group.count, int(kept.sum())) for group, kept in left(groups, masks)]
         return Measurement(
@@ -58,6 +53,19 @@ class Harvest(Measure):
                 "loss_difference": abs(after - before) / abs(before) if before else abs(after),
             }
         )
+
+
+@torch.no_grad()
+def harvested(result: Result, bench: Bench) -> tuple[Any, tuple[Group, ...], Masks]:
+    """Return the module without its dead units; the groups of all units, and the masks without the weights that went with them."""
+    training: Any = bench  # it can be probed too
+    groups = found(DependencyGraph(), training)
+    batch = next(iter(bench.batches("test")))
+    module = bench.module(result.point, result.masks)
+    loss = loss_of(module, "measure=harvest")
+    masks = folded(module, lambda: loss(batch), groups, result.masks)
+    point = Point(tensors.weights_of(network_of(module)), result.point.step)
+    return bench.module(point, masks, CompactOfGroups(groups)), groups, masks
 
 
 def _size(module: Any) -> int:

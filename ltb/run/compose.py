@@ -24,9 +24,10 @@ CHOICES = (
     "schedule", "criterion", "allocation", "rewind", "control", "dynamics", "objective", "dense_objective", "execution",
     "rewind_rule",
 )  # fmt: skip
+# In this order: what is wrong is told by the key that was set, before those that take its value (model.shape is data.shape).
 KINDS = {
-    **{name: RECIPE[name] for name in CHOICES},
-    "model": Any, "optimizer": Any, "lr": Any, "data": Any, "module": Any,
+    "data": Any, **{name: RECIPE[name] for name in CHOICES},
+    "model": Any, "optimizer": Any, "lr": Any, "module": Any,
 }  # fmt: skip
 
 

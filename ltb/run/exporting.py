@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
-from ltb import formats
 from ltb.core import masks as m
 from ltb.core.loop import Loop
-from ltb.core.masks import Masks
-from ltb.core.tensors import Weights
+from ltb.run.export_formats import FORMATS, Export
 from ltb.run.measuring import again
 
 if TYPE_CHECKING:
@@ -23,7 +17,6 @@ if TYPE_CHECKING:
     from ltb.run.setup import Setup
 
 WHAT = ("trained", "ticket")
-FORMATS = ("safetensors", *sorted(formats.SPARSE))
 
 
 def load(run: str | Path, level: int = -1) -> pl.LightningModule:
@@ -40,14 +33,17 @@ def export(run: Path, level: int, what: str, form: str, out: Path) -> int:
     """Write the weights of a level, `what` of `WHAT`, to `out` in a format of `FORMATS`; the file's size in bytes.
 
     Names are the network's own, as its `load_state_dict` takes them. What was written is read back and compared. Raises
-    ValueError where the level cannot be made again.
+    ValueError where the level cannot be made again, and where the format needs a package that is not there.
     """
-    _, found = _finished(run, level)
+    kind = FORMATS[form]
+    kind.check()
+    made, found = _finished(run, level)
     point = found.point if what == "trained" else found.origin
-    weights = point.weights
-    _write(out, weights, m.standing(found.masks, weights), form)
-    back = _read(out, form)
-    if back.keys() != weights.keys() or not all(_same(weights[name], back[name]) for name in weights):
+    module: Any = made.training.module(point, {}).cpu()
+    batch = next(iter(made.training.batches("test")))
+    one = Export(module, point.weights, m.standing(found.masks, point.weights), batch)
+    kind.write(out, one)
+    if not kind.same(out, one):
         raise AssertionError(f"{out}: what was read back is not what was written")
     return out.stat().st_size
 
@@ -62,22 +58,3 @@ def _finished(run: Path, level: int) -> tuple[Setup, Trained]:
     stage = made.stages[levels[-1] if level == -1 else level]
     found: Any = Loop(made.training, made.store, trains=False).result(stage)
     return made, found
-
-
-def _write(out: Path, weights: Weights, masks: Masks, form: str) -> None:
-    try:
-        if form == "safetensors":
-            save_file(dict(weights), out)
-        else:
-            formats.write(out, weights, masks, form)
-    except SafetensorError as error:
-        raise ValueError(f"{out}: {error}") from error
-
-
-def _read(out: Path, form: str) -> Weights:
-    return load_file(out) if form == "safetensors" else formats.read(out)
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    bits = (tensor.reshape(-1).clone().view(torch.uint8) for tensor in (one, other))
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(*bits)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ltb.common.machine import processor
+
 PACKAGES = ("ltb", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "mnist1d", "scikit-learn")
 
 
@@ -67,7 +69,7 @@ def _versions() -> dict[str, str]:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Return what tells machines apart, whose times are then kept apart: it is in the keys of measures of times."""
-    found: dict[str, Any] = {"device": device.type, "cpu": _cpu(), "threads": torch.get_num_threads()}
+    found: dict[str, Any] = {"device": device.type, "cpu": processor(), "threads": torch.get_num_threads()}
     if device.type == "cuda":
         found |= {
             "gpu": torch.cuda.get_device_name(device),
@@ -86,16 +88,6 @@ def _numerics(device: torch.device, trainer: Mapping[str, Any]) -> dict[str, Any
         "matmul_precision": torch.get_float32_matmul_precision(),
     }
     return found | ({"cudnn_tf32": torch.backends.cudnn.allow_tf32} if device.type == "cuda" else {})
-
-
-@cache
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def joined(each: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from ltb.common.allowed import (
     Seed,
     Text,
     check_names,
+    is_group,
     plain,
     read,
     read_group,
@@ -203,10 +204,14 @@ def resolve(config: DictConfig) -> Checked:
     """
     from omegaconf import OmegaConf
 
-    raw: Any = OmegaConf.to_container(config)
-    check_names(Settings, raw, "")  # before interpolations miss a key
-    if "model" in raw and "${model" not in json.dumps({**raw, "model": None}, default=str):
-        config = OmegaConf.masked_copy(config, [key for key in raw if key != "model"])
+    given: Any = OmegaConf.to_container(config)
+    check_names(Settings, given, "")  # before interpolations miss a key
+    for name, hint in hints_of(Settings).items():
+        group, *others = get_args(hint) or (hint,)
+        if is_group(group) and type(None) not in others and isinstance(given.get(name), Mapping):
+            check_names(group, given[name], name)
+    if "model" in given and "${model" not in json.dumps({**given, "model": None}, default=str):
+        config = OmegaConf.masked_copy(config, [key for key in given if key != "model"])
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 

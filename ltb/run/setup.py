@@ -27,6 +27,7 @@ from ltb.core.measure import Evaluate, Measure
 from ltb.core.points import Fit, Point
 from ltb.core.pruning import parts
 from ltb.core.recipe import Recipe
+from ltb.core.results import Spent
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Measured
 from ltb.data import NoisyLabels, Source
@@ -144,7 +145,7 @@ class Setup:
             trained = bench.fit(Fit(ones(initial, bench.prunable), Point(initial, 0), 1))
         for measure in to_do:
             with _one_line(f"measure={measure.name}: it fails"):
-                bench.measure(measure, [trained])
+                bench.measure(measure.prepared(lambda: [Spent(trained, 1)]), [trained])
 
 
 @contextmanager

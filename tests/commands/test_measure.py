@@ -131,11 +131,11 @@ def test_a_table_replaces_no_folder_and_no_device(command, ask, place):
 
 def test_whatever_ships_is_in_the_report(command, capsys):
     """Each measure, from a run's own command to the page."""
-    command.done(*TINY, "method=imp", "measure=[evaluate,per_class,calibration,generalisation_gap,overlap]")
+    command.done(*TINY, "method=imp", "measure=[evaluate,per_class,calibration,generalisation_gap,overlap,bytes,flops]")
     capsys.readouterr()
     assert report.main([str(command.runs)]) == 0
     shown = capsys.readouterr().out
-    for name in ("per_class", "calibration", "generalisation_gap", "overlap"):
+    for name in ("per_class", "calibration", "generalisation_gap", "overlap", "bytes", "flops"):
         assert f": {name}" in shown
     assert "gap/accuracy" in (command.runs / "report.html").read_text()
     assert "gap/accuracy" in shown

@@ -9,10 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Relative, matrix, narrowest
+from ltb.formats import (
+    BSR,
+    COO,
+    CSC,
+    CSR,
+    SPARSE,
+    Bitmask,
+    Dense,
+    Relative,
+    RelativeHuffman,
+    TwoOfFour,
+    matrix,
+    narrowest,
+    read,
+    write,
+)
+from ltb.formats.huffman import code_lengths
 
 FORMATS = [
     Dense(), Bitmask(), COO(), COO(8), CSR(), CSR(4), CSC(), CSC(8), BSR(), BSR(1), BSR(3, 4), Relative(), Relative(1), Relative(8),
+    RelativeHuffman(), RelativeHuffman(1), RelativeHuffman(8),
 ]  # fmt: skip
 
 
@@ -132,3 +149,68 @@ def test_break_even(storage, shape, expected):
 def test_a_convolution_is_a_matrix_and_a_vector_one_row():
     assert matrix(torch.zeros(64, 3, 5, 5)).shape == (64, 75)
     assert matrix(torch.zeros(7)).shape == (1, 7)
+
+
+@given(masked())
+def test_two_of_four_is_read_back_and_others_are_refused(given):
+    values, mask = given
+    rows, columns = values.shape
+    padded = torch.nn.functional.pad(mask, (0, -columns % 4)).reshape(rows, -1, 4)
+    fits = bool((padded.sum(2) <= 2).all())
+    assert TwoOfFour().holds(mask) == fits
+    if not fits:
+        with pytest.raises(ValueError, match=r"^format=2:4: more than 2 of 4"):
+            TwoOfFour().encode(values, mask)
+        mask = (padded & (padded.cumsum(2) <= 2)).flatten(1)[:, :columns]
+    found = TwoOfFour().decode(TwoOfFour().encode(values, mask), (rows, columns))
+    assert torch.equal(bits(found), bits(torch.where(mask, values, torch.zeros((), dtype=values.dtype))))
+    groups = padded.shape[0] * padded.shape[1]
+    assert TwoOfFour().size(values, mask) == groups * 2 * values.element_size() + math.ceil(groups / 2)
+
+
+def test_places_of_two_of_four_by_hand():
+    mask = torch.tensor([[0, 1, 0, 1, 1, 0, 0, 0]]).bool()
+    parts = TwoOfFour().encode(torch.arange(8.0)[None], mask)
+    assert parts["values"].tolist() == [[[1, 3], [4, 0]]]
+    assert parts["places"].tolist() == [0b01110001]  # 1 and 3; 0 and, of those that are pruned, 1
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=64))
+def test_a_huffman_code_is_complete_and_as_short_as_any(counts):
+    lengths, there = code_lengths(counts), [count for count in counts if count]
+    assert [length > 0 for length in lengths] == [count > 0 for count in counts]
+    if len(there) < 2:
+        return
+    assert sum(2.0**-length for length in lengths if length) == 1  # Kraft
+    mean = sum(length * count for length, count in zip(lengths, counts, strict=True)) / sum(there)
+    entropy = -sum(count / sum(there) * math.log2(count / sum(there)) for count in there)
+    assert entropy - 1e-9 <= mean < entropy + 1
+    # What is merged step by step adds up to the length of the code.
+    merged, heap = 0, sorted(there)
+    while len(heap) > 1:
+        merged += heap[0] + heap[1]
+        heap = sorted([heap[0] + heap[1], *heap[2:]])
+    assert merged == sum(length * count for length, count in zip(lengths, counts, strict=True))
+
+
+@pytest.mark.parametrize("storage", [*FORMATS, TwoOfFour()], ids=str)
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_formulas_are_the_mean_over_random_masks(storage, density):
+    shape, generator = (40, 300), torch.Generator().manual_seed(0)
+    kept = torch.rand(shape, generator=generator) < density
+    if not storage.holds(kept):
+        kept &= torch.arange(300) % 4 < 2
+    found = storage.size(torch.ones(shape), kept)
+    assert found == pytest.approx(storage.formula(float(kept.float().mean()), shape, 4), rel=0.06)
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_file_is_read_back_and_is_as_large_as_its_parts_and_a_header(name, tmp_path):
+    weights = {"a": torch.randn(6, 8), "bias": torch.randn(6)}
+    masks = {"a": torch.arange(48).reshape(6, 8) % 4 == 1}
+    write(tmp_path / "file", weights, masks, name)
+    back = read(tmp_path / "file")
+    assert torch.equal(back["a"], weights["a"] * masks["a"])
+    assert torch.equal(back["bias"], weights["bias"])
+    parts = SPARSE[name]().size(weights["a"], masks["a"]) + 24
+    assert parts < (tmp_path / "file").stat().st_size < parts + 700
