@@ -13,6 +13,7 @@ import yaml
 from ltb.run.settings import LAYER_RATES
 
 GROUPS = ("task", "data", "model", "module")
+DEFAULT = "mnist1d_mlp"  # the task of conf/train.yaml
 OVERRIDE = re.compile(r"override\s+/?(\w+)")
 
 
@@ -43,12 +44,21 @@ class Chosen:
     def names(self) -> dict[str, str]:
         """What the ledger says: model, data, and as task what is learned in fact.
 
-        >>> Chosen("digits_lenet", "digits", "tiny", "mine", {"model": "lenet_300_100", "module": "mine"}).names["task"]
-        'digits_tiny'
+        The task's name stands before what was exchanged in it, for its protocol is followed; the default one's, which nobody
+        chose, does not.
+
+        >>> usual = {"data": "digits", "model": "lenet_300_100"}
+        >>> Chosen("digits_lenet", "digits", "tiny", "classification", usual).names["task"]
+        'digits_lenet_tiny'
+        >>> Chosen("mnist1d_mlp", "digits", "mlp", "classification", {"data": "mnist1d", "model": "mlp"}).names["task"]
+        'digits_mlp'
         """
-        model = self.model if self.has_model else self.module
-        parts = [self.data, model, *([self.module] if "module" in self.exchanged and self.has_model else [])]
-        return {"task": "_".join(parts) if self.exchanged else self.task, "model": model, "data": self.data}
+        options = {"data": self.data, "model": self.model if self.has_model else self.module}
+        named = {"data", "model"} if self.task == DEFAULT else {*self.exchanged}
+        parts = [options[group] for group in ("data", "model") if group in named]
+        parts += [self.module] if "module" in self.exchanged and self.module not in parts else []
+        task = "_".join(parts if self.task == DEFAULT else [self.task, *parts])
+        return {"task": task if self.exchanged else self.task, **options}
 
 
 def chosen(hydra: Any, config: Mapping[str, Any]) -> Chosen:

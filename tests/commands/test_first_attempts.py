@@ -28,6 +28,7 @@ def own(command):
         ("module=regression data=sine model=tiny", "imp-sine_tiny_regression-s0-"),
         ("data=digits", "imp-digits_mlp-s0-"),
         ("task=digits_lenet data=digits model=lenet_300_100", "imp-digits_lenet-s0-"),
+        ("task=digits_lenet model=tiny", "imp-digits_lenet_tiny-s0-"),
     ],
 )
 def test_what_was_exchanged_names_the_run(own, typed, called):
