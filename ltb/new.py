@@ -14,18 +14,13 @@ from pathlib import Path
 from ltb.common.arguments import Parser
 from ltb.common.text import printable
 
+TEMPLATES = Path(__file__).parent / "templates"  # a folder a kind
 IGNORED = shutil.ignore_patterns("__pycache__", "runs", "report", ".*")
-
-
-def templates() -> Path:
-    """Return the folder of the templates, one folder a kind: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    return next(folder for folder in (package / "template", package.parent / "template") if folder.is_dir())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    kinds = sorted(folder.name for folder in templates().iterdir() if folder.is_dir())
+    kinds = sorted(folder.name for folder in TEMPLATES.iterdir() if folder.is_dir())
     parser = Parser(prog="python -m ltb.new", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "folder", metavar="FOLDER", type=Path, help="the folder to write; it must not be there, or be empty"
@@ -37,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if given.folder.exists() and (not given.folder.is_dir() or any(given.folder.iterdir())):
             raise ValueError(f"{given.folder}: it is there already, and not empty")
-        shutil.copytree(templates() / given.kind, given.folder, ignore=IGNORED, dirs_exist_ok=True)
+        shutil.copytree(TEMPLATES / given.kind, given.folder, ignore=IGNORED, dirs_exist_ok=True)
     except (ValueError, OSError, shutil.Error) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ from tests.support.command import folders, ledger
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## Your own network") : README.index("Choices are frozen dataclasses, for their fields")]
-KINDS = sorted(folder.name for folder in new.templates().iterdir())
+KINDS = sorted(folder.name for folder in new.TEMPLATES.iterdir())
 SHORT = (
     "training.length=20it",
     "training.evaluate_every=10it",
@@ -40,7 +40,7 @@ def lines(text):
 
 
 def test_the_readme_shows_the_files_that_are_written():
-    folder = new.templates() / "classification"
+    folder = new.TEMPLATES / "classification"
     code = (folder / "mine.py").read_text()
     for node in ast.parse(code).body:
         if isinstance(node, ast.ClassDef) and node.name != "Classifier":
