@@ -18,7 +18,7 @@ from ltb.common.text import printable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     sys.path[:0] = [os.getcwd()] if os.getcwd() not in sys.path else []
-    from ltb.run import exporting
+    from ltb.run import export_formats, exporting
 
     parser = Parser(
         prog="python -m ltb.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write; it must not be there")
     parser.add_argument("--level", type=int, default=-1, metavar="N", help="as in the ledger; default: the last")
     parser.add_argument("--what", choices=exporting.WHAT, default="trained", help="default: trained")
-    parser.add_argument("--format", choices=exporting.FORMATS, default="safetensors",
+    parser.add_argument("--format", choices=export_formats.FORMATS, default="safetensors",
                         help="safetensors (default), torch: a state dict; lightning: a checkpoint; onnx: the network; "
                         "the others: what is prunable, sparse")  # fmt: skip
     given = parser.parse_args(argv)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ltb.common.arguments import Parser
 from ltb.common.text import printable
+from ltb.run import launchers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     settings = [text for text in given.runs if text.partition("=")[0].split(".")[0] == "measure" and "=" in text]
     folders = [Path(text) for text in given.runs if text not in settings]
-    own = [str(folder.absolute()) for folder in (Path.cwd(), given.config_dir) if folder]
-    sys.path[:0] = [folder for folder in own if folder not in sys.path]
+    launchers.find_own(os.getcwd(), str(given.config_dir.absolute()) if given.config_dir else None)
     from ltb.run import measuring
 
     try:

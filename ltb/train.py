@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Mapping
 from itertools import pairwise
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # A disk that is full, read-only or broken, a folder where a file must be: the user's to mend, and no trace of ours helps.
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EISDIR, errno.ENOTDIR}
 QUOTES = "'\""
+MISFIT = "Cannot merge DictConfig with ListConfig"  # OmegaConf's, for either of them where the other one is
 # A sweep's folder that cannot be made.
 FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
@@ -54,19 +56,20 @@ def _job(config: DictConfig) -> float | None:
 
     runtime = HydraConfig.get().runtime
     launchers.settle(runtime)
-    choices = runtime.choices
-    names = {group: str(choices.get(group)) for group in ("task", "model", "data")}
     try:
         from ltb.run import settings
+        from ltb.run.chosen import chosen
 
         settings.check_overrides(HydraConfig.get())
         settings.empty(config, HydraConfig.get())
         # Before the seconds of imports that the rest takes.
-        checked = settings.without_foreign_reason(settings.resolve(config), HydraConfig.get())
+        checked = settings.resolve(config)
+        names = chosen(HydraConfig.get(), checked)
+        checked = settings.without_foreign_reason(checked, HydraConfig.get(), names.exchanged)
         from ltb.run.run import Run
         from ltb.run.setup import setup
 
-        made = setup(checked, names)
+        made = setup(checked, names.names, foreign=names.foreign_rates)
         if not checked["plan"]:
             made.check_one_step()
             made = made.begun()
@@ -92,9 +95,9 @@ def _job(config: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command line; ends with the exit codes above."""
-    # Own classes are found where the command is typed, with the console script as with -m, and in the folder of own settings.
-    sys.path[:0] = [folder for folder in (os.getcwd(), _config_dir(sys.argv)) if folder and folder not in sys.path]
-    sys.argv[1:] = _flags_first(sys.argv[1:])
+    # With the console script as with -m.
+    launchers.find_own(os.getcwd(), _config_dir(sys.argv))
+    sys.argv[1:] = _flags_first(list(map(_adding, sys.argv[1:])))
     before = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra raises its own errors instead of printing them over several lines; they are told below.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -151,6 +154,12 @@ def _flags_first(arguments: list[str]) -> list[str]:
     return [*flags[:1], *(one for one in arguments if one not in flags)]
 
 
+def _adding(argument: str) -> str:
+    """``SECTION.KEY={NAME: VALUE}`` with ``++``, for Hydra refuses names that a mapping lacks: which are right is ours to say."""
+    key, _, value = argument.partition("=")
+    return f"++{argument}" if value.startswith("{") and re.fullmatch(r"(?!hydra\.)\w+\.[\w.]+", key) else argument
+
+
 def _config_dir(arguments: list[str]) -> str | None:
     for argument, following in pairwise([*arguments, ""]):
         if argument in ("--config-dir", "-cd"):
@@ -169,6 +178,7 @@ def _hydra() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ltb.run.beforehand import Checked, RefusedJobs
+    from ltb.run.help import commented
 
     def return_value(self: Any) -> Any:
         if self.status is JobStatus.FAILED:
@@ -183,18 +193,22 @@ def _hydra() -> None:
         made = launcher(self, hydra_context=hydra_context, task_function=task_function, config=config)
         return Checked(made, hydra_context, config, _line)
 
+    own = _config_dir(sys.argv)
     parser = get_args_parser()
     parser.error = _refuse_usage  # type: ignore[method-assign]  # argparse's own writes several lines
     parser.parse_args()
     # Between a sweeper's choice of jobs and their launch Hydra has no hook.
     Plugins.instantiate_launcher = checked  # type: ignore
     try:
-        hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
+        with commented(sys.argv[1:], [*([Path(own)] if own else []), Path(conf())]):
+            hydra.main(version_base="1.3", config_path=conf(), config_name="train")(job)()
     except RefusedJobs as error:
         raise Refused(*[_tell(line) for line in error.lines][-1]) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, for a group's option
         raise Refused(*_tell(_line(error))) from error
     except Exception as error:
+        if isinstance(error, TypeError) and (line := _no_option(sys.argv[1:])):  # Hydra's, for null among options
+            raise Refused(*_tell(line)) from error
         if launchers.raised(error):
             raise Failed(*_tell(launchers.lost(_line(error)))) from error
         if isinstance(error, OSError) and error.errno in FOLDER:
@@ -218,12 +232,15 @@ def _no_option(arguments: list[str]) -> str | None:
 
     for argument in arguments:
         group = argument.partition("=")[0]
-        names = (
-            sorted(path.stem for path in Path(conf(), group).glob("*.yaml")) if group and group.isidentifier() else []
-        )
-        if names and not isinstance(OverridesParser.create().parse_override(argument).value(), str | list):
+        names = _options(group) if group.isidentifier() else []
+        value = OverridesParser.create().parse_override(argument).value() if names else ""
+        if not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
             return f"{argument}: there is no such option; there are {', '.join(names)}"
     return None
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in Path(conf(), group).glob("*.yaml"))
 
 
 def _tell(line: str) -> tuple[str, tuple[int, int]]:
@@ -243,7 +260,7 @@ def _line(error: BaseException) -> str:
     group, _, name = str(getattr(error, "missing_cfg_file", "")).rpartition("/")
     if group == "hydra/launcher" and name in launchers.EXTRAS:
         return launchers.absent(name)
-    options = getattr(error, "options", None)
+    options = getattr(error, "options", None) or (group and _options(group))  # Hydra has none for several at once
     if options:
         return f"{group}={name}: there is no such option; there are {', '.join(options)}"
     lines = [line.strip() for line in str(error).splitlines()]
@@ -258,15 +275,23 @@ def _line(error: BaseException) -> str:
     )
     text = " ".join(line for line in lines if line and not line.startswith(dropped)) or type(error).__name__
     key = getattr(error, "full_key", None)
+    asked = re.search(r"Interpolation key '([\w.]+)' not found", text)
+    if asked and key:
+        return f"{key}: it is taken from {asked[1]}, which is not set; give {asked[1]}, in its yaml or with a +, or {key} itself"
     if key and not text.startswith(key):
         text = f"{key}={getattr(error, 'child_node', None)}: {text}"
     if text.startswith("Config group override must be"):
         return _no_option(sys.argv[1:]) or text
+    unmerged = text.partition("Error merging override ")[2].lstrip("+")
+    if unmerged:
+        cause = str(error.__cause__).partition("\n")[0]
+        there = "a section of settings" if unmerged.partition("=")[2].startswith("[") else "a list"
+        return f"{unmerged}: {there if cause == MISFIT else cause}"
     given = text.partition("To append to your config use +")[2]
     if not given:
         return text
-    there = getattr(error.__cause__, "parent_node", None)
-    names = [str(name) for name in there or () if not str(name).startswith("_")] if isinstance(there, Mapping) else []
+    above = getattr(error.__cause__, "parent_node", None)
+    names = [str(name) for name in above or () if not str(name).startswith("_")] if isinstance(above, Mapping) else []
     names = [name for name in names if name != "hydra"]
     return f"{given}: there is no such setting" + (f"; there are {', '.join(names)}" if names else "") + _having(given)
 

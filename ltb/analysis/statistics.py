@@ -230,7 +230,7 @@ def _apart(rows: pd.DataFrame) -> pd.DataFrame:
         left = curve[~curve["run_id"].isin(copies)]
         meeting = left[left.groupby("seed")["run_id"].transform("nunique") > 1]
         if len(meeting):
-            label = meeting["run_id"].map(_hash)
+            label = "run " + meeting["run_id"].map(_hash)
             task, method, control, variant = map(str, key)
             rows.loc[meeting.index, "variant"] = (f"{variant}, " if variant else "") + label
             warnings.warn(

@@ -169,7 +169,7 @@ def said(hint: Any) -> str:
         return _said_list(inner)
     if origin in MAPPINGS or hint in MAPPINGS:
         return "a section of settings"
-    if _is_group(hint):
+    if is_group(hint):
         return f"a section of settings: {', '.join(field.name for field in dataclasses.fields(hint))}"
     if is_class(hint):
         return f"a section with a _target_ that makes {hint.__name__}"
@@ -213,7 +213,7 @@ def _read(hint: Any, value: Any, key: str, section: Section | None) -> Any:
         return _list(origin or hint, inner, value, key, section)
     if origin in MAPPINGS or hint in MAPPINGS:
         return _mapping(inner[1] if inner else Any, value, key, section)
-    if _is_group(hint):
+    if is_group(hint):
         if not isinstance(value, Mapping):
             raise Misfit
         return read_group(hint, value, key)
@@ -242,7 +242,7 @@ def _plain_value(kind: Any, value: Any) -> Any:
 
 def _one_of(hints: tuple[Any, ...], value: Any, key: str, section: Section | None) -> Any:
     """By the first that takes the value as it is, else by the first that takes it; an empty group is null."""
-    if value == {} and type(None) in hints and any(map(_is_group, hints)):
+    if value == {} and type(None) in hints and any(map(is_group, hints)):
         return None
     found = []
     for hint in hints:
@@ -302,7 +302,8 @@ def is_class(hint: Any) -> bool:
     return isinstance(hint, type) and hint not in (object, Any)
 
 
-def _is_group(hint: Any) -> bool:
+def is_group(hint: Any) -> bool:
+    """Return whether an annotation is a `Group`."""
     return isinstance(hint, type) and issubclass(hint, Group)
 
 

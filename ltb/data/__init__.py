@@ -1,7 +1,7 @@
 """Datasets as tensors; the order of minibatches and their augmentation are functions of (seed, step)."""
 
 from ltb.data.cifar import CIFAR10, CIFAR100
-from ltb.data.dataset import Dataset
+from ltb.data.dataset import Dataset, InMemory
 from ltb.data.digits import Digits
 from ltb.data.imagenet import ImageNet
 from ltb.data.mnist import KMNIST, MNIST, FashionMNIST
@@ -21,6 +21,7 @@ __all__ = [
     "Digits",
     "FashionMNIST",
     "ImageNet",
+    "InMemory",
     "Noise",
     "NoisyLabels",
     "Source",

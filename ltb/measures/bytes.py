@@ -87,7 +87,7 @@ def sizes(weights: Weights, masks: Masks) -> Sizes:
 def _layer(weight: Tensor, mask: Tensor) -> Sizes:
     values, kept = matrix(weight), matrix(mask)
     a, (rows, columns) = int(kept.sum()), values.shape
-    formats = FORMATS | (CONVOLUTION if weight.ndim > 2 else LINEAR)
+    formats = {**FORMATS, **(CONVOLUTION if weight.ndim > 2 else LINEAR)}
     parts = {name: storage.encode(values, kept).values() for name, storage in formats.items() if storage.holds(kept)}
     found: Sizes = {name: sum(map(_bytes, parts[name])) if name in parts else None for name in formats}
     for cast, kind in CASTS.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -59,9 +60,7 @@ class Latency(Measure):
                 values[f"{name}/difference"] = difference / largest if largest else difference
             for size in self.batches:
                 x = subject.x[:size]
-                times = alternating(
-                    [lambda one=one, x=x: one.run(x) for one in made.values()], self.rounds, clock=clock
-                )  # type: ignore[misc]
+                times = alternating([partial(one.run, x) for one in made.values()], self.rounds, clock=clock)
                 for name, each in zip(made, times, strict=True):
                     values[f"{name}@{size}"] = 1e3 * each.median
                     values |= {f"{name}@{size}/low": 1e3 * each.low, f"{name}@{size}/high": 1e3 * each.high}

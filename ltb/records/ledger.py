@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,7 +158,7 @@ def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
     every = [name for name in dict.fromkeys(n for rows in tables for n in rows.columns) if name not in METADATA]
     # Rows without a column that others have are missing values there; concatenating empty tables would lose dtypes.
     whole = [rows.reindex(columns=[*every, *METADATA]) for rows in tables if len(rows)] or [tables[0]]
-    rows = pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0]
+    rows = _tasks(pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0])
     return [run for run, _ in found], rows.assign(variant=_variants(rows))
 
 
@@ -172,6 +171,13 @@ def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**about, folder=str(run.folder))
 
 
+def _tasks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a task for each data set and network: what was exchanged under one name is not compared."""
+    several = rows.groupby("task")[["data", "model"]].transform("nunique").gt(1).any(axis=1)
+    named = rows["task"] + " (" + rows["data"] + ", " + rows["model"] + ")"
+    return rows.assign(task=rows["task"].where(~several, named).astype("str"))
+
+
 def _variants(rows: pd.DataFrame) -> pd.Series:
     """Return the variant of each row: runs are compared with those of the same task, method and control."""
     labels: dict[str, str] = {}
@@ -179,17 +185,7 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
     named = rows.drop_duplicates("folder").set_index("folder")
     for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
         known = decisive(group.index)
-        found = variants.label(list(known.values()))
-        labels |= dict(zip(known, found, strict=True))
-        hashes = sorted({text for text in found if variants.is_hash(text)})
-        if hashes:
-            keys = variants.differing(list(known.values()))
-            one = group.iloc[0]
-            warnings.warn(
-                f"{one['task']}: runs of {one['method']} differ in {', '.join(keys[:6])}{' …' * (len(keys) > 6)}; "
-                f"they are not averaged but kept apart as {', '.join(hashes)}",
-                stacklevel=3,
-            )
+        labels |= dict(zip(known, variants.label(list(known.values())), strict=True))
     return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
 
 

@@ -1,21 +1,34 @@
 """Telling apart runs that share a method's name but not its settings, by the names and values of what differs.
 
 Averaging over them would be silently wrong, so every curve carries a variant: "" where all runs of a method have
-the same settings, else such as "lr.value=0.1" or, if that grows too long, a short hash of the settings.
+the same settings, else such as "lr.value=0.1".
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 
 DRAW = "control.draw"  # of several draws of a control for one ticket, which are averaged over within their seed
 # For runs that did not write their identity: what may differ between two runs of one experiment and not change what is
 # measured: the seed, which we average over, where files are, how a run is shown, and on how many threads it runs.
 NUISANCES = {
-    *("seed", "study", "fresh", "logger", "hydra", "runs", "store", "threads", "progress", "tags", "notes"),
+    *(
+        "seed",
+        "study",
+        "label",
+        "fresh",
+        "logger",
+        "mirrors",
+        "callbacks",
+        "hydra",
+        "runs",
+        "store",
+        "threads",
+        "progress",
+        "tags",
+        "notes",
+    ),
     *(
         "run_id",
         "metric.tolerance",
@@ -89,20 +102,67 @@ def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
 def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
     """Return one label for each run of a method: equal where its dotted settings are equal, "" if they all are.
 
+    It names all that differs where that is short, else as few settings as tell all apart, with long values cut in the middle.
+
     >>> label([{"rate": 0.2}, {"rate": 0.2}, {"rate": 0.5}])
     ['rate=0.2', 'rate=0.2', 'rate=0.5']
     """
     keys = differing(settings)
-    named = [", ".join(f"{k}={one[k]}" if k in one else f"no {k}" for k in keys) for one in settings]
     exact = [_text([one.get(k, MISSING) for k in keys]) for one in settings]
+    named = [_named(one, keys, LONGEST) for one in settings]
     if max(map(len, named), default=0) > LONGEST or len(set(named)) < len(set(exact)):
-        return [hashlib.sha256(text.encode()).hexdigest()[:6] for text in exact]
-    return named
+        fewest = _telling(settings, keys)
+        named = [_named(one, fewest, LONGEST // max(len(fewest), 1)) for one in settings]
+    alike = {text: list(dict.fromkeys(e for e, n in zip(exact, named, strict=True) if n == text)) for text in named}
+    numbers = [
+        alike[text].index(this) for text, this in zip(named, exact, strict=True)
+    ]  # where all that is shown is equal
+    return [
+        text if len(alike[text]) == 1 else f"{text}, no. {number + 1}"
+        for text, number in zip(named, numbers, strict=True)
+    ]
 
 
-def is_hash(text: str) -> bool:
-    """Return whether a label is a hash, which does not say what it stands for."""
-    return re.fullmatch("[0-9a-f]{6}", text) is not None
+def _telling(settings: Sequence[Mapping[str, object]], keys: Sequence[str]) -> list[str]:
+    """Return a few of the `keys` that differ which together tell all settings apart, each of them the one that tells most."""
+    found: list[str] = []
+    values = {key: [_text(one.get(key, MISSING)) for one in settings] for key in keys}
+
+    def told(chosen: Sequence[str]) -> int:
+        return len(set(zip(*(values[key] for key in chosen), strict=True)))
+
+    while keys and told([*found]) < told(keys):
+        found.append(min(keys, key=lambda key: (-told([*found, key]), max(map(len, values[key])), len(key), key)))
+    return sorted(found)
+
+
+def _named(one: Mapping[str, object], keys: Sequence[str], longest: int) -> str:
+    said = (_said(key, str(one[key]), longest) if key in one else f"no {_plain(key)}" for key in keys)
+    return ", ".join(said)
+
+
+def _said(key: str, value: str, longest: int) -> str:
+    """Return a setting as one would type it: of a class its name, without the source that an identity has of it.
+
+    >>> _said("criterion._target_", "Growth 0d1e2f", 40), _said("lr.base", "0.1", 40)
+    ('criterion=Growth', 'lr.base=0.1')
+    """
+    name = value.partition(" ")[0] if _plain(key) != key else value
+    return f"{_plain(key)}={_cut(name, longest)}"
+
+
+def _plain(key: str) -> str:
+    return key.removesuffix("._target_")
+
+
+def _cut(text: str, longest: int) -> str:
+    """Return a text of about `longest` characters at most, its beginning and its end.
+
+    >>> _cut("[100, 100, 100, 100]", 9)
+    '[100…100]'
+    """
+    half = max((longest - 1) // 2, 4)
+    return text if len(text) <= 2 * half + 1 else f"{text[:half]}…{text[-half:]}"
 
 
 def _text(value: object) -> str:

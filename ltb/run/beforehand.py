@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
 from ltb.run import launchers
+from ltb.run.chosen import Chosen, chosen
 from ltb.run.settings import Checked as CheckedSettings
 from ltb.run.settings import check_overrides, empty, resolve
 
 SHOWN = 3  # jobs that a line names, at most
-GROUPS = ("task", "model", "data")
 
 
 class RefusedJobs(ValueError):
@@ -58,7 +58,7 @@ class Checked:
         key = ""
         try:
             config, names, engine = self._composed(overrides)
-            key = json.dumps([names, {**config, "seed": None}], sort_keys=True, default=str)
+            key = json.dumps([names.names, {**config, "seed": None}], sort_keys=True, default=str)
             if key not in found:
                 _make(config, names, here="joblib" in engine or engine == launchers.HERE["_target_"])
         except Exception as error:
@@ -67,18 +67,17 @@ class Checked:
             found[key] = self._told(error)
         return found.setdefault(key, None)
 
-    def _composed(self, overrides: list[str]) -> tuple[CheckedSettings, dict[str, str], str]:
+    def _composed(self, overrides: list[str]) -> tuple[CheckedSettings, Chosen, str]:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         check_overrides(composed.hydra)
         empty(composed, composed.hydra)
-        choices = composed.hydra.runtime.choices
-        names = {group: str(choices.get(group)) for group in GROUPS}
         with open_dict(composed):
-            engine = str(composed.pop("hydra").launcher._target_)
-        return resolve(composed), names, engine
+            hydra = composed.pop("hydra")
+        config = resolve(composed)
+        return config, chosen(hydra, config), str(hydra.launcher._target_)
 
 
-def _make(given: CheckedSettings, names: Mapping[str, str], *, here: bool) -> None:
+def _make(given: CheckedSettings, names: Chosen, *, here: bool) -> None:
     from ltb.run.compose import check, measures, recipe, trainer
     from ltb.run.setup import setup
 
@@ -87,7 +86,7 @@ def _make(given: CheckedSettings, names: Mapping[str, str], *, here: bool) -> No
     measures(config)
     _, device = trainer(config["trainer"])
     if here and device.type == "cpu":
-        setup(config, names).check_one_step()
+        setup(config, names.names, foreign=names.foreign_rates).check_one_step()
 
 
 def _whose(bad: Sequence[Sequence[str]], jobs: Sequence[Sequence[str]], common: set[str]) -> str:

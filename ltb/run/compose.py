@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pytorch_lightning import Callback
 
 from ltb.common.allowed import plain
 from ltb.common.hints import hints_of
@@ -14,6 +15,7 @@ from ltb.measures import StepFlops, Untrained
 from ltb.run import build as building
 from ltb.run.build import Config, build
 from ltb.run.settings import Checked
+from ltb.training.callbacks import check as check_callback
 from ltb.training.lightning import check_settings
 
 RECIPE = hints_of(Recipe)
@@ -22,9 +24,10 @@ CHOICES = (
     "schedule", "criterion", "allocation", "rewind", "control", "dynamics", "objective", "dense_objective", "execution",
     "rewind_rule",
 )  # fmt: skip
+# In this order: what is wrong is told by the key that was set, before those that take its value (model.shape is data.shape).
 KINDS = {
-    **{name: RECIPE[name] for name in CHOICES},
-    "model": Any, "optimizer": Any, "lr": Any, "data": Any, "module": Any,
+    "data": Any, **{name: RECIPE[name] for name in CHOICES},
+    "model": Any, "optimizer": Any, "lr": Any, "module": Any,
 }  # fmt: skip
 
 
@@ -35,6 +38,12 @@ def check(config: Checked) -> Checked:
     """
     found = {key: building.check(config[key], key, kind) for key, kind in KINDS.items() if key in config}
     measures = {name: building.check(node, f"measure.{name}", Measure) for name, node in config["measure"].items()}
+    given = config.get("callbacks") or {}
+    callbacks = {name: building.check(node, f"callbacks.{name}", Any) for name, node in given.items()}
+    mirrors = {
+        name: building.check(node, f"mirrors.{name}", Any) for name, node in (config.get("mirrors") or {}).items()
+    }
+    found |= {"callbacks": callbacks, "mirrors": mirrors}
     return Checked({**config, **found, "measure": measures, "trainer": plain(check_settings(config["trainer"]))})
 
 
@@ -64,6 +73,13 @@ def measures(config: Config) -> tuple[Measure, ...]:
         if not isinstance(measure, Measure):
             raise ValueError(f"measure={name}: {type(measure).__name__} is not a Measure")
     return (StepFlops(), Untrained(config["metric"]["name"]), *asked)
+
+
+def callbacks(config: Config) -> tuple[Callback, ...]:
+    """The callbacks that look on at one fit, made anew. ValueError for one that does more."""
+    sections = config.get("callbacks") or {}
+    made = {name: build({f"callbacks.{name}": node}, f"callbacks.{name}") for name, node in sections.items()}
+    return tuple(check_callback(name, callback) for name, callback in made.items())
 
 
 def trainer(config: Config) -> tuple[dict[str, Any], torch.device]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,15 @@ class Lightning(Form):
 
     def write(self, out: Path, of: Export) -> None:
         state = {tensors.plain(name): tensor for name, tensor in of.module.state_dict().items()}
-        _save({"state_dict": state, "pytorch-lightning_version": pl.__version__, "epoch": 0, "global_step": 0}, out)
+        _save(
+            {
+                "state_dict": state,
+                "pytorch-lightning_version": version("pytorch-lightning"),
+                "epoch": 0,
+                "global_step": 0,
+            },
+            out,
+        )
 
     def same(self, out: Path, of: Export) -> bool:
         return _same(torch.load(out, weights_only=True)["state_dict"], tensors.state(of.module))

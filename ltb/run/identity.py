@@ -13,6 +13,7 @@ from ltb.training import Training
 
 # What does not change a number: where files are, and how many hands carry them. The data as served has a fingerprint.
 NUISANCES = ("root", "workers", "num_workers")
+LATER = ("label_smoothing", "metrics")
 LENGTH = ("length", "evaluate_every")  # what of the training decides; when a run ends because of its results does not
 
 
@@ -30,7 +31,7 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
         "data": _identified(data),
         **({"label_noise": noise} if noise and noise["rate"] else {}),  # what has no effect is in no key
         "fingerprint": training.source.fingerprint,
-        "module": _identified(config["module"]),
+        "module": _identified(_without_later(config["module"])),
         "initialisation": training.initialisation,
         "training": {key: value for key, value in config["training"].items() if key in LENGTH},
         "prunable": prunable,
@@ -44,6 +45,13 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
         "seed": config["seed"],
         "salt": config["salt"],
     }
+
+
+def _without_later(module: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ltb's own module without settings that came later and have no effect, so that keys from before stay."""
+    if module["_target_"] != "ltb.training.Classification":
+        return module
+    return {key: value for key, value in module.items() if key not in LATER or value}
 
 
 def _identified(node: Any) -> Any:

@@ -50,8 +50,14 @@ def settle(runtime: Any) -> None:
     runtime: Hydra's. An engine may start jobs in another folder (a Ray cluster does), and without the folder of --config-dir.
     """
     os.chdir(runtime.cwd)
-    own = [source.path for source in runtime.config_sources if source.provider == "command-line"]
-    sys.path[:0] = [folder for folder in (runtime.cwd, *own) if folder not in sys.path]
+    own = (source.path for source in runtime.config_sources if source.provider == "command-line")
+    find_own(runtime.cwd, next(own, None))
+
+
+def find_own(typed: str, settings: str | None = None) -> None:
+    """Let own classes be found where the command is `typed`, in the folder of own `settings`, and beside that (mine.py, conf/)."""
+    folders = [typed, *([settings, os.path.dirname(settings)] if settings else [])]
+    sys.path[:0] = [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
 
 
 def stderr() -> tuple[int, int]:

@@ -26,6 +26,7 @@ from ltb.core.stage import Stage, search_steps, settled
 from ltb.records import identity, jobs, record
 from ltb.report.sparkline import sparkline
 from ltb.run import links, signals, summary
+from ltb.run.build import build
 from ltb.run.display import Display, diverged, table
 from ltb.run.provenance import joined
 from ltb.run.setup import Setup
@@ -166,11 +167,23 @@ class Run:
                     raise Diverged(f"level {level.index} diverged ({name} {value}): training.on_divergence=stop")
 
     def _mirror(self) -> Any:
-        logger, row = self.setup.config["logger"], self.setup.row
-        if not logger:
+        setup = self.setup
+        chosen = [
+            build({f"mirrors.{name}": node}, f"mirrors.{name}")
+            for name, node in (setup.config.get("mirrors") or {}).items()
+        ]
+        if not chosen and not setup.config.get("logger"):
             return None
+        from ltb.tracking.mirror import Mirrors
+
+        written = {**setup.written, "task": setup.row["task"]}
+        wandb = [self._wandb(written)] if setup.config.get("logger") else []
+        return Mirrors(*wandb, *(one.start(setup.run_id, setup.row["study"], written) for one in chosen))
+
+    def _wandb(self, written: Mapping[str, Any]) -> Any:
         from ltb.tracking.wandb_mirror import WandbMirror
 
+        logger, row = self.setup.config["logger"], self.setup.row
         return WandbMirror(
             self.setup.run_id,
             folder=self.setup.config["runs"],
@@ -178,8 +191,8 @@ class Run:
             entity=logger["entity"],
             group=row["study"],
             job_type=self.setup.label,
-            tags=[*self.setup.written["logger"]["tags"], row["model"], row["data"]],
-            config={**self.setup.written, "task": row["task"]},
+            tags=[*written["logger"]["tags"], row["model"], row["data"]],
+            config=written,
             mode=logger["mode"],
             metric=self.setup.training.judge[0],
         )
@@ -214,7 +227,7 @@ class Run:
             curves.save(ledger.read([self.folder]), self.folder)
         if mirror is not None:
             mirror.figure(figure)
-            if self.setup.config["logger"]["artifacts"]:
+            if (self.setup.config.get("logger") or {}).get("artifacts"):
                 tickets = self.folder / "tickets"
                 mirror.artifact([self.folder / record.LEDGER, *([tickets] if tickets.exists() else [])])
 

@@ -6,7 +6,8 @@ together is checked where they meet. Torch is not imported here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -22,6 +23,7 @@ from ltb.common.allowed import (
     Seed,
     Text,
     check_names,
+    is_group,
     plain,
     read,
     read_group,
@@ -48,6 +50,7 @@ class Beside:
 
 
 BESIDE = Beside()
+LAYER_RATES = "protocol.layer_rates"
 Threads = Annotated[int, Limits("1 to 1024", least=1, below=1025)]
 
 
@@ -155,7 +158,6 @@ class Settings(Group):
     threads: Threads
     progress: Annotated[bool, BESIDE]
     plan: Annotated[bool, BESIDE]
-    logger: Annotated[Logger | None, BESIDE]
     trainer: Choice
     data: Choice
     module: Choice
@@ -173,6 +175,10 @@ class Settings(Group):
     execution: Choice | None = None
     rewind_rule: Choice | None = None
     label_noise: LabelNoise | None = None  # configurations from before have none
+    label: Annotated[Text | None, BESIDE] = None  # likewise
+    logger: Annotated[Logger | None, Beside(together=True)] = None  # none with logger=csv alone
+    mirrors: Annotated[Choice | None, BESIDE] = None  # what logger=csv and its like choose
+    callbacks: Annotated[Choice | None, Beside(together=True)] = None
 
 
 class Checked(dict[str, Any]):
@@ -192,23 +198,34 @@ def check(config: Mapping[str, Any]) -> Checked:
 
 
 def resolve(config: DictConfig) -> Checked:
-    """Return a composed configuration, its interpolations resolved, as `check` does. Raises OmegaConf's errors too."""
+    """Return a composed configuration, its interpolations resolved, as `check` does. Raises OmegaConf's errors too.
+
+    A model that nothing takes, for the module makes its own network, is left out.
+    """
     from omegaconf import OmegaConf
 
-    check_names(Settings, OmegaConf.to_container(config), "")  # type: ignore[arg-type]  # before interpolations miss a key
+    given: Any = OmegaConf.to_container(config)
+    check_names(Settings, given, "")  # before interpolations miss a key
+    for name, hint in hints_of(Settings).items():
+        group, *others = get_args(hint) or (hint,)
+        if is_group(group) and type(None) not in others and isinstance(given.get(name), Mapping):
+            check_names(group, given[name], name)
+    if "model" in given and "${model" not in json.dumps({**given, "model": None}, default=str):
+        config = OmegaConf.masked_copy(config, [key for key in given if key != "model"])
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
 
 def empty(config: DictConfig, hydra: Any) -> None:
     """Empty the mappings that the command line sets to ``{}``, which Hydra would merge with what is there, to no effect.
 
-    Raises ValueError where something is put into one of them before.
+    The rates of layers are emptied by null and by ``~`` too. Raises ValueError where something is put into one of them before.
     """
     from omegaconf import DictConfig, OmegaConf, open_dict
 
-    keys = [override.lstrip("+").partition("=") for override in _overrides(hydra)]
+    keys = [override.lstrip("+~").partition("=") for override in _overrides(hydra)]
     for place, (key, _, value) in enumerate(keys):
-        if value.replace(" ", "") != "{}" or not isinstance(OmegaConf.select(config, key), DictConfig):
+        rates = key == LAYER_RATES and value in ("", "null")
+        if not rates and (value.replace(" ", "") != "{}" or not isinstance(OmegaConf.select(config, key), DictConfig)):
             continue
         if beside := [other for other, *_ in keys[place + 1 :] + keys[:place] if f"{other}.".startswith(f"{key}.")]:
             raise ValueError(f"{key}={{}}: it empties the mapping, and {beside[0]} is set as well")
@@ -216,12 +233,17 @@ def empty(config: DictConfig, hydra: Any) -> None:
             OmegaConf.update(config, key, {}, merge=False)
 
 
-def without_foreign_reason(config: Checked, hydra: Any) -> Checked:
-    """Return the configuration without the reason for its tolerance where the command line gives another one, and no reason."""
+def without_foreign_reason(config: Checked, hydra: Any, exchanged: Sequence[str] = ()) -> Checked:
+    """Return the configuration without the reason for its tolerance where the command line gives another one, and no reason.
+
+    Where data or model of the task were `exchanged`, the reason is that it is the task's.
+    """
     keys = {override.lstrip("+").partition("=")[0] for override in _overrides(hydra)}
-    if "metric.tolerance" not in keys or "metric.tolerance_reason" in keys:
+    if "metric.tolerance_reason" in keys or not ({"metric.tolerance"} & keys or exchanged):
         return config
-    return Checked({**config, "metric": {**config["metric"], "tolerance_reason": None}})
+    task = f"that of task={hydra.runtime.choices.get('task')}, whose {' and '.join(exchanged)} these are not"
+    reason = None if "metric.tolerance" in keys else task
+    return Checked({**config, "metric": {**config["metric"], "tolerance_reason": reason}})
 
 
 def _overrides(hydra: Any) -> list[str]:
@@ -236,7 +258,7 @@ def check_overrides(hydra: Any) -> None:
     overrides = _overrides(hydra)
     groups = {name for name, hint in hints_of(Settings).items() if hint in (Choice, Choice | None)}
     for key, _, value in (override.lstrip("+").partition("=") for override in overrides):
-        if key in groups | {"task", "method", "logger"} and value.startswith("["):
+        if key in groups | {"task", "method"} and value.startswith("["):
             raise ValueError(
                 f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
             )

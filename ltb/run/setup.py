@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -33,6 +34,7 @@ from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
 from ltb.run.build import Config, build
+from ltb.run.chosen import without_rates
 from ltb.run.compose import measures, recipe, trainer
 from ltb.run.secrets import Secrets
 from ltb.store.keys import Keys, canonical, digest
@@ -78,7 +80,7 @@ class Setup:
     @property
     def label(self) -> str:
         """Method and control, as figures name them: ``imp-reinit``."""
-        return _label(self.recipe)
+        return _label(self.recipe, self.row["method"])
 
     def missing(self) -> list[Stage]:
         """The stages that are to be trained."""
@@ -167,10 +169,11 @@ def _place(error: Exception) -> str:
     return f"{os.path.relpath(frame.filename)}:{frame.lineno}; HYDRA_FULL_ERROR=1 shows the whole trace"
 
 
-def setup(config: Config, names: Mapping[str, str]) -> Setup:
+def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] = ()) -> Setup:
     """Return the setup of a resolved configuration; `names` says what was chosen for task, model and data.
 
-    Raises ValueError, in one line that names the key, for a configuration that cannot be run.
+    foreign: patterns of layer rates that are another network's; those that match nothing in this one are left out. Raises
+    ValueError, in one line that names the key, for a configuration that cannot be run.
     """
     config = compose.check(settings.check(config))
     seed = config["seed"]
@@ -179,6 +182,10 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     further = measures(config)
     arguments, device = trainer(config["trainer"])
     training = _training(config, arguments, device, seed)
+    unmatched = {pattern for pattern in foreign if not fnmatch.filter(training.prunable, pattern)}
+    if unmatched:
+        config = without_rates(config, unmatched)
+        made = recipe(config)
     wanted = stages(made, training.clock)
     made.check_network(parts(made.allocation, training), training.clock)
     for measure in further:
@@ -188,19 +195,19 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     # The same letters for every seed of one experiment: what is run, without the seed.
     of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
-    run_id = f"{_label(made)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
+    run_id = f"{_label(made, made.method)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
     folder, store = _folders(config, run_id, {keys(stage) for stage in wanted})
     secrets = Secrets.of(config)
     row = {
         "run_id": folder.name,
         "study": secrets.mask(config["study"]) or names["task"],
-        "method": secrets.mask(made.method),
+        "method": secrets.mask(config.get("label") or made.method),
         "task": names["task"],
         "model": names["model"],
         "data": names["data"],
         "seed": seed,
     }
-    for key in ("study", "task", "model", "data"):
+    for key in ("study", "method", "task", "model", "data"):
         check_inert(key, row[key])
     for name in training.prunable:
         check_inert("module: a parameter", name)
@@ -220,8 +227,8 @@ def setup(config: Config, names: Mapping[str, str]) -> Setup:
     return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
 
 
-def _label(made: Recipe) -> str:
-    return made.method + (f"-{made.control.name}" if made.control else "")
+def _label(made: Recipe, method: str) -> str:
+    return method + (f"-{made.control.name}" if made.control else "")
 
 
 def _training(config: Config, arguments: Mapping[str, Any], device: torch.device, seed: int) -> Training:
@@ -240,6 +247,7 @@ def _training(config: Config, arguments: Mapping[str, Any], device: torch.device
         direction=config["metric"]["direction"],
         trainer=arguments,
         device=device,
+        observers=lambda: compose.callbacks(config),
     )
 
 

@@ -1,4 +1,4 @@
-"""A run's training curves in W&B as they grow, each level's once, whether it is trained now or was found."""
+"""A run's training curves in its mirror as they grow, each level's once, whether it is trained now or was found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ltb.core.contracts import Listener
 from ltb.core.loop import Level
 from ltb.core.stage import Stage
-from ltb.tracking.wandb_mirror import WandbMirror
+from ltb.tracking.mirror import Mirror
 
 
 class Live(Listener):
@@ -16,7 +16,7 @@ class Live(Listener):
     `shown`: the stage of each level. A stage that is no level of this run, such as a control's chain, is not shown.
     """
 
-    def __init__(self, mirror: WandbMirror, shown: Sequence[Stage]) -> None:
+    def __init__(self, mirror: Mirror, shown: Sequence[Stage]) -> None:
         self._mirror, self._shown = mirror, shown
         self._level, self._sent = 0, 0  # the level that is next to be finished, and how many of its rows were sent
         self._computed: Stage | None = None

@@ -10,13 +10,13 @@ so each level is there once, offline (where nothing can be resumed) as online (w
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ltb.common.errors import Unavailable
+from ltb.tracking.mirror import Mirror, short
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def _logged_in() -> bool:
     return any(keys) or bool(wbauth.read_netrc_auth(host=settings.base_url))
 
 
-class WandbMirror:
+class WandbMirror(Mirror):
     """The W&B run of one run. `Unavailable` (one line) if W&B does not start.
 
     run_id: readable, the same for the same run; W&B's id and part of its folder's name.
@@ -85,9 +85,6 @@ class WandbMirror:
         mode: str = "auto",
         metric: str = "accuracy",
     ) -> None:
-        self._base = 0  # train/step where the clock of the present level has its zero
-        self._step = 0  # the last train/step
-        self._level = 0
         self._warned = False
         _check(mode)
         try:
@@ -121,23 +118,6 @@ class WandbMirror:
         for pattern, axis in AXES.items():
             run.define_metric(pattern, step_metric=axis)
         return run
-
-    def begin_level(self, level: int, start_step: int = 0) -> None:
-        """Begin `level`, of which `history` is from here on; its fit begins at `start_step` of the training clock.
-
-        train/step goes on from where it was: it counts the steps trained in all, while the clock rewinds.
-        """
-        self._level, self._base = level, self._step - start_step
-
-    def history(self, row: Mapping[str, Any]) -> None:
-        """Log one evaluation: `step` on the training clock, and names such as train/loss or val/accuracy."""
-        self._step = max(self._step, self._base + int(row["step"]))
-        values = {_slashed(key): value for key, value in row.items() if key not in ("step", "level")}
-        self._log({**_numbers(values), "train/step": self._step, "train/level": self._level})
-
-    def level(self, row: Mapping[str, Any]) -> None:
-        """Log one finished level: every number of its row of the ledger as level/<column>, against level/sparsity."""
-        self._log({f"level/{key}": value for key, value in _numbers(row).items()})
 
     def figure(self, path: str | Path) -> None:
         """Log the curve so far as an image."""
@@ -180,9 +160,9 @@ class WandbMirror:
         if self._mode != "offline":
             return f"W&B: {self._run.url}"
         run = Path(self._run.settings.sync_dir)
-        return f"W&B, offline: `wandb leet {_short(run.parent)}` shows it here, `wandb sync {_short(run)}` uploads it"
+        return f"W&B, offline: `wandb leet {short(run.parent)}` shows it here, `wandb sync {short(run)}` uploads it"
 
-    def _log(self, values: Mapping[str, Any]) -> None:
+    def log(self, values: Mapping[str, int | float], step: int) -> None:
         # Never step=: it is one counter for all metrics, and a level's rewind would run it backwards.
         self._safely("log", lambda: self._run.log(dict(values)))
 
@@ -193,23 +173,3 @@ class WandbMirror:
             if not self._warned:
                 log.warning("W&B: %s failed (%s); the run goes on, its ledger is complete", what, error)
             self._warned = True
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, int | float]:
-    """Return the numeric entries: truth values as 0 and 1; text, None and NaN left out."""
-    return {
-        key: int(value) if isinstance(value, bool) else value
-        for key, value in row.items()
-        if isinstance(value, int | float) and not math.isnan(value)
-    }
-
-
-def _slashed(key: str) -> str:
-    """Return a column of history.csv as a W&B metric, which needs a prefix to have its axis: epoch → train/epoch."""
-    return key if "/" in key else f"train/{key}"
-
-
-def _short(path: Path) -> str:
-    """Return a path as the user would type it from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

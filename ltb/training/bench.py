@@ -255,7 +255,7 @@ class Bench:
             Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
         )
         body = (execution or MASKED).prepared(self).enter(module, masks)
-        callbacks = [StartClock(0, clock, self.seed), Executed(body)]
+        callbacks = [StartClock(0, clock, self.seed), Executed(body), *self._observers()]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
             trainer.fit(module, batches, self._evaluation(module, "val") if validated else None)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from ltb.common.allowed import Count, NotNegative, Positive, checked
+from ltb.common.allowed import Count, Limits, NotNegative, Positive, checked
 from ltb.common.step import Clock
 from ltb.core import tensors
 from ltb.core.prunable import prunable
 from ltb.training.chunked import ChunkedModule
 from ltb.training.learning_rate import LearningRateSchedule
 
+Smoothing = Annotated[float, Limits("0 (none) or more, below 1", least=0, below=1)]
 TOP_5_FROM = 100  # classes; from here on accuracy among the five likeliest classes is logged as well
 
 
@@ -33,9 +34,11 @@ class Classification(ChunkedModule):
     l1, l2:        penalty l1·Σ|w| + l2·Σw² over what is prunable by default (Han et al. 2015), beside any weight decay.
     gradient_clip: largest total gradient norm, over what the masks keep; None for no clipping.
     accumulate:    each minibatch goes through the network in this many equal parts, to save memory.
+    label_smoothing: of what is minimised, and so of `loss`: targets are (1 − ε) · one-hot + ε / classes (Szegedy et al. 2016).
+    metrics:       name -> torchmetrics Metric, updated with class probabilities and labels: logged under val/ and test/ too.
 
-    Logs val/ and test/ loss (mean cross-entropy, no penalty) and accuracy (a fraction; from 100 classes top5_accuracy
-    too).
+    Logs val/ and test/ loss (mean cross-entropy, no penalty, no smoothing) and accuracy (a fraction; from 100 classes
+    top5_accuracy too).
     """
 
     @checked("module")
@@ -48,6 +51,8 @@ class Classification(ChunkedModule):
         l2: NotNegative = 0.0,
         gradient_clip: Positive | None = None,
         accumulate: Count = 1,
+        label_smoothing: Smoothing = 0.0,
+        metrics: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if "lr" in getattr(optimizer, "keywords", {}):
@@ -60,6 +65,11 @@ class Classification(ChunkedModule):
         self._clock: Clock | None = None
         self._optimizer, self._l1, self._l2 = optimizer, l1, l2
         self._gradient_clip, self._accumulate = gradient_clip, accumulate
+        self._smoothing = label_smoothing
+        # Copies of a plain dict: a metric is no part of the module's state.
+        self._metrics = {
+            split: {name: metric.clone() for name, metric in (metrics or {}).items()} for split in ("val", "test")
+        }
         weights = set(prunable(network).names) if l1 or l2 else set()
         self._penalised = [parameter for name, parameter in tensors.parameters(network).items() if name in weights]
         self._sums: dict[str, Tensor] = {}
@@ -82,9 +92,9 @@ class Classification(ChunkedModule):
         return self.network(self._input(x))
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the mean cross-entropy of a batch, without penalties."""
+        """Return the mean cross-entropy of a batch, smoothed, without penalties."""
         x, y = batch
-        return functional.cross_entropy(self(x), y.to(self.device))
+        return functional.cross_entropy(self(x), y.to(self.device), label_smoothing=self._smoothing)
 
     def training_step(self, chunk: Iterable[tuple[int, tuple[Tensor, Tensor]]], index: int) -> None:
         if self.clock is None:
@@ -122,14 +132,17 @@ class Classification(ChunkedModule):
 
     def _backward(self, x: Tensor, y: Tensor) -> Tensor:
         if self._accumulate == 1:
-            loss = functional.cross_entropy(self.network(x), y)
+            loss = functional.cross_entropy(self.network(x), y, label_smoothing=self._smoothing)
             loss.backward()
             return loss.detach()
         if len(y) < self._accumulate:
             raise ValueError(f"module.accumulate={self._accumulate}: a minibatch has {len(y)} examples")
         total = torch.zeros((), device=x.device, dtype=torch.float64)
         for part, labels in zip(x.chunk(self._accumulate), y.chunk(self._accumulate), strict=True):
-            loss = functional.cross_entropy(self.network(part), labels, reduction="sum") / len(y)
+            total_of_part = functional.cross_entropy(
+                self.network(part), labels, reduction="sum", label_smoothing=self._smoothing
+            )
+            loss = total_of_part / len(y)
             loss.backward()
             total += loss.detach()
         return total
@@ -150,7 +163,7 @@ class Classification(ChunkedModule):
         self._count = 0
         return mean
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
+    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         x, y = batch
         logits = self.network(self._input(x)).float()
         y = y.to(self.device)
@@ -161,6 +174,8 @@ class Classification(ChunkedModule):
         }
         if logits.shape[1] >= TOP_5_FROM:
             found["top5_accuracy"] = (logits.topk(5, dim=1).indices == y[:, None]).any(1).sum()
+        for metric in self._metrics[split].values():
+            metric.to(self.device).update(logits.softmax(1), y)
         for name, value in found.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -168,15 +183,18 @@ class Classification(ChunkedModule):
         examples = self._sums.pop("examples")
         for name in [name for name in self._sums if name != "train"]:
             self.log(f"{prefix}/{name}", (self._sums.pop(name).double() / examples).cpu().float())
+        for name, metric in self._metrics[prefix].items():
+            self.log(f"{prefix}/{name}", metric.compute().cpu().float())
+            metric.reset()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        self._evaluate(batch)
+        self._evaluate(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
         self._log("val")
 
     def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        self._evaluate(batch)
+        self._evaluate(batch, "test")
 
     def on_test_epoch_end(self) -> None:
         self._log("test")

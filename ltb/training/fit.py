@@ -23,6 +23,7 @@ from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
 from ltb.training.bench import Bench
+from ltb.training.callbacks import noted
 from ltb.training.changes import Changes
 from ltb.training.chunked import ChunkedModule, add_objective
 from ltb.training.lightning import begin_at, interruptible, quick_steps, quiet, trainer_of
@@ -107,8 +108,10 @@ class Training(Bench):
             changes.enter(body, fresh=done is None)
         counter = Steps(begin.step, listener)
         passed = Snapshots(snapshots, counter, body, done.snapshots if done else {})
-        history = History(self.clock, counter, body, self.judge, listener, done, (changes or body).row)
-        observers: list[pl.Callback] = [counter, passed, history, *self._observers()]
+        chosen = self._observers()
+        also = (changes or body).row
+        history = History(self.clock, counter, body, self.judge, listener, done, also, partial(noted, chosen))
+        observers: list[pl.Callback] = [counter, passed, *chosen, history]
         if checkpoints is not None:
             observers.append(Checkpoint(checkpoints, counter, body, passed, history, evaluate, changes))
         actors: list[pl.Callback] = [StartClock(begin.step, clock, seed, fit.stop), Executed(body)]

@@ -48,7 +48,7 @@ class Snapshots(pl.Callback):
 
 
 class History(pl.Callback):
-    """A row an evaluation: step, epoch, what `also` gives, training loss, all that was logged under val/; and the best one's point.
+    """A row an evaluation: step, epoch, what `also` gives, training loss, all under val/, what is `noted`; and the best's point.
 
     The best row is the first minimum of val/loss; where none is logged, `judge` = (metric, ``min`` or ``max``) decides.
     """
@@ -62,9 +62,10 @@ class History(pl.Callback):
         listener: Listener,
         done: Progress | None = None,
         also: Callable[[], Mapping[str, float]] = dict,
+        noted: Callable[[pl.Trainer, pl.LightningModule], Mapping[str, float]] = lambda trainer, module: {},
     ) -> None:
         self._clock, self._counter, self._body, self._listener = clock, counter, body, listener
-        self._judge, self._also = judge, also
+        self._judge, self._also, self._noted = judge, also, noted
         self._since = time.perf_counter() - (done.seconds if done else 0)
         self.rows: list[dict[str, float]] = [dict(row) for row in done.history] if done else []
         self.best = done.best if done and done.history else None
@@ -85,6 +86,7 @@ class History(pl.Callback):
         elif "train/loss" in logged:
             row["train/loss"] = logged["train/loss"]
         row |= {name: value for name, value in logged.items() if name.startswith("val/")}
+        row |= self._noted(trainer, pl_module)
         row["seconds"] = self.seconds()
         self.rows.append(row)
         if self._best_row is None or better(row, self._best_row, self._judge):

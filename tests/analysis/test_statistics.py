@@ -115,11 +115,13 @@ def test_a_rerun_with_the_same_results_counts_once(row):
 def test_the_same_seed_with_other_results_is_kept_apart_and_said_so(row):
     other = runs(row, [[0.7, 0.5]], run_id="imp-toy-s0-d4e5f6")
     rows = pd.concat([runs(row, [[0.7, 0.6], [0.72, 0.62]]), other], ignore_index=True)
-    with pytest.warns(UserWarning, match="toy: several runs of imp have the same seed.* a1b2c3, d4e5f6") as warned:
+    with pytest.warns(
+        UserWarning, match="toy: several runs of imp have the same seed.* run a1b2c3, run d4e5f6"
+    ) as warned:
         summary = statistics.summarise(rows)
     assert len(warned) == 1
     means = points(summary).loc[1].set_index("variant")["mean"].to_dict()
-    assert means == pytest.approx({"": 0.62, "a1b2c3": 0.6, "d4e5f6": 0.5})
+    assert means == pytest.approx({"": 0.62, "run a1b2c3": 0.6, "run d4e5f6": 0.5})
 
 
 def test_runs_without_a_value_are_copies_where_they_are_without_it_alike(row):

@@ -125,7 +125,7 @@ def test_every_task_runs_two_levels(command, task):
         assert dense["sparsity"] == "0.0"
         assert 0.05 < float(pruned["sparsity"]) < 0.201
         assert (pruned["start_step"], pruned["end_step"]) == ("1", "3")
-        assert (pruned["task"], pruned["data"]) == (task, "noise")
+        assert (pruned["task"], pruned["data"]) == (f"noise_{pruned['model']}", "noise")
     finally:
         shutil.rmtree(command.runs, ignore_errors=True)  # hundreds of megabytes
 
@@ -185,7 +185,7 @@ def test_any_task_takes_other_data_and_another_model(task):
 
 TRIED = (
     "allocation", "control", "criterion", "dense_objective", "lr", "measure", "objective", "optimizer",
-    "rewind", "schedule", "trainer",
+    "rewind", "schedule", "trainer", "callbacks",
 )  # fmt: skip
 ELSEWHERE = {
     "experiment",
@@ -194,13 +194,14 @@ ELSEWHERE = {
     "model",
     "data",
     "module",
+    "metrics",
     "logger",
     "hydra",
     "dynamics",
     "execution",
     "rewind_rule",
     "structure",
-}  # above (with what has them), and in test_plugin, test_wandb and test_launchers
+}  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

@@ -58,6 +58,11 @@ def swap(path, draw, others):
     return other
 
 
+def replace(path, draw, others):
+    """By what another one rightly holds, which stays."""
+    fresh(path, draw.choice(others).read_bytes())
+
+
 def folder(path, draw, others):
     path.unlink()
     path.mkdir()
@@ -68,6 +73,7 @@ HOW = {
     "truncate": truncate,
     "empty": lambda path, draw, others: fresh(path, b""),  # as all but a swap, it returns None
     "swap two": swap,
+    "replace": replace,
     "a folder": folder,
     "delete": lambda path, draw, others: path.unlink(),
 }

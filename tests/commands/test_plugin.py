@@ -1,11 +1,9 @@
-"""A person's own classes: one class and one yaml each, in a folder of theirs, used from anywhere. README shows these files."""
+"""A person's own classes: one class and one yaml each, in a folder of theirs, used from anywhere."""
 
-import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import indent
 
 import pytest
 
@@ -15,24 +13,6 @@ from tests.support.command import TINY, folders, ledger, status
 
 OWN = Path(__file__).parents[1] / "own"
 SHORT = ("training.length=12it", "schedule.levels=2", "logger=none", "progress=false")
-
-
-def shown():
-    """What README shows of these files: classes with their decorators, and the yaml of each."""
-    tree = ast.parse((OWN / "mine.py").read_text())
-    lines = (OWN / "mine.py").read_text().splitlines(keepends=True)
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in ("Growth", "Tiny", "Waves"):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            yield node.name, "".join(lines[first - 1 : node.end_lineno])
-    for name in ("criterion/growth", "model/tiny", "data/waves"):
-        yield name, (OWN / f"{name}.yaml").read_text()
-
-
-@pytest.mark.parametrize(("name", "text"), list(shown()), ids=[name for name, _ in shown()])
-def test_the_readme_shows_what_is_run_here(name, text):
-    readme = (OWN.parents[1] / "README.md").read_text()
-    assert text in readme or indent(text, "    ") in readme
 
 
 @pytest.fixture

@@ -70,13 +70,14 @@ def test_a_folder_of_runs_becomes_figures_a_table_and_a_tidy_file_in_it(run, tmp
     assert "64.00% 3 69.00 ± 1.00 68.50 ± 1.00 800 ± 0" in lines
     assert "one_shot none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
     assert "6 runs, 6 complete; ± is the sample standard deviation of n seeds" in lines
-    figures = [f"{name}.{kind}" for name in ("curves", "relative", "cost") for kind in ("png", "svg")]
+    figures = [f"{name}.{kind}" for name in ("curves", "relative", "cost") for kind in ("png", "svg", "pdf")]
     tables = ["summary.csv", "matching.csv", "headline.csv", "groups.csv", "differences.csv", "cost.csv"]
     assert lines[-2:] == ["written: runs/report.html", f"and beside it {' '.join([*figures, *tables])}"]
     for name in ("curves", "relative"):
         with Image.open(study / f"{name}.png") as image:
             assert image.format == "PNG"
         assert (study / f"{name}.svg").read_text().startswith("<svg")
+        assert (study / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert (study / "report.html").read_text().startswith("<!doctype html>")
     table = pd.read_csv(study / "summary.csv", keep_default_na=False)
     assert list(table.columns) == [

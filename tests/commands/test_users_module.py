@@ -155,11 +155,10 @@ def test_a_measure_that_cannot_work_is_refused_before_anything_is_trained_or_a_f
     assert state(folder) == before
 
 
-def test_layer_rates_of_the_default_task_are_refused_with_the_way_out_that_the_other_tests_take(command):
-    found = command(*OWN[:-1])
-    assert found.code == 2
-    assert "'output.weight' matches no prunable parameter; there are body.0.weight, body.2.weight; " in found.line
-    assert found.line.endswith("allocation=global has no rates, protocol.layer_rates={} gives each layer the same")
+def test_layer_rates_of_the_default_tasks_own_network_stop_no_other(command):
+    rows = ledger(command.done(*OWN[:-1]))
+    assert [row["level"] for row in rows] == ["0", "1", "2"]
+    assert {(row["task"], row["model"]) for row in rows} == {("noise_lit", "lit")}
 
 
 def test_a_mapping_is_not_emptied_and_filled_at_once(command):

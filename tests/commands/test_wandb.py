@@ -70,7 +70,7 @@ def test_a_run_is_mirrored(offline):
     assert about["tags"] == ["first", "mlp", "noise"]
     config = {key: value for key, value in about["config"]["update"].items() if key != "_wandb"}
     # The resolved configuration, and the name of the task, which it does not hold.
-    assert config == yaml.safe_load((folder / "config.yaml").read_text()) | {"task": "mnist1d_mlp"}
+    assert config == yaml.safe_load((folder / "config.yaml").read_text()) | {"task": "noise_mlp"}
     # Every row of the ledger, every number of it.
     rows, logged = ledger(folder), rows_of(found, "level/sparsity")
     assert len(rows) == len(logged) == 3

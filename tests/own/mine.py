@@ -89,3 +89,10 @@ class Regression(pl.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.AdamW(self.parameters(), self.learning_rate)
+
+
+class Alone(Regression):
+    """A module that makes its own network: no model is chosen."""
+
+    def __init__(self):
+        super().__init__(Tiny([1], 1), 1e-2)

@@ -130,13 +130,15 @@ def test_settings_that_differ_are_named_in_the_variant(tmp_path, write_run):
     assert found["imp-reinit"] == [""]  # compared with runs of the same control only
 
 
-def test_settings_too_long_for_a_label_are_told_in_a_warning(tmp_path, write_run):
-    for width in (100, 200):
-        config = {"model": {"widths": [width] * 20}}
-        write_run(tmp_path / str(width), run_id=f"imp-s0-{width}", config=config)
-    with pytest.warns(UserWarning, match=r"^toy: runs of imp differ in model.widths; .* kept apart as") as warned:
-        rows = ledger.read([tmp_path])
-    assert set(rows["variant"]) == set(str(warned[0].message).rpartition(" as ")[2].split(", "))
+def test_other_data_or_another_network_under_one_task_are_never_one_curve(tmp_path, write_run):
+    for name, about in {"a": {}, "b": {"data": "digits"}, "c": {"model": "wide"}}.items():
+        write_run(tmp_path / name, run_id=f"imp-s0-{name}", **about)
+    write_run(tmp_path / "d", run_id="imp-s0-d", task="alone")
+    rows = ledger.read([tmp_path])
+    tasks = rows.drop_duplicates("run_id").set_index("run_id")["task"]
+    assert len(set(tasks)) == 4
+    assert tasks["imp-s0-d"] == "alone"
+    assert tasks["imp-s0-b"].startswith("toy (digits, ")
 
 
 def _edit(folder, name, change):

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+import json
 
-from ltb.records.variants import decisive, differing, flatten, is_hash, label, without_own_splits
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ltb.records.variants import decisive, differing, flatten, label, without_own_splits
 
 BASE = {"seed": 0, "lr": {"value": 0.1, "warmup": "0it"}, "data": {"name": "digits", "root": "a"}}
 
@@ -26,11 +30,30 @@ def test_literal_cases(changes, expected):
     assert label([decisive(BASE | change) for change in changes]) == expected
 
 
-def test_many_differences_become_a_short_hash_that_does_not_depend_on_the_seed():
-    settings = [{**BASE, "widths": [size] * 30, "seed": seed} for size in (100, 200) for seed in (0, 1)]
-    found = label([decisive(one) for one in settings])
-    assert found[0] == found[1] != found[2] == found[3]
-    assert all(is_hash(text) for text in found)
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # what tells all apart, though more differs
+        ([{"a.very.long.name": "x" * 30, "rate": 0.2}, {"a.very.long.name": "y" * 31, "rate": 0.5}], ["rate=0.2", "rate=0.5"]),
+        ([{"widths": [100] * 20}, {"widths": [200] * 20}], None),
+        ([{"w": "a" * 60 + "b" + "c" * 60}, {"w": "a" * 60 + "d" + "c" * 60}], None),
+    ],
+)  # fmt: skip
+def test_long_differences_are_said_in_words(changes, expected):
+    found = label([flatten(one) for one in changes])
+    assert len(set(found)) == len(changes)
+    assert all("=" in text and len(text) < 70 for text in found)
+    assert expected is None or found == expected
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from("abc"), st.sampled_from(["x", "y" * 50, "z" * 50, 1, "1"])), min_size=1)
+)
+def test_labels_are_equal_where_settings_are(settings):
+    found = label(settings)
+    for one, text in zip(settings, found, strict=True):
+        for other, another in zip(settings, found, strict=True):
+            assert (text == another) == (json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True))
 
 
 def test_settings_that_copy_one_another_are_named_once():
@@ -42,6 +65,20 @@ def test_settings_that_copy_one_another_are_named_once():
         "protocol.rate=0.2",
         "protocol.rate=0.4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (("Magnitude", "Growth 0d1e" + "f" * 36), ["criterion=Magnitude", "criterion=Growth"]),
+        (
+            ("Growth aaaa", "Growth bbbb"),
+            ["criterion=Growth, no. 1", "criterion=Growth, no. 2"],
+        ),  # its source was edited
+    ],
+)
+def test_a_class_is_named_without_its_source(classes, expected):
+    assert label([{"criterion._target_": one} for one in classes]) == expected
 
 
 def test_equal_texts_of_different_values_are_not_merged():

@@ -126,7 +126,7 @@ def test_what_is_allowed_is_what_the_parts_take():
 
 def test_what_is_beside_a_run():
     assert [key for key in CONFIG if beside(key)] == [
-        "study", "metric", "measure", "store", "fresh", "progress", "plan", "logger"
+        "label", "study", "metric", "measure", "callbacks", "mirrors", "store", "fresh", "progress", "plan", "logger"
     ]  # fmt: skip
     assert beside("store.keep")
     assert beside("training.on_divergence")

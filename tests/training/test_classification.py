@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchmetrics
 from torch import nn
 from torch.nn import functional
 
@@ -114,5 +115,54 @@ def test_a_hundred_classes_have_a_top_5_accuracy():
     x = torch.zeros(2, 100)
     x[0, [3, 4, 5, 6, 7]] = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0])
     x[1, 0] = 1.0
-    module._evaluate((x, torch.tensor([7, 0])))
+    module._evaluate((x, torch.tensor([7, 0])), "val")
     assert (int(module._sums["accuracy"]), int(module._sums["top5_accuracy"])) == (1, 2)
+
+
+def test_labels_are_smoothed_in_training_and_not_in_evaluation():
+    one, weights = fitted(module={"label_smoothing": 0.1})
+
+    def loss(net, x, y):
+        targets = 0.9 * functional.one_hot(y, 3) + 0.1 / 3
+        return -(targets * net(x).log_softmax(1)).sum(1).mean()
+
+    expected = by_hand(one, loss)
+    for name, weight in weights.items():
+        assert torch.allclose(weight, expected[name], rtol=1e-5, atol=1e-6), name
+    plain, smoothed = (fitted(module={"label_smoothing": value})[0] for value in (0.0, 0.1))
+    point = Point(plain.initial(), 0)
+    assert plain.evaluate(point, {}, ["test"]) == smoothed.evaluate(point, {}, ["test"])
+
+
+def test_parts_of_a_minibatch_are_smoothed_as_the_whole():
+    x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    gradients = []
+    for parts in (1, 3):
+        torch.manual_seed(0)
+        module = Classification(
+            nn.Linear(4, 3), without_rate(OPTIMIZERS["sgd"]), Constant(base=0.1), label_smoothing=0.2, accumulate=parts
+        )
+        loss = module._backward(x, y)
+        assert float(loss) == pytest.approx(float(module.loss((x, y)).detach()), abs=1e-6)
+        gradients.append(module.network.weight.grad)
+    assert torch.allclose(*gradients, atol=1e-7)
+
+
+def test_further_metrics_are_logged_for_each_split():
+    further = {"f1": torchmetrics.F1Score("multiclass", num_classes=3, average="macro"),
+               "top_2": torchmetrics.Accuracy("multiclass", num_classes=3, top_k=2, average="micro")}  # fmt: skip
+    one = training(1, "9it", dropout=0.0, module={"metrics": further})
+    weights = one.initial()
+    found = one.evaluate(Point(weights, 0), {}, ["val", "test"])
+    net = network(0.0).eval()
+    net.load_state_dict(weights)
+    for split in ("val", "test"):
+        batches = list(one.source.evaluation(split))
+        logits, y = torch.cat([net(x) for x, _ in batches]), torch.cat([y for _, y in batches])
+        scores = []
+        for label in range(3):
+            right = ((logits.argmax(1) == label) & (y == label)).sum()
+            scores.append(2 * right / ((logits.argmax(1) == label).sum() + (y == label).sum()))
+        assert found[f"{split}/f1"] == pytest.approx(float(torch.stack(scores).mean()), abs=1e-6)
+        two = logits.topk(2, 1).indices
+        assert found[f"{split}/top_2"] == pytest.approx(float((two == y[:, None]).any(1).float().mean()), abs=1e-6)

@@ -26,7 +26,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
 def save(rows: pd.DataFrame, folder: str | Path) -> list[Path]:
-    """Write curves.png (twice the screen's resolution) and curves.svg into `folder`, which is made if need be.
+    """Write curves.png (twice the screen's resolution), curves.svg and curves.pdf into `folder`, which is made if need be.
 
     No browser and no network. A file is replaced as a whole: a reader during a run never sees half of it.
     """
@@ -34,12 +34,16 @@ def save(rows: pd.DataFrame, folder: str | Path) -> list[Path]:
 
 
 def draw(figure: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
-    """Write a specification as `name`.png and `name`.svg into `folder`, in light colours."""
+    """Write a specification as `name`.png, .svg and .pdf into `folder`, in light colours."""
     import vl_convert  # here: code that only reads or prints numbers need not wait for a JavaScript engine
 
     svg = vl_convert.vegalite_to_svg(paint(figure))
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {f"{name}.png": vl_convert.svg_to_png(svg, scale=2, ppi=72), f"{name}.svg": svg.encode()}
+    drawn = {
+        f"{name}.png": vl_convert.svg_to_png(svg, scale=2, ppi=72),
+        f"{name}.svg": svg.encode(),
+        f"{name}.pdf": vl_convert.svg_to_pdf(svg),
+    }
     return [files.write(folder / file, content) for file, content in drawn.items()]
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 from ltb.common.text import printable_lines
 
@@ -23,6 +24,9 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 PAGE_FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
 COLOURS = tuple(f"var(--c{i})" for i in range(len(PALETTE)))
+LOOKS = len(COLOURS) * len(DASHES)
+# They are in most figures: each has a colour of its own.
+USUAL = ("imp", "imp_rewind", "lr_rewind", "imp · reinit", "one_shot", "imp · shuffle", "random", "fine_tune")
 INK, GREY, PALE, PAPER = "var(--ink)", "var(--grey)", "var(--pale)", "var(--paper)"
 
 LIGHT = {"ink": "#1a1a1a", "grey": "#5f5f5f", "pale": "#e6e6e6", "paper": "#ffffff", "wash": "#f5f5f3"}
@@ -43,10 +47,22 @@ def scales(order: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def styles(curves: Sequence[str]) -> dict[str, tuple[str, list[int], str]]:
-    """Return each curve's colour, dash and shape, by its place in the alphabet."""
+    """Return each curve's colour, dash and shape: the same in every figure, since they follow from its name.
+
+    Names that meet in one figure at a colour that is taken get the next that is free, in the order of the alphabet; the usual
+    ones never do.
+    """
+    found: dict[str, int] = {}
+    for curve in sorted(set(curves), key=lambda name: (name not in USUAL, name)):
+        own = USUAL.index(curve) if curve in USUAL else crc32(curve.encode())
+        taken = set(found.values())
+        colours = {place % len(COLOURS) for place in taken}
+        places = [(own + i) % LOOKS for i in range(LOOKS)]
+        free = [place for place in places if place not in taken] or places
+        found[curve] = next((place for place in free if place % len(COLOURS) not in colours), free[0])
     return {
         curve: (COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], SHAPES[i % len(SHAPES)])
-        for i, curve in enumerate(sorted(set(curves)))
+        for curve, i in found.items()
     }
 
 
