@@ -26,7 +26,7 @@ def write(network: nn.Module, x: Tensor, path: Path) -> None:
     """Write a network that takes one tensor (batch, …) and returns one, for batches of any size; `x` is an example of 2 or more."""
     named: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"]}
     shapes = ({0: torch.export.Dim("batch")},)
-    with _quiet():
+    with quiet():
         program: Any = torch.onnx.export(
             network.eval(), (x,), dynamo=True, verbose=False, dynamic_shapes=shapes, **named
         )
@@ -71,7 +71,7 @@ def run(session: Any, x: Tensor) -> Tensor:
 
 def quantised(path: Path, out: Path) -> Path:
     """Write a file's network with matrix products in int8, inputs quantised as they come; `out`."""
-    with _quiet():
+    with quiet():
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         quantize_dynamic(path, out, weight_type=QuantType.QInt8)
@@ -79,8 +79,8 @@ def quantised(path: Path, out: Path) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter prints and warns of itself."""
+def quiet() -> Iterator[None]:
+    """Silence what a package prints, logs and warns of itself."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

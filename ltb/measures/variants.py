@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,8 +149,7 @@ ONNX: tuple[Variant, ...] = (Onnx(), OnnxInt8())
 
 def quantised(network: nn.Module) -> nn.Module:
     """Return a network whose linear layers are int8, by torchao's dynamic quantisation; it is changed in place."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchao's own, at its import
+    with onnx.quiet():  # torchao tells of deprecations at its import
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
         quantize_(network, Int8DynamicActivationInt8WeightConfig())
