@@ -8,6 +8,7 @@ from ltb.data.mnist import KMNIST, MNIST, FashionMNIST
 from ltb.data.mnist1d import MNIST1D
 from ltb.data.noise import Noise
 from ltb.data.noisy_labels import NoisyLabels
+from ltb.data.normalisation import Channels, Normalisation, PerImage, UnitLength
 from ltb.data.source import Batches, Source, Split
 
 __all__ = [
@@ -17,12 +18,16 @@ __all__ = [
     "MNIST",
     "MNIST1D",
     "Batches",
+    "Channels",
     "Dataset",
     "Digits",
     "FashionMNIST",
     "ImageNet",
     "Noise",
     "NoisyLabels",
+    "Normalisation",
+    "PerImage",
     "Source",
     "Split",
+    "UnitLength",
 ]

@@ -21,6 +21,7 @@ from ltb.common.allowed import Count
 from ltb.common.errors import Damaged
 from ltb.data.dataset import InMemory, Shape
 from ltb.data.download import ensure
+from ltb.data.normalisation import Normalisation
 from ltb.data.source import Batch
 
 FILES = (
@@ -67,10 +68,17 @@ class _IDXImages(InMemory):
         getattr(datasets, type(self).__name__)(str(folder), download=True)
 
 
+@dataclass(frozen=True, kw_only=True)
 class MNIST(_IDXImages):
-    """Handwritten digits (LeCun et al., 1998)."""
+    """Handwritten digits (LeCun et al., 1998). ``normalisation``, if given, takes the place of their mean and deviation."""
 
     MEAN, STD = (0.1307,), (0.3081,)
+
+    normalisation: Normalisation | None = None
+
+    @property
+    def normaliser(self) -> Normalisation | None:
+        return self.normalisation
 
 
 class FashionMNIST(_IDXImages):

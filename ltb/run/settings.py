@@ -65,6 +65,8 @@ class Protocol(Group):
     rate: Fraction
     layer_rates: Mapping[str, Any]
     rewind_step: Step
+    levels: CountFromZero = 14  # configurations from before have none of these
+    normalisation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,7 @@ ELSEWHERE = {
     "execution",
     "rewind_rule",
     "structure",
+    "normalisation",
 }  # above (with what has them), and in test_plugin, test_wandb and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
