@@ -8,6 +8,7 @@ from ltb.data.mnist import KMNIST, MNIST, FashionMNIST
 from ltb.data.mnist1d import MNIST1D
 from ltb.data.noise import Noise
 from ltb.data.noisy_labels import NoisyLabels
+from ltb.data.normalisation import Channels, Normalisation, PerImage, UnitLength
 from ltb.data.source import Batches, Source, Split
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "MNIST",
     "MNIST1D",
     "Batches",
+    "Channels",
     "Dataset",
     "Digits",
     "FashionMNIST",
@@ -24,6 +26,9 @@ __all__ = [
     "InMemory",
     "Noise",
     "NoisyLabels",
+    "Normalisation",
+    "PerImage",
     "Source",
     "Split",
+    "UnitLength",
 ]

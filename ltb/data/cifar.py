@@ -16,6 +16,7 @@ from ltb.common.allowed import Count
 from ltb.common.errors import Damaged
 from ltb.data.dataset import InMemory, Shape
 from ltb.data.download import ensure
+from ltb.data.normalisation import Normalisation
 from ltb.data.source import Batch
 
 
@@ -23,7 +24,8 @@ from ltb.data.source import Batch
 class _CIFAR(InMemory):
     """The base of both. ``augment``: random horizontal flips, and random crops of images padded by 4 black pixels.
 
-    Of the 50,000, 5,000 are held out for validation by default, as in Frankle and Carbin (2019).
+    Of the 50,000, 5,000 are held out for validation by default, as in Frankle and Carbin (2019). ``normalisation``, if
+    given, takes the place of the mean and standard deviation of each channel of the training set.
     """
 
     SHAPE: ClassVar = (3, 32, 32)
@@ -35,10 +37,15 @@ class _CIFAR(InMemory):
     batch_size: Count = 128
     val_size: Count = 5000
     augment: bool = True
+    normalisation: Normalisation | None = None
 
     @property
     def padding(self) -> int:
         return 4 if self.augment else 0
+
+    @property
+    def normaliser(self) -> Normalisation | None:
+        return self.normalisation
 
     def read(self) -> tuple[Batch, Batch]:
         root = Path(self.root).expanduser()

@@ -12,6 +12,7 @@ from torch import Tensor
 from ltb.common.allowed import Count, Limits, Seed, Text, settle
 from ltb.common.errors import Damaged
 from ltb.core.seeds import derive
+from ltb.data.normalisation import Normalisation
 from ltb.data.source import Batch, Source, TensorSource
 
 Shape = Annotated[tuple[Count, ...], Limits("one or more", least=1)]
@@ -66,7 +67,8 @@ class InMemory(Dataset):
     """A dataset that is read whole. Subclasses say what it contains; what is read is checked against that.
 
     ``MEAN`` and ``STD`` are stated for each channel of the training set's values (divided by 255 if uint8);
-    where there are none, the mean and standard deviation of all values of the training split are used.
+    where there are none, the mean and standard deviation of all values of the training split are used. Some have a
+    field ``normalisation``: what papers did instead.
     """
 
     SHAPE: ClassVar[tuple[int, ...]]
@@ -74,6 +76,11 @@ class InMemory(Dataset):
     EXAMPLES: ClassVar[tuple[int, int]]  # in the training set, from which validation is taken, and in the test set
     MEAN: ClassVar[tuple[float, ...] | None] = None
     STD: ClassVar[tuple[float, ...] | None] = None
+
+    @property
+    def normaliser(self) -> Normalisation | None:
+        """What is done to examples in place of taking MEAN from them and dividing by STD."""
+        return None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,6 +119,7 @@ class InMemory(Dataset):
             batch_size=self.batch_size,
             mean=mean,
             std=std,
+            normalisation=self.normaliser,
             padding=self.padding,
             device=device,
         )

@@ -21,6 +21,7 @@ from ltb.common.allowed import Count
 from ltb.common.errors import Damaged
 from ltb.data.dataset import InMemory, Shape
 from ltb.data.download import ensure
+from ltb.data.normalisation import Normalisation
 from ltb.data.source import Batch
 
 FILES = (
@@ -67,10 +68,29 @@ class _IDXImages(InMemory):
         getattr(datasets, type(self).__name__)(str(folder), download=True)
 
 
+@dataclass(frozen=True, kw_only=True)
 class MNIST(_IDXImages):
-    """Handwritten digits (LeCun et al., 1998)."""
+    """Handwritten digits (LeCun et al., 1998). ``normalisation``, if given, takes the place of their mean and deviation."""
 
     MEAN, STD = (0.1307,), (0.3081,)
+    SHA256: ClassVar = dict(
+        zip(
+            FILES,
+            (
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
+            strict=True,
+        )
+    )
+
+    normalisation: Normalisation | None = None
+
+    @property
+    def normaliser(self) -> Normalisation | None:
+        return self.normalisation
 
 
 class FashionMNIST(_IDXImages):

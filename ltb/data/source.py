@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ltb.core.seeds import derive
 from ltb.data.augment import crop_and_flip, draw_crops
+from ltb.data.normalisation import Channels, Normalisation
 
 Split = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor]
@@ -111,9 +112,10 @@ class TensorSource(Source):
 
     ``splits`` gives (x, y) for "train", "val" and "test": x uint8 or float32 of shape (n, *shape), y int64 of
     shape (n,). ``mean`` and ``std`` (one number, or one for each channel) are those of x, and of x / 255
-    where x is uint8: examples come out as (x - mean) / std. ``padding`` > 0 asks for random crops of images
-    padded by so many black pixels, and random horizontal flips, in ``stream``. Without them, data that is
-    small as float32 is normalised here, once; the numbers are the same.
+    where x is uint8: examples come out as (x - mean) / std, or as ``normalisation`` has them where it is given.
+    ``padding`` > 0 asks for random crops of images padded by so many black pixels, and random horizontal flips, in
+    ``stream``, before they are normalised. Without them, data that is small as float32 is normalised here, once;
+    the numbers are the same.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class TensorSource(Source):
         batch_size: int,
         mean: Sequence[float],
         std: Sequence[float],
+        normalisation: Normalisation | None = None,
         padding: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -137,9 +140,7 @@ class TensorSource(Source):
             device=device,
         )
         scale = 255.0 if x.dtype == torch.uint8 else 1.0
-        broadcast = (-1,) + (1,) * (x.ndim - 2)
-        self._mean = scale * torch.tensor(mean, device=self.device).view(broadcast)
-        self._std = scale * torch.tensor(std, device=self.device).view(broadcast)
+        self._apply = (normalisation or Channels(mean, std)).on(self.device, self.shape, scale)
         self._padding = padding
         values = sum(x.numel() for x, _ in splits.values())
         self._normalised = padding == 0 and values * 4 <= PRECOMPUTED_BYTES
@@ -156,7 +157,7 @@ class TensorSource(Source):
         return x if self._normalised else self._normalise(x)
 
     def _normalise(self, x: Tensor) -> Tensor:
-        return x.to(torch.float32, copy=True).sub_(self._mean).div_(self._std)
+        return self._apply(x.to(torch.float32, copy=True))
 
     def _stream(self, seed: int, start: int, stop: int) -> Iterator[Batch]:
         x, y = self._splits["train"]

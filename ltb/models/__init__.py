@@ -7,6 +7,7 @@ from ltb.models.initialisers import (
     Initialiser,
     KaimingNormal,
     KaimingUniform,
+    LeCunNormal,
     TorchDefault,
 )
 from ltb.models.mlp import MLP
@@ -23,6 +24,7 @@ __all__ = [
     "Initialiser",
     "KaimingNormal",
     "KaimingUniform",
+    "LeCunNormal",
     "ResNetCIFAR",
     "TorchDefault",
     "TorchvisionResNet",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ltb.common.allowed import Count, checked
+from ltb.common.allowed import Count, Limits, checked
 from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import GlorotNormal, Initialiser
 
 CHANNELS = (64, 64, 128, 128, 256, 256)
 HIDDEN = 256
 INITIALISER = GlorotNormal()  # the paper's
+Share = Annotated[float, Limits("0 or more and below 1", least=0, below=1)]
 
 
 class ConvN(nn.Module):
@@ -22,16 +23,23 @@ class ConvN(nn.Module):
     (n, channels, height, width) to logits (n, classes). ``depth`` is the number of convolutions, 2, 4 or 6.
     Every layer but the output is followed by ReLU. At 3 x 32 x 32 and 10 classes there are 4,300,992,
     2,425,024 and 2,261,184 weights; the paper's table says 4.3, 2.4 and 1.7 million, but its description of
-    Conv-6 does not add up to the last. ``ValueError`` if an argument is out of range or the image too small
-    to be halved depth / 2 times.
+    Conv-6 does not add up to the last. ``dropout`` is the fraction of ``fc1``'s and ``fc2``'s outputs that is dropped in
+    training; the paper's text gives the rate, 0.5, and not the layers. ``ValueError`` if an argument is out of range
+    or the image too small to be halved depth / 2 times.
     """
 
     @checked("model")
     def __init__(
-        self, shape: Shape, classes: Count, depth: Literal[2, 4, 6] = 2, initialiser: Initialiser = INITIALISER
+        self,
+        shape: Shape,
+        classes: Count,
+        depth: Literal[2, 4, 6] = 2,
+        dropout: Share = 0.0,
+        initialiser: Initialiser = INITIALISER,
     ) -> None:
         super().__init__()
         self.depth = depth
+        self.dropout = dropout
         halvings = depth // 2
         channels, height, width = image_shape(shape, least=2**halvings)
         for number, outputs in enumerate(CHANNELS[:depth], start=1):
@@ -48,7 +56,10 @@ class ConvN(nn.Module):
             x = functional.relu(getattr(self, f"conv{number}")(x))
             if number % 2 == 0:
                 x = functional.max_pool2d(x, 2)
-        x = functional.relu(self.fc1(x.flatten(1)))
-        x = functional.relu(self.fc2(x))
+        x = self._dropped(functional.relu(self.fc1(x.flatten(1))))
+        x = self._dropped(functional.relu(self.fc2(x)))
         logits: Tensor = self.output(x)
         return logits
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training) if self.dropout else x

@@ -13,7 +13,7 @@ from ltb.models.initialisers import Initialiser, KaimingNormal
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the five groups, with max-pooling between one and the next
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-INITIALISER = KaimingNormal(norm_weight="uniform")
+INITIALISER = KaimingNormal(norm_weight="uniform", bias="torch")
 
 
 class VGG(nn.Module):

@@ -68,6 +68,9 @@ class Protocol(Group):
     rate: Fraction
     layer_rates: Mapping[str, Any]
     rewind_step: Step
+    levels: CountFromZero = 14  # configurations from before have none of these
+    normalisation: Mapping[str, Any] | None = None
+    dropout: Annotated[float, Limits("0 or more and below 1", least=0, below=1)] = 0.0
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,7 @@ ELSEWHERE = {
     "execution",
     "rewind_rule",
     "structure",
+    "normalisation",
 }  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts and test_launchers
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
@@ -302,3 +303,37 @@ def test_every_command_of_the_readme_is_composed(typed):
     if "--config-dir" not in given:
         single = [one if re.search(r"=\[|=\{", one) else one.partition(",")[0] for one in given]
         OmegaConf.to_container(composed(*single), resolve=True)
+
+
+# The table of the presets
+
+
+def here(config):
+    """What a composed task trains with, in the words of conf/task/README.md."""
+    c = OmegaConf.to_container(config, resolve=True)
+    p, optimizer = c["protocol"], c["optimizer"]["_target_"].rpartition(".")[2]
+    said = [
+        f"{optimizer} {p['learning_rate']}" + (f" momentum {p['momentum']}" if p["momentum"] else ""),
+        f"batch {p['batch_size']}",
+        f"{c['training']['length']}",
+        *([f"/10 at {' '.join(p['milestones'])}"] if p["milestones"] else []),
+        *([f"warm-up {p['warmup']}"] if p["warmup"] != "0it" else []),
+        *([f"decay {p['weight_decay']}"] if p["weight_decay"] else []),
+        *([f"dropout {p['dropout']}"] if p["dropout"] else []),
+        f"inputs {(p['normalisation'] or {'_target_': 'own'})['_target_'].rpartition('.')[2]}",
+        " ".join([c["model"]["initialiser"]["_target_"].rpartition(".")[2]]
+                 + [f"{k} {v}" for k, v in c["model"]["initialiser"].items() if k in ("norm_weight", "bias")]),
+        f"{c['allocation']['_target_'].rpartition('.')[2].lower()} {p['rate']} {c['schedule']['levels']} levels",
+        *([f"without {' '.join(c['prunable']['exclude'])}"] if c["prunable"]["exclude"] else []),
+        f"k {p['rewind_step']}",
+    ]  # fmt: skip
+    return ", ".join(said)
+
+
+TABLE = CONF / "task" / "README.md"
+
+
+@pytest.mark.parametrize("task", names("task"))
+def test_the_table_beside_the_tasks_says_what_is_trained(task):
+    (row,) = [line for line in TABLE.read_text().splitlines() if line.startswith(f"| `{task}` |")]
+    assert row.split(" | ")[2] == here(composed(f"task={task}"))

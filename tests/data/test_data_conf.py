@@ -18,7 +18,7 @@ def test_there_is_a_file_for_each_dataset():
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_the_file_and_the_class_agree(name, monkeypatch):
     monkeypatch.delenv("LTB_DATA", raising=False)
-    protocol = {"batch_size": 30, "augment": True}
+    protocol = {"batch_size": 30, "augment": True, "normalisation": None}
     conf = OmegaConf.create({"data": OmegaConf.load(CONF / f"{name}.yaml"), "protocol": protocol})
     fields = OmegaConf.to_container(conf, resolve=True)["data"]
     module, _, target = fields.pop("_target_").rpartition(".")

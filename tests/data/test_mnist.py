@@ -69,7 +69,8 @@ def test_another_checksum_is_damage(tmp_path):
 
 
 @pytest.mark.parametrize("dataset", [MNIST, KMNIST])
-def test_files_in_root_are_read_and_nothing_is_downloaded(tmp_path, dataset):
+def test_files_in_root_are_read_and_nothing_is_downloaded(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(dataset, "SHA256", {})
     folder = write_mnist(tmp_path, dataset.__name__)
     source = dataset(root=str(tmp_path)).source()
     assert (source.shape, source.classes, source.size, source.epoch_length) == ((1, 28, 28), 10, 55000, 916)
@@ -85,10 +86,11 @@ def test_kmnist_is_standardised_as_bytes_divided_by_255(tmp_path):
     assert abs(x.std() - 1) < 1e-5
 
 
-def test_another_file_in_the_place_of_fashion_mnist_is_found_out(tmp_path):
-    write_mnist(tmp_path, "FashionMNIST")
+@pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
+def test_another_file_in_the_place_of_a_published_one_is_found_out(tmp_path, dataset):
+    write_mnist(tmp_path, dataset.__name__)
     with pytest.raises(Damaged, match="train-images-idx3-ubyte is not the published file"):
-        FashionMNIST(root=str(tmp_path)).source()
+        dataset(root=str(tmp_path)).source()
 
 
 def test_without_files_or_network_it_says_what_to_do(tmp_path, monkeypatch):

@@ -50,6 +50,14 @@ def test_it_is_the_function_written_out():
     torch.testing.assert_close(model(x), functional.linear(y, p["output.weight"], p["output.bias"]))
 
 
+def test_dropout_is_of_training_alone():
+    torch.manual_seed(0)
+    model, x = ConvN((3, 8, 8), 10, dropout=0.5), torch.randn(2, 3, 8, 8)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
+
+
 def test_glorot_is_the_default():
     torch.manual_seed(0)
     model = ConvN((3, 32, 32), 10)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ltb.models import GlorotNormal, GlorotUniform, KaimingNormal, KaimingUniform, TorchDefault
+from ltb.models import GlorotNormal, GlorotUniform, KaimingNormal, KaimingUniform, LeCunNormal, TorchDefault
 
-ALL = [GlorotNormal, GlorotUniform, KaimingNormal, KaimingUniform, TorchDefault]
+ALL = [GlorotNormal, GlorotUniform, KaimingNormal, KaimingUniform, LeCunNormal, TorchDefault]
 LINEAR, CONV = (lambda: nn.Linear(400, 300)), (lambda: nn.Conv2d(40, 60, 5))  # fans 400, 300 and 1000, 1500
 
 
@@ -40,11 +40,40 @@ def test_the_distribution_is_the_stated_one(initialiser, layer, variance):
         assert weight.abs().max() <= math.sqrt(3 * variance) * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("linear", [True, False])
+def test_lecun_normal_is_cut_off_and_may_draw_linear_layers_otherwise(linear):
+    torch.manual_seed(0)
+    layer = nn.Linear(400, 300) if linear else nn.Conv2d(40, 60, 5)
+    std = 400**-0.5 if linear else 1000**-0.5
+    LeCunNormal()(layer)
+    weight = layer.weight.detach().double()
+    assert weight.std() == pytest.approx(std, rel=0.01)
+    assert 1.99 * std / 0.87962566 < weight.abs().max() <= 2 * std / 0.87962566 + 1e-7
+    LeCunNormal(linear_std=0.01)(layer)
+    weight = layer.weight.detach().double()
+    assert weight.std() == pytest.approx(0.01 if linear else std, rel=0.01)
+
+
 @pytest.mark.parametrize("initialiser", ALL)
 def test_biases_are_zero_except_where_it_says_otherwise(initialiser):
     layer = nn.Linear(4, 3)
     initialiser()(layer)
     assert bool(layer.bias.any()) == (initialiser is TorchDefault)
+
+
+@pytest.mark.parametrize("initialiser", ALL)
+@pytest.mark.parametrize("layer", [LINEAR, CONV])
+def test_biases_may_be_those_of_torch(initialiser, layer):
+    torch.manual_seed(0)
+    layer = layer()
+    initialiser(bias="torch")(layer)
+    bound = layer.weight[0].numel() ** -0.5
+    assert 0.9 * bound < layer.bias.abs().max() <= bound
+
+
+def test_torchs_default_has_no_other_biases():
+    with pytest.raises(ValueError, match=r"model\.initialiser\.bias='zeros': torch"):
+        TorchDefault(bias="zeros")
 
 
 @pytest.mark.parametrize("initialiser", ALL)
@@ -87,6 +116,6 @@ def test_normalisation_without_scale_is_left_alone():
 def test_an_initialiser_is_a_value():
     assert KaimingNormal() == KaimingNormal(norm_weight="ones") != KaimingNormal(norm_weight="uniform")
     assert KaimingNormal() != GlorotNormal()
-    assert repr(KaimingNormal()) == "KaimingNormal(norm_weight='ones')"
+    assert repr(KaimingNormal()) == "KaimingNormal(norm_weight='ones', bias='zeros')"
     with pytest.raises(ValueError, match=r"model\.initialiser\.norm_weight='one': one of ones, uniform"):
         KaimingNormal(norm_weight="one")

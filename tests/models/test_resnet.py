@@ -63,6 +63,17 @@ def test_resolution_is_halved_twice_and_blocks_add_their_input():
     torch.testing.assert_close(block(first), first.clamp(min=0))
 
 
+def test_the_first_stage_may_project_and_running_statistics_be_slower():
+    plain = ResNetCIFAR((3, 32, 32), 10)
+    model = ResNetCIFAR((3, 32, 32), 10, stage1_projection=True, norm_momentum=0.003)
+    assert set(weights(model)) - set(weights(plain)) == {"stage1.0.shortcut.conv"}
+    assert model.stage1[0].shortcut.conv.weight.shape == (16, 16, 1, 1)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.003}
+    assert len(norms) == 19 + 3
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
 def test_the_default_initialisation_is_that_of_open_lth():
     torch.manual_seed(0)
     model = ResNetCIFAR((3, 32, 32), 10)
@@ -70,7 +81,7 @@ def test_the_default_initialisation_is_that_of_open_lth():
     scales = torch.cat([m.weight for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
     assert 0 <= scales.min() < 0.05
     assert 0.95 < scales.max() < 1
-    assert not model.output.bias.any()
+    assert model.output.bias.any()  # torch's default
 
 
 def test_it_is_determined_by_the_global_seed():

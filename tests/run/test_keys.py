@@ -31,7 +31,7 @@ VALUES = (
     "3ep", [], [None], [0], ["abc"], [-1, 2], [0.5, 0.75], {}, {"abc": 1},
 )  # fmt: skip
 # What they set are keys of other groups; a structure is one of allocation=structured.
-BUNDLES = ("task", "method", "experiment", "hydra", "structure")
+BUNDLES = ("task", "method", "experiment", "hydra", "structure", "normalisation")
 TAKEN_AS_GIVEN = ("_target_", "_partial_")
 
 
@@ -158,7 +158,7 @@ def test_each_key_takes_what_its_annotation_allows_and_nothing_else(option):
     assert line(config) is None
     for key, hint in found:
         assert hint not in (typing.Any, object), f"{key} says nothing of what it takes"
-        section = isinstance(config.get(key), dict) or "initialiser" in key.split(".")[-1:]
+        section = isinstance(config.get(key), dict) or key.split(".")[-1] in ("initialiser", "normalisation")
         for value in VALUES:
             if section and isinstance(value, dict):
                 continue  # what a section holds has keys of its own
