@@ -144,12 +144,14 @@ def by_flops(table: pd.DataFrame, sparsity: float = 0.95) -> alt.LayerChart:
     """Return test accuracy at one sparsity against all FLOPs of training that it took, the search included."""
     here = table[table["sparsity"].isin([sparsity]) | (table["method"] == "dense")]
     here = here.groupby("method")[["test_accuracy", "training_flops"]].mean().reset_index()
-    x = alt.X("training_flops:Q", title="FLOPs of training, dense kernels (log scale)", scale=alt.Scale(type="log"))
+    scale = alt.Scale(type="log", nice=False, domain=[7e10, 2.4e12])
+    x = alt.X("training_flops:Q", title="FLOPs of training, dense kernels (log scale)", scale=scale)
+    x = x.axis(format="~s", values=[1e11, 2e11, 5e11, 1e12, 2e12])
     y = alt.Y("test_accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format="%"))
     dots = alt.Chart(here).mark_circle(size=60).encode(x, y)
     names = alt.Chart(here).mark_text(align="left", dx=6, fontSize=10).encode(x, y, text="method:N")
     return (dots + names).properties(
-        width=720, height=420, title=f"{sparsity:.0%} removed: mean of {_seeds(table)} seeds"
+        width=720, height=620, title=f"{sparsity:.0%} removed: mean of {_seeds(table)} seeds"
     )
 
 
