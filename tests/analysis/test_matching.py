@@ -158,7 +158,7 @@ def test_nothing_is_compared_with_a_dense_network_that_diverged(curve):
     assert np.isnan([found["density"], found["value"], found["mean_density"]]).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(
     values=st.lists(st.lists(st.integers(0, 10), min_size=4, max_size=4), min_size=1, max_size=5),
     a=st.integers(0, 10),

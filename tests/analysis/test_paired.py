@@ -44,7 +44,7 @@ def test_a_table_computed_by_hand():
     assert np.isnan(row["seeds_needed"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=3, max_size=9))
 def test_agrees_with_scipys_paired_t(values):
     a, b = np.array(values).T / 1000
@@ -59,7 +59,7 @@ def test_agrees_with_scipys_paired_t(values):
         assert (row["verdict"] != "cannot decide") == (test.pvalue < 0.05)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=3, max_size=9))
 def test_agrees_with_scipys_welch_and_correlation(values):
     a, b = np.array(values).T / 1000
@@ -194,7 +194,7 @@ def test_tasks_are_not_mixed_and_one_curve_alone_has_nothing_to_compare():
         assert list(found.columns)[: len(paired.COLUMNS)] == paired.COLUMNS
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=5)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(random):
     values = np.random.default_rng(0).uniform(0.4, 0.8, (2, 4, 3))
