@@ -130,7 +130,7 @@ REFUSED = {
     # Hydra's grammar
     "seed": ["seed", "EQUAL"],
     "model=mlp,lenet_300_100": ["model=mlp,lenet_300_100", "--multirun"],
-    "seed=${nope}": ["seed=${nope}", "not found"],
+    "seed=${nope}": ["seed: it is taken from nope", "not set"],
     "study=müller": ["study=müller", "\"study='müller'\""],
     "study=日本": ["\"study='日本'\""],
     "task=null": ["task=null", "there is no such option", "mnist1d_mlp"],
@@ -138,7 +138,7 @@ REFUSED = {
     "+foo=1": ["foo=1", "there is no such setting"],
     "+training.evaluate_evry=1it": ["training.evaluate_evry='1it'", "the nearest is evaluate_every"],
     "+logger.group=foo logger=none": ["logger.group='foo'", "no such setting"],
-    "+callbacks.a=1": ["callbacks={'a': 1}", "no such setting"],
+    "+callbacks.a=1": ["callbacks.a=1", "_target_"],
     "control=[reinit,shuffle]": ["control=[reinit,shuffle]", "a run has one control; with -m, control=reinit,shuffle"],
     "+control.foo=1": ["control={'foo': 1}", "_target_"],
     "~seed": ["seed is not set", "a whole number"],
