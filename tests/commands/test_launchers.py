@@ -187,7 +187,7 @@ def test_a_jobs_process_is_settled_where_the_command_was_typed_and_finds_own_cla
     for _ in range(2):  # engines use a process for several jobs
         launchers.settle(SimpleNamespace(cwd=str(typed), config_sources=sources))
         assert Path.cwd() == typed
-        assert sys.path == [str(typed), str(own), "there"]
+        assert sys.path == [str(typed), str(own), str(tmp_path), "there"]  # mine.py may lie beside conf/
 
 
 @pytest.mark.parametrize(
