@@ -117,7 +117,20 @@ def stand_in(task):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("task", names("task"))
+# Tens of millions of weights, each drawn a dozen times; of the VGGs and ResNets that differ in a number alone one is quick enough.
+LARGE = {
+    "resnet50_imagenet",
+    "resnet110_cifar10",
+    "vgg16_cifar10_low",
+    "vgg16_cifar10_warmup",
+    "vgg19_cifar10",
+    "vgg19_cifar10_lth",
+}
+
+
+@pytest.mark.parametrize(
+    "task", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in names("task")]
+)
 def test_every_task_runs_two_levels(command, task):
     try:
         folder = command.done("+experiment=imp_rewind", *stand_in(task))
