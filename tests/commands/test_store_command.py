@@ -38,7 +38,7 @@ def test_ls_show_and_tree_tell_what_is_there(filled, capsys):
     assert out.count("dense to step 3") == 1
     assert out.count("evaluate ") == 7
     assert out.count(" reinit ") == 2
-    key = ledger(next(f for f in folders(filled.runs) if f.name.startswith("imp-m")))[1]["stage"]
+    key = ledger(next(f for f in folders(filled.runs) if f.name.startswith("imp-n")))[1]["stage"]
     code, out = run(capsys, filled, "show", key[:7])
     assert json.loads(out)["key"] == key
     code, out = run(capsys, filled, "tree")
@@ -76,9 +76,9 @@ def test_verify_names_each_damaged_file_and_changes_nothing(filled, capsys):
 
 def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
     store = filled.runs / "store"
-    kept = {row["stage"] for f in folders(filled.runs) if f.name.startswith("imp-m") for row in ledger(f)}
+    kept = {row["stage"] for f in folders(filled.runs) if f.name.startswith("imp-n") for row in ledger(f)}
     for folder in folders(filled.runs):
-        if not folder.name.startswith("imp-m"):
+        if not folder.name.startswith("imp-n"):
             for path in sorted(folder.rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
             folder.rmdir()
@@ -96,7 +96,7 @@ def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
     code, out = run(capsys, filled, "gc", "--unreferenced", "--removed")
     assert code == 0
     after = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    assert f"{before - after:,} bytes come free" in out.replace("this 0", "") or before - after > 0
+    assert f"{before - after:,} bytes come free" in out
     assert "9 stages that no run needs" in out
     left = catalogue.entries(store)
     assert {entry.key for entry in left if entry.values is None} == kept
@@ -110,7 +110,7 @@ def test_weights_that_were_freed_are_computed_again_to_the_same_ledger(filled, c
     assert not list((filled.runs / "store").glob("*/trained.safetensors"))
     assert run(capsys, filled, "verify") == (0, "17 stages, 0 files damaged\n")
     longer = filled.done(*TINY, "method=imp", "schedule.levels=3")  # needs the weights of level 2
-    whole = next(rows for name, rows in before.items() if name.startswith("imp-m"))
+    whole = next(rows for name, rows in before.items() if name.startswith("imp-n"))
     assert [row["stage"] for row in ledger(longer)[:3]] == [row["stage"] for row in whole]
     assert [row["test/loss"] for row in ledger(longer)[:3]] == [row["test/loss"] for row in whole]
 
