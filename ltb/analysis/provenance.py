@@ -134,7 +134,7 @@ def mixtures(rows: pd.DataFrame) -> list[str]:
                     values.setdefault(name, {})[str(value)] = None
         mixed = [f"{len(each)} {name} ({', '.join(each)})" for name, each in values.items() if len(each) > 1]
         if mixed:
-            said.append(f"{task}: the curves mix levels made with {' and '.join(mixed)}")
+            said.append(f"the curves of {task} mix levels made with {' and '.join(mixed)}")
     return said
 
 

@@ -99,7 +99,7 @@ def test_a_mixture_is_of_whatever_levels_were_made_with(tmp_path, write_run):
     parts = [{**part, "levels": [level]} for level, part in enumerate((one, other, before))]
     tell(write_run(tmp_path / "a"), made=parts)
     assert provenance.mixtures(ledger.read([tmp_path])) == [
-        "toy: the curves mix levels made with 2 commits of ltb (x, y) and 2 versions of ltb (0.1, 0.2) "
+        "the curves of toy mix levels made with 2 commits of ltb (x, y) and 2 versions of ltb (0.1, 0.2) "
         "and 2 devices (cuda, cpu) and 2 settings of tf32 (False, True)"
     ]
 
@@ -109,11 +109,11 @@ def test_a_mixture_is_of_whatever_levels_were_made_with(tmp_path, write_run):
     [
         ([("abc", "2.9"), ("abc", "2.9")], []),
         ([("abc", "2.9"), (None, "2.9")], []),
-        ([("abc", "2.9"), ("def", "2.9")], ["toy: the curves mix levels made with 2 commits (abc, def)"]),
-        ([("abc", "2.9"), ("abc", "2.10")], ["toy: the curves mix levels made with 2 versions of torch (2.9, 2.10)"]),
+        ([("abc", "2.9"), ("def", "2.9")], ["the curves of toy mix levels made with 2 commits (abc, def)"]),
+        ([("abc", "2.9"), ("abc", "2.10")], ["the curves of toy mix levels made with 2 versions of torch (2.9, 2.10)"]),
         (
             [("abc", "2.9"), ("def", "2.10"), ("ghi", "2.9")],
-            ["toy: the curves mix levels made with 3 commits (abc, def, ghi) and 2 versions of torch (2.9, 2.10)"],
+            ["the curves of toy mix levels made with 3 commits (abc, def, ghi) and 2 versions of torch (2.9, 2.10)"],
         ),
     ],
 )

@@ -282,7 +282,7 @@ def test_a_mixture_of_commits_is_noted_and_listed(run, tmp_path, study):
         made += [{**made[0], "commit": "def", "levels": [2]}]
         path.write_text(json.dumps(status | {"made": made}))
     done = run("runs", cwd=tmp_path)
-    assert "note: toy: the curves mix levels made with 2 commits (abc, def)\n" in done.stdout
+    assert "note: the curves of toy mix levels made with 2 commits (abc, def)\n" in done.stdout
     cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", (study / "report.html").read_text())
     at = cells.index("def")
     assert cells[at : at + 8] == [
