@@ -56,6 +56,12 @@ def test_a_shape_that_data_do_not_say_is_asked_for_in_one_line(own):
     assert result.line.startswith("ltb: model.shape: it is taken from data.shape, which is not set; give data.shape, ")
 
 
+@pytest.mark.parametrize("asked", ["model=tiny", "+model.width=3"])
+def test_a_model_that_the_module_does_not_take_is_refused(own, asked):
+    result = own(*OWN[:3], "module=alone", "data=bare", asked)
+    assert (result.code, result.line) == (2, f"ltb: {asked}: module=alone makes its own network and takes no model")
+
+
 def test_the_ledger_and_its_settings_say_so_too(own):
     folder = own.done(*OWN[:3], "module=alone", "data=bare", "protocol.batch_size=20", *MSE, "training.length=12it",
                       "schedule.levels=1", "progress=false")  # fmt: skip
