@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -55,11 +56,9 @@ def start_and_end(folder: Path, arguments: tuple[str, ...], draw: random.Random,
 
     Returns those that ended a process. One that is through with its command, all of it, has no handlers any more.
     """
-    noted = [folder / f"noted-{number}" for number in range(len(ends))]
-    made = [
-        Process(folder, *arguments, noted=path, commit=0.01, figures=False, composed=folder / "composed")
-        for path in noted
-    ]
+    # A place of its own for each start: workers whose command was killed before write to theirs for another second.
+    noted = [Path(tempfile.mkdtemp(dir=folder, prefix="noted-")) / "stages" for _ in ends]
+    made = [Process(folder, *arguments, noted=path, commit=0.01, figures=False) for path in noted]
     moments, sent = {}, set()
     while any(process.running for process in made):
         time.sleep(0.002)
@@ -79,8 +78,6 @@ def start_and_end(folder: Path, arguments: tuple[str, ...], draw: random.Random,
             assert {status(run)["state"] for run in folders(folder / "runs")} == {"complete"}, process.errors
         elif code:
             landed.append(number)
-    for path in noted:
-        path.unlink(missing_ok=True)
     return landed
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support import compositions, workers
-from tests.support.command import blank_figures
+from tests.support import workers
+from tests.support.command import blank_figures, compose_once
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.support.processes_preload"])
@@ -29,7 +29,6 @@ class Process:
     `largest` is a quota: no file may be larger than so many bytes.
     Without `figures` a white point stands for each, which spares a second.
     `clock` makes the wall clock jump by up to so many seconds whenever it is read.
-    `composed` keeps what Hydra composes in a folder, for others that ask for the same, which spares each half a second and more.
     """
 
     def __init__(
@@ -41,12 +40,11 @@ class Process:
         clock: float = 0.0,
         largest: int = 0,
         figures: bool = True,
-        composed: Path | None = None,
     ) -> None:
         descriptor, path = tempfile.mkstemp(prefix="stderr-")
         os.close(descriptor)
         self._error = Path(path)
-        given = (folder, arguments, self._error, noted, commit, clock, largest, figures, composed)
+        given = (folder, arguments, self._error, noted, commit, clock, largest, figures)
         self.errors = ""  # what it wrote on stderr, once it has ended
         self._process = CONTEXT.Process(target=_main, args=given)
         self._process.start()
@@ -84,7 +82,6 @@ def _main(
     clock: float,
     largest: int,
     figures: bool,
-    composed: Path | None,
 ) -> None:
     import torch
 
@@ -109,8 +106,7 @@ def _main(
     if clock:
         jumps, real = random.Random(0), time.time
         time.time = lambda: real() + jumps.uniform(-clock, clock)
-    if composed is not None:
-        compositions.keep(composed)
+    compose_once(arguments, lambda kind, name, value: mock.patch.object(kind, name, value).start())
     if "hydra/launcher=joblib" in arguments:
         workers.fork()
     sys.argv = ["ltb-train", *arguments]
