@@ -13,9 +13,7 @@ from ltb.core.contracts import network_of
 from ltb.core.execution import Body
 from ltb.core.hold import Hold
 from ltb.core.masks import Masks
-from ltb.core.seeds import derive
-from ltb.training.chunked import ChunkedModule
-from ltb.training.random_state import seed_generators
+from ltb.training.feed import feed_of
 
 
 class HoldMasks(pl.Callback):
@@ -108,9 +106,7 @@ class StartClock(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # After configure_optimizers, which was told the dense run's length.
-        if self.stop > trainer.max_steps and not isinstance(pl_module, ChunkedModule):
-            trainer.fit_loop.epoch_loop.max_steps = self.stop
-            trainer.fit_loop.max_epochs = self.clock.epoch(self.stop) + 1
+        feed_of(pl_module).extend(trainer, self.clock.epoch(self.stop) + 1, self.stop)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.lr_scheduler_configs and self.clock.stretch > 1:
@@ -132,10 +128,9 @@ class StartClock(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        # A chunk seeds itself at each of its minibatches.
-        if not isinstance(pl_module, ChunkedModule):
-            seed_generators(derive(self.seed, "step", self.step), pl_module.device)
-            self.step += 1
+        feed = feed_of(pl_module)
+        feed.seed(pl_module, self.seed, self.step)
+        self.step += feed.steps(batch)
 
 
 def _advance(scheduler: Any, times: int) -> None:

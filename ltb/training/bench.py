@@ -30,9 +30,9 @@ from ltb.core.seeds import derive
 from ltb.core.stage import Stage, probe_steps, within
 from ltb.core.tensors import Weights
 from ltb.training.actors import Executed, StartClock
-from ltb.training.chunked import ChunkedModule, add_objective, check_objective
+from ltb.training.chunked import add_objective, check_objective
+from ltb.training.feed import feed_of
 from ltb.training.lightning import check_trainer, interruptible, own_processes, quiet, trainer_of
-from ltb.training.loaders import Chunks
 from ltb.training.observers import plain
 from ltb.training.random_state import seeded
 from ltb.training.source import DataModuleSource, FirstMinibatches, Source
@@ -250,15 +250,11 @@ class Bench:
             check_objective(module)
             if not any(within(objective)):
                 add_objective(module, objective.prepared(self, _no_result))
-        chunked = isinstance(module, ChunkedModule)
-        batches = (
-            Chunks(self.source, self.seed, 0, 1, [1], self.device) if chunked else self.source.stream(self.seed, 0, 1)
-        )
         body = (execution or MASKED).prepared(self).enter(module, masks)
         callbacks = [StartClock(0, clock, self.seed), Executed(body), *self._observers()]
         trainer = trainer_of(fast_dev_run=1, callbacks=callbacks, **self._trainer)
         with interruptible():
-            trainer.fit(module, batches, self._evaluation(module, "val") if validated else None)
+            trainer.fit(module, feed_of(module).first(self), self._evaluation(module, "val") if validated else None)
         for optimizer in trainer.optimizers:
             optimizer_state.check(optimizer)
         return trainer, module

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import callbacks as lightning
 
-from ltb.training.chunked import ChunkedModule
+from ltb.training.feed import feed_of
 
 # Lightning's own that change a training, end it, or write what ltb keeps.
 DECIDING = (
@@ -77,7 +77,7 @@ class Timer(Noting):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._spent += time.perf_counter() - self._since
-        self._steps += len(batch) if isinstance(pl_module, ChunkedModule) else 1
+        self._steps += feed_of(pl_module).steps(batch)
 
     def row(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Mapping[str, float]:
         steps, spent, self._steps, self._spent = self._steps, self._spent, 0, 0.0

@@ -19,7 +19,7 @@ from ltb.core.execution import Body
 from ltb.core.masks import Masks
 from ltb.core.points import Fit
 from ltb.core.tensors import Weights
-from ltb.training.chunked import ChunkedModule
+from ltb.training.feed import feed_of
 
 # (probe, weights, masks, iteration) -> what the probe gathers there
 Gather = Callable[[Any, Weights, Masks, int], Mapping[str, Weights]]
@@ -78,7 +78,7 @@ class Changes(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        done = len(batch) if isinstance(pl_module, ChunkedModule) else 1
+        done = feed_of(pl_module).steps(batch)
         self._step, self._within = self._step + done, 0
         if done and self._step in self.steps:
             self._change()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,12 +24,10 @@ from ltb.training.actors import Executed, StartClock
 from ltb.training.bench import Bench
 from ltb.training.callbacks import noted
 from ltb.training.changes import Changes
-from ltb.training.chunked import ChunkedModule, add_objective
-from ltb.training.lightning import begin_at, interruptible, quick_steps, quiet, trainer_of
-from ltb.training.loaders import Chunks, Minibatches, cut
+from ltb.training.chunked import add_objective
+from ltb.training.feed import feed_of
+from ltb.training.lightning import interruptible, quick_steps, quiet, trainer_of
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps
-
-CHUNK = 40  # minibatches; from here on Lightning's cost per step is negligible, and a progress bar still moves
 
 
 class Training(Bench):
@@ -98,6 +95,7 @@ class Training(Bench):
         seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
         clock = fit.clock or self.clock
         module = self._build("init", clock)
+        feed = feed_of(module)
         if fit.objective is not None:
             add_objective(module, fit.objective)
         gather = partial(self._gathered, seed)
@@ -119,11 +117,19 @@ class Training(Bench):
             actors.append(changes)
         marks = [*snapshots, *(changes.steps if changes else ())]
         with quiet():
-            loader, limits = self._minibatches(module, begin.step, fit.stop, seed, marks, evaluate, counter)
-            trainer = self._trainer_for(loader, limits, evaluate, begin.step, [*actors, *observers])
+            every = self.evaluate_every if evaluate else fit.stop
+            batches, limits = feed.batches(self, seed, begin.step, fit.stop, every, marks, lambda: counter.step)
+            trainer = trainer_of(
+                **limits,
+                check_val_every_n_epoch=None,
+                limit_val_batches=1.0 if evaluate else 0,
+                callbacks=[*actors, *observers],
+                **self._trainer,
+            )
+            feed.begin(trainer, begin.step, self)
             if begin.step < fit.stop:  # else the process ended between the last evaluation and the stage's commit
                 with interruptible(), quick_steps():
-                    trainer.fit(module, loader, self.source.evaluation("val") if evaluate else None)
+                    trainer.fit(module, batches, self.source.evaluation("val") if evaluate else None)
             if counter.step != fit.stop:
                 raise RuntimeError(f"the fit was to end at iteration {fit.stop} and ended at {counter.step}")
             point = body.point(counter.step) if begin.step < fit.stop else begin
@@ -137,43 +143,3 @@ class Training(Bench):
 
     def _gathered(self, seed: int, probe: Any, weights: Weights, masks: Masks, step: int) -> Mapping[str, Weights]:
         return self.probe(probe, weights, masks, step=step, seed=seed)
-
-    def _minibatches(
-        self,
-        module: pl.LightningModule,
-        start: int,
-        stop: int,
-        seed: int,
-        marks: Sequence[int],
-        evaluate: bool,
-        counter: Steps,
-    ) -> tuple[Chunks | Minibatches, dict[str, Any]]:
-        """Return what the Trainer iterates over, and its arguments for how far it goes and how often it validates."""
-        every = self.evaluate_every if evaluate else stop
-        if isinstance(module, ChunkedModule):
-            sizes, between = cut(start, stop, every, CHUNK, marks)
-            limits = {"max_epochs": 1, "val_check_interval": between}
-            return Chunks(self.source, seed, start, stop, sizes, self.device), limits
-        # Those of the dense run, whose length schedules ask for; `StartClock` extends them where a fit goes on behind T.
-        epochs = math.ceil(self.clock.length / self.clock.epoch_length)
-        limits = {"max_epochs": epochs, "max_steps": self.clock.length, "val_check_interval": every}
-        return Minibatches(self.source, seed, stop, lambda: counter.step), limits
-
-    def _trainer_for(
-        self,
-        loader: Chunks | Minibatches,
-        limits: Mapping[str, Any],
-        evaluate: bool,
-        start: int,
-        callbacks: list[pl.Callback],
-    ) -> pl.Trainer:
-        trainer = trainer_of(
-            **limits,
-            check_val_every_n_epoch=None,
-            limit_val_batches=1.0 if evaluate else 0,
-            callbacks=callbacks,
-            **self._trainer,
-        )
-        if isinstance(loader, Minibatches):
-            begin_at(trainer, start, self.clock)
-        return trainer

@@ -14,7 +14,7 @@ from ltb.core.execution import Body
 from ltb.core.points import Point
 from ltb.core.results import better
 from ltb.training.changes import Changes
-from ltb.training.chunked import ChunkedModule
+from ltb.training.feed import feed_of
 
 
 class Steps(pl.Callback):
@@ -26,7 +26,7 @@ class Steps(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        done = len(batch) if isinstance(pl_module, ChunkedModule) else 1
+        done = feed_of(pl_module).steps(batch)
         self.step += done
         if done:
             self._listener.on_step(done)
@@ -81,10 +81,8 @@ class History(pl.Callback):
         logged = {name: plain(value) for name, value in trainer.callback_metrics.items()}
         row = {"step": self._counter.step, "epoch": self._counter.step / self._clock.epoch_length}
         row |= self._also()
-        if isinstance(pl_module, ChunkedModule):
-            row["train/loss"] = plain(pl_module.mean_training_loss())
-        elif "train/loss" in logged:
-            row["train/loss"] = logged["train/loss"]
+        if (loss := feed_of(pl_module).training_loss(pl_module, logged)) is not None:
+            row["train/loss"] = plain(loss)
         row |= {name: value for name, value in logged.items() if name.startswith("val/")}
         row |= self._noted(trainer, pl_module)
         row["seconds"] = self.seconds()

@@ -24,7 +24,7 @@ from ltb.core.results import early_stop_step
 from ltb.core.rewind import FineTune, Weights
 from ltb.core.schedules import Explicit
 from ltb.training import Classification, Constant, Training
-from ltb.training import fit as fit_module
+from ltb.training import feed as feed_module
 from ltb.training.changes import Changes
 from tests.training.small import Numbers, Regression, digest, source, training
 from tests.training.test_fit import Kept, Killed
@@ -219,7 +219,7 @@ class Dead(pl.Callback):
 def test_dead_is_dead_and_counts_are_exact_after_every_step(kind, optimizer):
     look = Dead()
     one = training(1, optimizer=optimizer, evaluate_every="1it", observers=lambda: [look])
-    with mock.patch.object(fit_module, "CHUNK", 1):
+    with mock.patch.object(feed_module, "CHUNK", 1):
         level = last(one, recipe(DYNAMICS[kind]))
     assert look.looked == 25
     layers = [mask.numel() for mask in level.trained.masks.values()]

@@ -16,7 +16,7 @@ from ltb.core.recipe import Recipe
 from ltb.core.rewind import Extended
 from ltb.core.schedules import Explicit
 from ltb.training import Cosine, Milestones, Training
-from ltb.training import fit as fit_module
+from ltb.training import feed as feed_module
 from tests.training.small import Numbers, Regression, digest, training
 
 
@@ -48,7 +48,7 @@ class Rates(pl.Callback):
 def test_warm_up_and_milestones_are_as_much_later(rewind_step, expected):
     rates, lr = Rates(), Milestones(base=0.8, milestones=[Step(5)], warmup=Step(2))
     one = training(0, "8it", lr=lr, observers=lambda: [rates], evaluate_every="1it")
-    with mock.patch.object(fit_module, "CHUNK", 1):
+    with mock.patch.object(feed_module, "CHUNK", 1):
         *_, level = levels(recipe(rewind=Extended(times=2), rewind_step=rewind_step), one)
     _rehearsed, dense, *_ = rates.fits
     assert dense == pytest.approx([0.4, 0.8, 0.8, 0.8, 0.8, 0.08, 0.08, 0.08])

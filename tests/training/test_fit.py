@@ -22,7 +22,7 @@ from ltb.core.schedules import Geometric
 from ltb.core.seeds import derive
 from ltb.store.checkpoint import CheckpointFile
 from ltb.training import Constant, Cosine, Milestones, Training
-from ltb.training import fit as fit_module
+from ltb.training import feed as feed_module
 from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, metrics, network, source, training
 
 
@@ -43,7 +43,7 @@ def test_same_bytes_twice_with_and_without_observers_in_any_chunks_and_in_two_pa
         evaluate_every="3it",
         observers=lambda: [pl.Callback()],
     )
-    with mock.patch.object(fit_module, "CHUNK", chunk):
+    with mock.patch.object(feed_module, "CHUNK", chunk):
         observed = watched.fit(dense(watched), snapshots=[k], listener=Told())
     assert digest(observed) == digest(whole)
     assert [row["step"] for row in told] == [3, 6, 9, 12, 15, 18, 21, 24, 25]
