@@ -23,6 +23,7 @@ def test_a_method_prunes_before_training(command, method):
         assert {row["method"] for row in pruned} == {method}
 
 
+@pytest.mark.slow
 def test_the_scores_of_other_steps_are_other_scores(command):
     masks = []
     for given in ([], ["rewind_step=3it"], ["criterion=inverted", "criterion@criterion.criterion=snip"]):
@@ -56,6 +57,7 @@ ABLATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["snip", "grasp", "synflow"])
 def test_the_ablations_of_pruning_at_initialisation_run(command, method):
     """Frankle et al. 2021: shuffled within layers, on a new draw, and inverted; with the signs of the first draw beside them."""

@@ -24,6 +24,12 @@ def names(group):
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
 
 
+def quickly(group, *few):
+    """All names of a group, as parameters; all but a few are slow, for together they take minutes."""
+    assert set(few) <= set(names(group))
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in few)) for name in names(group)]
+
+
 def composed(*overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", list(overrides))
@@ -59,6 +65,7 @@ def is_sweep(name):
     return "MULTIRUN" in (CONF / "experiment" / f"{name}.yaml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names("experiment") if is_sweep(name)])
 def test_every_experiment_that_is_a_sweep_runs_each_of_its_jobs(command, name):
     given = shlex.split(comments(CONF / "experiment" / f"{name}.yaml")[0])[3:]
@@ -70,7 +77,9 @@ def test_every_experiment_that_is_a_sweep_runs_each_of_its_jobs(command, name):
     assert {ledger(folder)[0]["seed"] for folder in folders(command.runs)} == {"3"}
 
 
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize(
+    "name", quickly("method", "dense", "imp", "imp_rewind", "lr_rewind", "fine_tune", "one_shot", "rigl", "snip")
+)
 def test_every_method_runs_and_its_experiment_is_the_same(command, name):
     levels = ["schedule.levels=0"] if name == "dense" else []
     made = composed(f"method={name}")
@@ -117,19 +126,8 @@ def stand_in(task):
     )  # fmt: skip
 
 
-# Tens of millions of weights, each drawn a dozen times; of the VGGs and ResNets that differ in a number alone one is quick enough.
-LARGE = {
-    "resnet50_imagenet",
-    "resnet110_cifar10",
-    "vgg16_cifar10_low",
-    "vgg16_cifar10_warmup",
-    "vgg19_cifar10",
-    "vgg19_cifar10_lth",
-}
-
-
 @pytest.mark.parametrize(
-    "task", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in names("task")]
+    "task", quickly("task", "mnist1d_mlp", "digits_lenet", "mnist_lenet", "cifar10_conv4", "resnet20_cifar10")
 )
 def test_every_task_runs_two_levels(command, task):
     try:
@@ -166,6 +164,7 @@ def in_no_task(group):
     return sorted(set(names(group)) - set(re.findall(rf"/{group}: (\w+)", tasks)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", in_no_task("model"))
 def test_every_other_model_runs(command, model):
     command.done(*stand_in("resnet20_cifar10"), f"model={model}")
@@ -250,7 +249,12 @@ def rounds():
     return [list(one) for one in zip(*columns, strict=True)]
 
 
-@pytest.mark.parametrize("given", rounds(), ids=",".join)
+ROUNDS = rounds()
+
+
+@pytest.mark.parametrize(
+    "given", [*ROUNDS[:6], *(pytest.param(one, marks=pytest.mark.slow) for one in ROUNDS[6:])], ids=",".join
+)
 def test_every_option_runs(command, given):
     tiny = [setting for setting in TINY if not setting.startswith("schedule.")]
     own = [setting for choice in given for setting in OF_ITS_OWN.get(choice, [])]

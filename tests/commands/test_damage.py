@@ -13,7 +13,7 @@ from ltb.store.checkpoint import CheckpointFile
 from tests.support.command import TINY, ledger, stage_hashes, without
 
 GIVEN = (*TINY, "method=imp_rewind", "measure=calibration", "store.checkpoint_every=0", "training.evaluate_every=1it")
-DAMAGES = 200
+DAMAGES = int(os.environ.get("LTB_DAMAGES", "100"))  # 200 take six minutes of a core
 
 
 def kind(runs, path):

@@ -98,6 +98,7 @@ def test_a_run_all_of_whose_levels_diverge(command, mirrored, capsys):
     assert "(1 of 1 diverged)" in said
 
 
+@pytest.mark.slow
 def test_levels_that_can_be_trained_where_the_dense_network_cannot(command, mirrored, capsys):
     """Of one weight in 800 nothing can grow: that level ends with finite losses, and is compared with nothing all the same."""
     given = ("schedule=explicit", "schedule.sparsities=[0.2,0.99875]", "rewind_step=0it", "progress=true")
@@ -125,6 +126,7 @@ def test_levels_that_can_be_trained_where_the_dense_network_cannot(command, mirr
         assert its["diverged"].to_list() == [1, 1, 0]
 
 
+@pytest.mark.slow
 def test_a_dense_network_that_learned_nothing_is_said_to_be_so_where_a_matching_level_is(command, mirrored, capsys):
     """Its numbers are finite: nothing diverged, and a level as bad as the dense network matches it."""
     given = ("schedule.levels=2", "training.length=200it", "protocol.learning_rate=1e9", "progress=true", mirrored)
@@ -173,6 +175,7 @@ def test_a_network_that_diverged_cannot_be_pruned_by_magnitude(command):
     assert [row["diverged"] for row in ledger(folder)] == ["False", "False", "True"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_stop_ends_at_the_first_level_that_diverged(command, mirrored):
     marked = command.done(*GROWING, "schedule.levels=3")
     rows, stages = ledger(marked), stage_hashes(command.runs / "store")

@@ -8,6 +8,7 @@ STARTS = ("schedule=explicit", "schedule.sparsities=[0.5,0.8]")
 TINY = tuple(one for one in TINY if not one.startswith("schedule."))
 
 
+@pytest.mark.slow
 def test_rigl_5x_trains_five_times_as_long_and_its_cost_says_so(command):
     folder = command.done("method=rigl_5x", *TINY, *STARTS, "dynamics.every=2it")
     rows = ledger(folder)

@@ -310,6 +310,7 @@ def test_full_errors_for_who_asks(command, monkeypatch):
     assert os.environ["HYDRA_FULL_ERROR"] == "1"
 
 
+@pytest.mark.slow
 def test_help_and_names_answer_without_torch(tmp_path):
     """Under a second on a quiet machine: what takes seconds to import is not."""
     code = (
@@ -326,6 +327,7 @@ def test_help_and_names_answer_without_torch(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_help_into_a_pipe_that_closes(tmp_path):
     shell = f"set -o pipefail; {sys.executable} -c 'from ltb.train import main; main()' --help | head -1"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)

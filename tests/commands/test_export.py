@@ -59,6 +59,7 @@ def test_a_run_arrives_whole_is_known_and_trains_nothing(packed, command, capsys
     assert stage.samefile(run / "trained" / "level-01.safetensors")
 
 
+@pytest.mark.slow
 def test_import_beside_what_is_there_overwrites_nothing(packed, command, capsys):
     run, file = packed
     code, told = store(capsys, command.runs / "store", "import", file)
@@ -72,6 +73,7 @@ def test_import_beside_what_is_there_overwrites_nothing(packed, command, capsys)
     assert store(capsys, command.runs / "store", "export", run, file)[0] == 2  # the file exists
 
 
+@pytest.mark.slow
 def test_a_run_whose_stages_are_not_all_there_or_not_whole_is_not_exported(packed, command, capsys):
     run, _ = packed
     key = ledger(run)[1]["stage"]
@@ -159,6 +161,7 @@ ARCHIVES = {
 }
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_not_what_export_made_is_refused_and_leaves_nothing(packed, command, capsys):
     _, file = packed
     whole = file.read_bytes()
@@ -174,6 +177,7 @@ def test_an_archive_that_is_not_what_export_made_is_refused_and_leaves_nothing(p
     assert not (command.folder / "above").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_is_refused_or_brings_the_same_bytes(packed, command, capsys):
     run, file = packed
     before, content, draw = contents(run), file.read_bytes(), random.Random(0)
@@ -195,6 +199,7 @@ def test_a_damaged_archive_is_refused_or_brings_the_same_bytes(packed, command, 
         shutil.rmtree(target, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_places_that_cannot_be_written_are_named_in_one_line(packed, command, capsys):
     run, file = packed
     (command.folder / "file").write_text("not a folder")

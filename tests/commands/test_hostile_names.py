@@ -35,6 +35,7 @@ def cells(path):
         return [cell for line in csv.reader(file) for cell in line]
 
 
+@pytest.mark.slow
 def test_a_report_on_runs_of_any_name(tmp_path, capsys):
     runs, task = tmp_path / "runs", "".join(HOSTILE)
     for index, name in enumerate(HOSTILE):
@@ -131,6 +132,7 @@ def test_levels_that_a_run_of_any_name_trained(name, capsys, monkeypatch):
     assert len(out.splitlines()) == 1 + 5
 
 
+@pytest.mark.slow
 def test_runs_of_a_task_that_is_a_formula_are_refused_each_by_a_harmless_line(command, monkeypatch, capsys):
     for seed in (0, 1):
         folder = command.done(*TINY, "method=imp", f"seed={seed}")

@@ -8,6 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+
 from ltb.run.setup import Setup
 from ltb.store import catalogue, references
 from ltb.store import command as command_line
@@ -125,6 +127,7 @@ def test_a_stage_of_a_run_that_nobody_knows_stays(command, capsys):
     assert len(keys(store)) == 8
 
 
+@pytest.mark.slow
 def test_measures_of_the_initialisation_are_freed_with_the_last_run_of_their_training(command, capsys):
     runs = [command.done(*TINY, method) for method in ("method=imp", "method=imp_reinit")]
     store = command.runs / "store"
@@ -198,6 +201,7 @@ def test_fresh_runs_that_begin_at_once_have_a_folder_each(command, monkeypatch):
     assert len({one.folder for one in made}) == len({one.store.folder for one in made}) == 4
 
 
+@pytest.mark.slow
 def test_a_fresh_run_that_is_planned_or_refused_makes_no_folder(command):
     assert command(*TINY, "method=imp", "fresh=true", "plan=true").code == 0
     assert command(*TINY, "method=imp", "fresh=true", "metric.name=nope").code == 2
@@ -208,6 +212,7 @@ def test_a_fresh_run_that_is_planned_or_refused_makes_no_folder(command):
     assert folders(command.runs) == [first, second]
 
 
+@pytest.mark.slow
 def test_levels_of_a_finished_run_that_are_not_in_the_store_are_said_before_they_are_trained_again(command):
     run = command.done(*TINY, "method=imp")
     before = ledger(run)

@@ -30,6 +30,7 @@ def rows(folder):
     return record.read_rows(folder / "measures.csv")
 
 
+@pytest.mark.slow
 def test_numbers_go_under_the_runs_own_name_and_a_run_without_levels_stops_no_other(command, ask):
     command.done(*TINY, "method=imp")
     fresh = command.done(*TINY, "method=imp", "fresh=true")
@@ -83,6 +84,7 @@ def test_what_was_not_kept_is_named_and_nothing_is_trained_for_it(command, ask, 
     assert code == (0 if keep == "tickets" else 1)  # masks are enough
 
 
+@pytest.mark.slow
 def test_runs_are_compared_across_their_own_stores_and_one_that_cannot_be_read_stops_no_other(command, ask):
     made = [command.done(*TINY, "method=imp", f"seed={seed}", "fresh=true") for seed in (0, 1)]
     broken = command.done(*TINY, "method=imp", "seed=2")
@@ -111,6 +113,7 @@ def test_a_run_of_one_level_compares_nothing_with_itself(command, ask):
     assert (code, shown.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_other_settings_of_a_measure_are_rows_of_their_own(command, ask):
     run = command.done(*TINY, "method=dense", "measure=calibration")
     command.done(*TINY, "method=dense", "measure=calibration", "measure.calibration.split=train")
@@ -129,6 +132,7 @@ def test_a_table_replaces_no_folder_and_no_device(command, ask, place):
     assert shown.err == f"ltb: --across {place}: it is there, and is no regular file\n"
 
 
+@pytest.mark.slow
 def test_whatever_ships_is_in_the_report(command, capsys):
     """Each measure, from a run's own command to the page."""
     command.done(*TINY, "method=imp", "measure=[evaluate,per_class,calibration,generalisation_gap,overlap,bytes,flops]")
@@ -158,6 +162,7 @@ def to_do(command, *given):
     return [f"{one[1]} {one[2]}" for one in said if one]
 
 
+@pytest.mark.slow
 def test_tickets_drawn_on_the_way_are_planned_with_the_run_and_replayed_for_nothing(command, ask):
     drawn = ["measure=mask_distance", "measure.mask_distance.every=1it"]
     refused = command(*TINY, "measure=mask_distance")
@@ -181,6 +186,7 @@ def test_tickets_drawn_on_the_way_are_planned_with_the_run_and_replayed_for_noth
     assert ask(plain, *drawn)[0] == 0
 
 
+@pytest.mark.slow
 def test_which_examples_are_right_is_in_the_runs_folders_and_the_report(command, ask, capsys):
     made = [command.done(*TINY, "method=imp", f"seed={seed}", "measure=correctness") for seed in (0, 1)]
     made.append(command.done(*TINY, "method=imp", "seed=2"))

@@ -51,6 +51,7 @@ def executed(request):
     return request.param, notebook, time.monotonic() - begun
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_from_the_top(executed):
     name, notebook, seconds = executed
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -7,6 +7,7 @@ from tests.support.command import TINY, ledger
 SHORT = [one for one in TINY if not one.startswith("schedule.")] + ["schedule.levels=1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["l1", "l2"])
 def test_an_objective_is_of_the_fits_that_have_it(command, name):
     none, sparse, dense = (

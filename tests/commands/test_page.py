@@ -338,6 +338,7 @@ def test_json_in_a_script_cannot_end_it():
     assert json.loads(text) == {"name": "</script><!-- & \u2028 \u2029"}
 
 
+@pytest.mark.slow
 def test_200_runs_of_20_levels_take_seconds_and_3_megabytes(tmp_path):
     make(tmp_path / "runs", methods=[f"method{i}" for i in range(20)], seeds=10, levels=20)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

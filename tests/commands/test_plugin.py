@@ -59,6 +59,7 @@ def test_own_lightning_module_and_data_module_reach_the_ledger(elsewhere, monkey
     assert [row["test/mse"] for row in ledger(again)] == [row["test/mse"] for row in rows]
 
 
+@pytest.mark.slow
 def test_the_console_script_from_any_directory(tmp_path):
     script = Path(sys.executable).with_name("ltb-train")
     given = ["--config-dir", str(OWN), *REGRESSION, *SHORT[:3], "schedule.levels=1", "rewind_step=5it"]
@@ -110,6 +111,7 @@ def test_tab_completion_has_a_script(command, shell):
     assert "ltb-train" in result.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

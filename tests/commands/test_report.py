@@ -90,6 +90,7 @@ def test_a_folder_of_runs_becomes_figures_a_table_and_a_tidy_file_in_it(run, tmp
     assert run("runs", cwd=tmp_path).stdout == done.stdout
 
 
+@pytest.mark.slow
 def test_where_it_is_written(run, tmp_path, study):
     for arguments, folder in (
         (["runs/imp-0", "runs/imp-1"], "report"),
@@ -102,6 +103,7 @@ def test_where_it_is_written(run, tmp_path, study):
             (tmp_path / folder / name).unlink()
 
 
+@pytest.mark.slow
 def test_running_failed_and_incomplete_runs_are_named(run, tmp_path, study):
     write_run(study / "running", 2, state="running", planned=5, method="imp", seed=3)
     write_run(study / "failed", 0, state="failed", error="RuntimeError: boom\n...", planned=5, method="imp", seed=4)
@@ -116,6 +118,7 @@ def test_running_failed_and_incomplete_runs_are_named(run, tmp_path, study):
     assert table["n"].to_list() == [5, 4, 3]
 
 
+@pytest.mark.slow
 def test_what_a_reader_must_know_is_noted(run, tmp_path, study):
     write_run(study / "other", method="imp", seed=0, run_id="imp-toy-s0-ffffff", accuracy=lambda level: 0.5)
     write_run(study / "last", method="imp", seed=7, early_stop_is_last=True)
@@ -135,12 +138,14 @@ def test_what_a_reader_must_know_is_noted(run, tmp_path, study):
     assert "note: toy: far is not compared with imp, the reference: no density within 5% of one of its" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_prints_the_same(run, tmp_path, study):
     done = own_process("runs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == run("runs", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_text_prints_the_same_tables_and_writes_nothing(run, tmp_path, study):
     before = set(tmp_path.rglob("*"))
     done = run("runs", "--format", "text", cwd=tmp_path)
@@ -151,6 +156,7 @@ def test_text_prints_the_same_tables_and_writes_nothing(run, tmp_path, study):
     assert written[-2].startswith("written: ")
 
 
+@pytest.mark.slow
 def test_the_figures_of_layers_and_cost_are_drawn_where_they_were_recorded(run, tmp_path, study):
     for folder in study.glob("imp-*"):
         lines = ["level,layer,kept,total", "0,a.weight,500,500", "0,b.weight,500,500"]
@@ -169,6 +175,7 @@ def texts(path):
     return {node.text for node in ET.parse(path).getroot().iter("{http://www.w3.org/2000/svg}text")}
 
 
+@pytest.mark.slow
 def test_tolerance_and_reference_are_what_is_asked_for(run, tmp_path, study):
     for tolerance, density in ((None, None), ("0.01", 0.8), ("0.02", 0.64), ("std", 0.8)):
         given = ["--tolerance", tolerance] if tolerance else []
@@ -186,6 +193,7 @@ def test_tolerance_and_reference_are_what_is_asked_for(run, tmp_path, study):
     assert "Welch’s t, as asked for" in (study / "report.html").read_text().replace("\xa0", " ")
 
 
+@pytest.mark.slow
 def test_the_page_is_shown_when_asked(run, tmp_path, study, monkeypatch):
     shown = []
     monkeypatch.setattr("webbrowser.open", shown.append)
@@ -196,12 +204,14 @@ def test_the_page_is_shown_when_asked(run, tmp_path, study, monkeypatch):
     assert shown == [(tmp_path / "new" / "report.html").as_uri()]
 
 
+@pytest.mark.slow
 def test_a_runs_own_tolerance_is_the_default(run, tmp_path):
     write_run(tmp_path / "runs" / "a", config={"metric": {"tolerance": 0.02}})
     assert run("runs", cwd=tmp_path).returncode == 0
     assert pd.read_csv(tmp_path / "runs" / "matching.csv")["density"].item() == pytest.approx(0.64)
 
 
+@pytest.mark.slow
 def test_a_run_folders_own_files_are_left_as_they_are(run, tmp_path, study):
     folder = study / "imp-0"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -209,6 +219,7 @@ def test_a_run_folders_own_files_are_left_as_they_are(run, tmp_path, study):
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.slow
 def test_a_study_without_status_files_is_not_called_unfinished(run, tmp_path, study):
     tables = [pd.read_csv(path) for path in sorted(study.rglob("levels.csv"))]
     (tmp_path / "old").mkdir()
@@ -262,6 +273,7 @@ def test_errors_are_one_line_and_exit_code_2(run, tmp_path, study, arguments, te
     assert set(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_it_trains_nothing_and_imports_nothing_that_trains(tmp_path, study):
     code = (
         "import sys; from ltb.report.command import main; assert main(['runs']) == 0; "
@@ -274,6 +286,7 @@ def test_it_trains_nothing_and_imports_nothing_that_trains(tmp_path, study):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_mixture_of_commits_is_noted_and_listed(run, tmp_path, study):
     for seed, commit in enumerate(("abc", "def", "def")):
         path = study / f"imp-{seed}" / "status.json"
@@ -297,6 +310,7 @@ def test_a_mixture_of_commits_is_noted_and_listed(run, tmp_path, study):
     ]
 
 
+@pytest.mark.slow
 def test_measures_have_a_table_each_and_a_tidy_file(run, tmp_path, study):
     for seed in range(3):
         folder = study / f"imp-{seed}"

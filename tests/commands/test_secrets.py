@@ -78,6 +78,7 @@ def ask(command, monkeypatch, capsys, *arguments):
     return code, capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_the_run_gets_the_true_values_and_nothing_that_it_writes_holds_them(private, monkeypatch, capsys):
     # What W&B writes offline is all that it would send.
     given = [*(text for text in OWN if text != "logger=none"), "logger=wandb", "logger.mode=offline"]
@@ -128,6 +129,7 @@ def test_a_secret_that_is_typed_or_in_an_error_is_masked_in_the_status(private, 
     assert {status(each)["error"] for each in folders(private.runs)} == {None, f"ValueError: 401 for {MASK}"}
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_typed_is_in_no_file_of_a_sweep_while_it_goes_on_or_after(private, monkeypatch):
     found, fit = [], Training.fit
 

@@ -50,6 +50,7 @@ def test_ls_show_and_tree_tell_what_is_there(filled, capsys):
     assert out.count("(evaluate)") == 7
 
 
+@pytest.mark.slow
 def test_a_key_that_is_not_there_or_not_one_and_a_folder_that_is_no_store(filled, capsys):
     assert run(capsys, filled, "show", "zzz")[0] == 2
     assert run(capsys, filled, "show", "")[0] == 2
@@ -104,6 +105,7 @@ def test_gc_frees_what_no_run_needs_and_asks_first(filled, capsys, monkeypatch):
     assert not (store / ".killed").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_were_freed_are_computed_again_to_the_same_ledger(filled, capsys):
     before = {folder.name: ledger(folder) for folder in folders(filled.runs)}
     assert run(capsys, filled, "gc", "--weights", "--yes")[0] == 0
@@ -124,6 +126,7 @@ def test_the_store_command_and_the_plan_of_a_sweep_need_no_run(command):
     assert "runs/store: no such folder" in found.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_lists_every_stage_and_writes_nothing(command, monkeypatch):
     monkeypatch.setattr(plan, "_planned", {})
     monkeypatch.setattr(plan, "_named", [])
@@ -139,6 +142,7 @@ def test_a_plan_lists_every_stage_and_writes_nothing(command, monkeypatch):
     assert not [line for line in again.out.splitlines() if " to do " in line and not line.startswith("so far")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("methods", "fresh"), [("imp,imp_rewind,imp_shuffle,random", False), ("imp,imp_shuffle,random", True)]
 )

@@ -13,6 +13,7 @@ from ltb.records import status as standing
 from tests.support.command import TINY, folders, status
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_a_report_on_its_own_runs(command):
     command.done(*TINY, "method=one_shot")  # not of the sweep
     assert command("-m", *TINY, "method=imp,random", "seed=0,1").code == 0
@@ -24,11 +25,13 @@ def test_a_sweep_ends_with_a_report_on_its_own_runs(command):
     assert (sweep / "curves.png").exists()
 
 
+@pytest.mark.slow
 def test_settings_may_stand_on_both_sides_of_the_flag(command):
     assert command("method=dense", "-m", *TINY, "schedule.levels=0", "seed=0,1").code == 0
     assert len(folders(command.runs)) == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_job_that_fails_reports_on_the_others(command):
     found = command("-m", *TINY, "method=imp", "seed=0", "lr.base=0.1,1e30", "rewind=learning_rate")
     assert found.code == 1
@@ -73,6 +76,7 @@ def test_a_sweep_checks_all_its_jobs_before_it_trains_the_first(command, given, 
     assert not command.runs.exists()  # nothing was trained, and nothing is left
 
 
+@pytest.mark.slow
 def test_a_job_is_listed_once_its_status_says_that_it_is_running(command, monkeypatch):
     """Else a view takes a starting job for an unknown one, or, where its folder is an older run's, the sweep for ended."""
     seen, add = [], jobs.add

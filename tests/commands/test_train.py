@@ -221,6 +221,7 @@ def test_what_changes_no_number_trains_nothing_again(command, fits, nuisance):
     assert len(fits) == 3
 
 
+@pytest.mark.slow
 def test_fresh_is_another_folder_with_the_same_numbers(command, fits):
     first = command.done(*TINY)
     second = command.done(*TINY, "fresh=true")
@@ -234,6 +235,7 @@ def test_fresh_is_another_folder_with_the_same_numbers(command, fits):
 LONGER = (*TINY, "training.length=200it", "training.evaluate_every=100it", "schedule.levels=12")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_was_ended_goes_on_to_the_same_bytes(command, fits, number):
     process = own_process(command.folder, *LONGER)
@@ -295,6 +297,7 @@ def test_a_sweep_is_a_run_each(command, fits):
     assert without(ledger(folder), *aside) == without(ledger(alone / folder.name), *aside)
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_in_a_sweep_does_not_stop_the_others(command):
     result = command("-m", "lr.base=1e30,1e-2,2e-2", *TINY)
     assert result.code == 1

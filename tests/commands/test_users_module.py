@@ -130,6 +130,7 @@ def test_no_attribute_of_a_module_means_anything_to_ltb(command):
     assert float(rows[2]["sparsity"]) > float(rows[1]["sparsity"]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "line"),
     [
@@ -179,6 +180,7 @@ def test_a_target_that_is_an_instance_is_one_line(command):
     assert "_target_=inst.made: a class or a function, not <inst.Maker object" in found.line
 
 
+@pytest.mark.slow
 def test_a_measure_that_fails_later_leaves_a_finished_run_its_levels(command):
     folder = command.done(*OWN)
     before = state(folder)
@@ -192,6 +194,7 @@ def test_a_measure_that_fails_later_leaves_a_finished_run_its_levels(command):
     assert json.loads((folder / "status.json").read_text())["state"] == "complete"
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_measured_is_one_line_and_stops_no_other(command, ask):
     command.done(*OWN)
     other = command.done(*TINY)

@@ -102,6 +102,7 @@ def number(text):
     return {"True": 1, "False": 0}.get(text) if text in ("True", "False") else float(text)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_shows_as_failed_and_one_that_goes_on_replays_its_levels(offline, monkeypatch):
     from ltb.training import Training
 
@@ -148,6 +149,7 @@ def curve(found):
     return [(one["level/sparsity"], one["level/test/accuracy"]) for one in rows_of(found, "level/sparsity")]
 
 
+@pytest.mark.slow
 def test_runs_of_a_sweep_overlay_as_curves_without_any_set_up(sweep):
     """One project, one group; level/* against level/sparsity; told apart by method and control, averaged over seeds."""
     assert len(sweep) == 4
@@ -191,6 +193,7 @@ def test_all_that_the_dashboard_draws_is_what_a_run_logs(offline):
         assert (config[key][below[0]] if below else config[key]) is not None
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_job_that_fails(offline, monkeypatch):
     """The failed run is marked, its finished levels are kept, and the others are complete."""
     from ltb.core import masks
@@ -217,6 +220,7 @@ def test_a_sweep_with_a_job_that_fails(offline, monkeypatch):
         assert len(curve(found[name])) == len(ledger(offline.runs / name)) == (3 if state == "complete" else 2)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_and_shows_each_level_once(offline):
     many = [argument.replace("levels=2", "levels=20") for argument in TINY]
     process = own_process(offline.folder, *many, *OFFLINE)
@@ -243,6 +247,7 @@ def test_a_run_that_was_killed_goes_on_and_shows_each_level_once(offline):
     assert (summary_of(found)["state"], found["exit"][-1].get("exit_code", 0)) == ("complete", 0)
 
 
+@pytest.mark.slow
 def test_wandb_itself_says_nothing(offline):
     """In a process of its own, for what W&B prints is settled by the first use of it in a process."""
     given = [argument for argument in OFFLINE if "mode" not in argument]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from wandb.sdk.lib.config_util import save_config_file_from_dict
@@ -43,6 +44,7 @@ def test_a_command_as_the_agent_makes_it():
     assert found == ["/usr/bin/env", "ltb-train", "progress=false", "method=imp", "seed=3"]
 
 
+@pytest.mark.slow
 def test_every_value_of_the_file_can_be_run(command):
     parameters = {name: parameter["values"] for name, parameter in swept()["parameters"].items()}
     given = [f"{name}={','.join(map(str, values))}" for name, values in parameters.items()]
@@ -51,6 +53,7 @@ def test_every_value_of_the_file_can_be_run(command):
     assert found.out.count("so far: ") == math.prod(map(len, parameters.values()))
 
 
+@pytest.mark.slow
 def test_an_agents_run_belongs_to_its_sweep_and_has_the_metric_of_the_file(tmp_path):
     given = {"method": "imp_reinit", "seed": 3}
     save_config_file_from_dict(str(tmp_path / "config.yaml"), {name: {"value": value} for name, value in given.items()})

@@ -35,6 +35,7 @@ def test_a_sweeper_that_decides_on_its_way_has_no_number_of_jobs():
     assert sweep.jobs(hydra) is None
 
 
+@pytest.mark.slow
 def test_a_log_file_gets_a_line_for_each_job_that_ends(command):
     found = command("-m", *TOLD, "method=imp", "seed=0,1", "lr.base=0.1,1e30", "rewind=learning_rate")
     assert found.code == 1
@@ -63,6 +64,7 @@ def in_a_terminal(folder, *command):
     return text.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_bars_and_the_command_of_its_own_shows_the_same(tmp_path):
     given = (*TOLD, "training.length=400it", "method=imp", "seed=0,1")
     own_process(tmp_path, "-m", *given, "plan=true").communicate()

@@ -17,6 +17,7 @@ RESNET = [
 MLP = [*SHORT, "data.shape=[40]", "model.widths=[16,12]", "schedule=explicit", "schedule.sparsities=[0.5,0.8]"]
 
 
+@pytest.mark.slow
 def test_compact_and_masked_runs_keep_the_same_units_and_say_nearly_the_same(command, monkeypatch):
     monkeypatch.chdir(command.folder)
     rows = []
@@ -36,6 +37,7 @@ def test_compact_and_masked_runs_keep_the_same_units_and_say_nearly_the_same(com
     assert rows[0][1]["stage"] != rows[1][1]["stage"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

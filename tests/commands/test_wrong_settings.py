@@ -6,6 +6,7 @@ Which values are wrong is what `tests.run.test_keys` says of the annotations; he
 import copy
 import functools
 import math
+import os
 import random
 
 import pytest
@@ -84,7 +85,11 @@ def quick(monkeypatch):
     monkeypatch.setattr(Hydra, "get_mode", lambda self, **given: RunMode.RUN)
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+# LTB_SETTINGS=1000 takes six minutes of a core.
+MANY = int(os.environ.get("LTB_SETTINGS", "200"))
+
+
+@pytest.mark.parametrize("count", [25, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_wrong_settings_through_the_whole_command(command, quick, monkeypatch, capsys, count):
     monkeypatch.setattr("ltb.training.fit.Training.fit", None)
     swallowed = []

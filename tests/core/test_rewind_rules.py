@@ -108,6 +108,7 @@ def plainly(toy, rule, target):
     return None
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 99), st.sampled_from([0.1, 0.2, 0.3, 0.4]), st.integers(2, 4), st.sampled_from([0.3, 0.5, 0.8]))
 def test_the_step_is_the_one_of_the_measure_and_of_a_plain_loop(seed, epsilon, window, target):
@@ -124,6 +125,7 @@ def test_the_step_is_the_one_of_the_measure_and_of_a_plain_loop(seed, epsilon, w
     assert level.trained.start == (18 if said is None else said)
 
 
+@pytest.mark.slow
 def test_a_level_is_that_of_the_step_it_found_given_by_hand_to_the_bit():
     criterion = Snip()
     one = training(1, optimizer="adamw")

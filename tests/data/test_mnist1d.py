@@ -1,6 +1,7 @@
 import random
 
 import numpy
+import pytest
 import torch
 
 from ltb.data import MNIST1D
@@ -16,6 +17,7 @@ def test_what_it_contains():
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((100, 40), torch.float32, (100,), torch.int64)
 
 
+@pytest.mark.slow
 def test_it_leaves_the_global_generators_as_they_were():
     random.seed(1)
     numpy.random.seed(2)
@@ -26,6 +28,7 @@ def test_it_leaves_the_global_generators_as_they_were():
     assert (random.random(), numpy.random.random()) == expected
 
 
+@pytest.mark.slow
 def test_it_is_the_same_data_each_time_it_is_made():
     first = MNIST1D().source()
     _made.cache_clear()

@@ -160,6 +160,7 @@ def test_it_finds_a_network_that_does_better_than_the_one_it_began_with():
 ALLOCATIONS = [Global(), Layerwise(), Uniform(), ERK()]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(list(OPTIMIZERS)),

@@ -76,6 +76,7 @@ class Steep(Criterion):
         return {name: (w * evidence.gathered["gradient"][name]).abs() for name, w in weights.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", [None, Steep()])
 def test_what_is_drawn_at_a_step_is_what_one_shot_pruning_of_the_dense_network_there_keeps(criterion):
     one = training(1, optimizer="adamw")
@@ -96,6 +97,7 @@ def test_what_is_drawn_at_a_step_is_what_one_shot_pruning_of_the_dense_network_t
     assert level.measured.keys() == {EVERY_5.label}
 
 
+@pytest.mark.slow
 def test_the_dense_run_leaves_them_on_its_way_and_trains_the_same_bytes():
     one, memory = training(2), Recent()
     plain = list(levels(RECIPE, one))

@@ -112,6 +112,7 @@ def sampled(kept, generator):
     return {name: torch.randperm(total, generator=generator) < count for name, (count, total) in kept.items()}
 
 
+@pytest.mark.slow
 def test_independent_masks_have_the_iou_of_chance_and_a_z_of_mean_0_and_variance_1():
     one, other = {"a": (5, 40), "b": (30, 40)}, {"a": (10, 40), "b": (20, 40)}
     generator = torch.Generator().manual_seed(0)

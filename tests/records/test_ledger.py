@@ -245,6 +245,7 @@ def test_the_committed_rows_of_a_study_are_read_as_the_runs_that_they_are(tmp_pa
     assert ledger.read([tmp_path / "rows"])[list(schema.LATER)].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_two_hundred_runs_of_twenty_levels_are_read_and_compared_in_seconds(tmp_path, write_run, request):
     """Measured 1.3 s; the bound is for a machine that is busy. Each file is parsed once."""
     config = yaml.safe_load((request.config.rootpath / "conf" / "train.yaml").read_text())

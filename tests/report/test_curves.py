@@ -150,6 +150,7 @@ def test_a_control_has_a_curve_of_its_own_from_the_dense_network_on(study):
     assert by_curve == {"imp": [0, 1, 2, 3], "imp · reinit": [0, 1, 2, 3]}
 
 
+@pytest.mark.slow
 def test_each_task_has_its_row_and_a_run_of_the_dense_network_alone_is_no_curve(study):
     study(["imp"], task="first")
     study(["imp"], task="second")

@@ -46,6 +46,7 @@ def rows(one, mark, live=False):
     return tables[layer["data"]["name"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_every_figure_keeps_to_the_schema_live_and_still(drawn, seeds):
     found, order = drawn(seeds=seeds)
@@ -71,6 +72,7 @@ def test_above_0_is_better_also_for_an_error(drawn):
     assert "sign turned: lower is better" in found["relative"].caption
 
 
+@pytest.mark.slow
 def test_a_value_that_is_infinite_is_left_out_and_said(drawn, tmp_path):
     def run(level):
         return {"test/mse": math.inf if level == 3 else 1.0 + level}
@@ -108,6 +110,7 @@ def test_layers_are_in_the_networks_order_at_each_density(drawn):
     assert [row["whole"] for row in rows(one, "rule")] == [0.8, 0.64, 0.512]
 
 
+@pytest.mark.slow
 def test_a_collapsed_layer_is_drawn_at_the_bottom_and_told_as_0(drawn):
     found, _ = drawn(["imp"], a=lambda level: 0 if level == 3 else 400)
     lines = rows(found["layers"], "line")
@@ -156,6 +159,7 @@ def test_a_colour_is_a_name_on_a_page_and_a_value_in_a_file():
     }
 
 
+@pytest.mark.slow
 def test_means_that_hold_a_seed_that_diverged_are_ringed_and_said(drawn):
     found, order = drawn(["imp"], extra=lambda level: {"diverged": level == 2})
     for kind in ("value", "early_stop_step", "relative", "cost"):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from ltb.run.conf import conf
 from ltb.run.help import annotated, comments
 from ltb.run.launchers import EXTRAS
@@ -19,6 +21,7 @@ def test_by_hand(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_says_all_that_the_settings_file_says(command):
     shown = command("--help").out
     for (*_, key), said in comments(Path(conf()) / "train.yaml").items():

@@ -93,6 +93,7 @@ def test_the_patterns_reach_names_with_a_slash_of_their_own(tmp_path):
     assert history(tmp_path, "level/test")[0] == {"level/test/accuracy": 0.7, "level/sparsity": 0.5}
 
 
+@pytest.mark.slow
 def test_training_curves_go_on_over_levels_while_the_clock_rewinds(tmp_path):
     mirror = start(tmp_path)
     for level, start_step in enumerate((0, 500, 500)):
@@ -139,6 +140,7 @@ def test_who_the_run_is(tmp_path):
     assert config == {"seed": 0, "lr": {"value": 0.1, "milestones": [1, 2]}, "metric": {"name": "accuracy"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "code"), [("complete", 0), ("failed", 1), ("interrupted", 1)])
 def test_the_end_is_told(tmp_path, state, code):
     mirror = start(tmp_path)
@@ -154,6 +156,7 @@ def test_the_end_is_told(tmp_path, state, code):
     assert summary.get("error") == error
 
 
+@pytest.mark.slow
 def test_figure_and_artifact(tmp_path):
     (tmp_path / "tickets").mkdir()
     (tmp_path / "tickets" / "level-01.safetensors").write_bytes(b"masks")
@@ -171,6 +174,7 @@ def test_figure_and_artifact(tmp_path):
     assert paths == {"levels.csv", "tickets/level-01.safetensors"}
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_process_are_two_runs(tmp_path, row):
     for seed in (0, 1):
         mirror = start(tmp_path / str(seed), run_id=f"imp-toy-s{seed}-abc")
@@ -179,6 +183,7 @@ def test_two_runs_in_one_process_are_two_runs(tmp_path, row):
     assert [history(tmp_path / str(seed), "level/")[0]["level/seed"] for seed in (0, 1)] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_continued_run_replays_its_levels_each_once(tmp_path, row):
     first = start(tmp_path / "first")
     first.level(row(0))

@@ -492,6 +492,7 @@ def test_the_same_data_have_the_same_fingerprint_however_they_are_read():
     assert numbers(workers=2, persistent_workers=True, pin_memory=False, shuffle=True) == first
 
 
+@pytest.mark.slow
 def test_workers_count_only_where_they_change_what_is_served():
     for kind in ("shuffled", "several", "whole"):
         assert source(kind, 2).fingerprint == source(kind).fingerprint

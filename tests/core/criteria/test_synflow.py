@@ -105,6 +105,7 @@ def test_its_masks_are_those_of_an_independent_loop(sparsity):
     assert all(torch.equal(one, other.bool()) for one, other in zip(found.values(), expected, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_synflow_loses_no_layer_where_one_shot_snip_does_and_snip_in_rounds_is_in_between(seed):
     """Nine layers of 81,000 weights; at 99.9 % 81 stay. Tanaka et al. 2020, section 5."""
