@@ -9,7 +9,7 @@ from ltb.common.step import Clock
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
-from ltb.core.stages import Dense, FoundStart, Measured, Sparse, Start
+from ltb.core.stages import Converted, Dense, FoundStart, Measured, Sparse, Start
 
 
 def asked(measure: Measure, chain: Sequence[Stage], clock: Clock) -> dict[int | None, Measured]:
@@ -39,11 +39,11 @@ def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
     for target in recipe.schedule.targets[1:]:
         start = _start(recipe, target, clock)
         source = {"previous": chain[-1], "dense": dense, "start": start}[recipe.prune_from]
-        how = {"dynamics": recipe.dynamics, "objective": recipe.objective, "execution": recipe.execution}
+        how = {"dynamics": recipe.dynamics, "objective": recipe.objective, "execution": recipe.during}
         level = Sparse(source, start, target, recipe.criterion, recipe.allocation, recipe.rewind, **how)  # type: ignore[arg-type]
         chain.append(level)
         shown.append(replace(level, control=recipe.control))
-    return tuple(shown)
+    return tuple(shown if recipe.after is None else (Converted(stage, recipe.after) for stage in shown))
 
 
 def _start(recipe: Recipe, target: float, clock: Clock) -> Stage:

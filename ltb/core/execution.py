@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ltb.common.step import Step
 from ltb.core import masks as m
 from ltb.core import optimizer_state, tensors
 from ltb.core.contracts import network_of
@@ -73,12 +74,16 @@ class Execution(ABC):
               `Fit.aim` says what its masks are to come to.
     changes:  whether its bodies can hold other masks under way, as dynamics ask them to.
     compares: whether it compares the weights that were scored with those at the start: then they must be others.
+    afterwards: whether it is for trained networks, each level's and the dense one, in a branch off them; then it trains them on for
+              `length`, from their end.
     version:  raised when the same settings come to give other weights.
     """
 
     prunes: ClassVar[bool] = False
     changes: ClassVar[bool] = True
     compares: ClassVar[bool] = False
+    afterwards: ClassVar[bool] = False
+    length: ClassVar[Step] = Step(0)
     version: ClassVar[int] = 1
 
     def prepared(self, bench: Bench) -> Execution:

@@ -33,7 +33,8 @@ class Recipe:
     rewind_rule: what finds k for each level by the tickets that it would draw on the dense run's way; None for `rewind_step`.
     control:     what is broken on purpose at every level after the dense one; None for the tickets themselves.
     dynamics, objective: how the masks change during a fit, and what is minimised beside the module's loss; None for neither.
-    execution:   how masked networks are trained; None holds masks on the dense one.
+    execution:   how masked networks are trained; None holds masks on the dense one. One that is for trained networks leaves the
+                 chain as it is, and is what each level, the dense one too, comes to: `during` and `after` are the two.
     dense_objective: what is minimised beside the module's loss when the dense network is trained; None for nothing.
     method:      the name in ledgers and figures; it decides nothing.
     """
@@ -102,7 +103,7 @@ class Recipe:
             self._check_made_in_fit(
                 f"dynamics={type(self.dynamics).__name__}", self.dynamics.prunes, self.dynamics.ranks
             )
-        if self.execution is not None and self.dynamics is not None and not self.execution.changes:
+        if self.during is not None and self.dynamics is not None and not self.during.changes:
             raise ValueError(
                 f"execution={type(self.execution).__name__} keeps its masks through a fit, and with "
                 f"dynamics={type(self.dynamics).__name__} they change; leave it at execution=masked"
@@ -116,10 +117,20 @@ class Recipe:
             self._check_execution(f"execution={type(self.execution).__name__}")
         self._check_signs()
         for key in OF_PRUNED:
-            value = getattr(self, key)
+            value = self.during if key == "execution" else getattr(self, key)
             if value is not None and len(self.schedule.targets) < 2:
                 name = getattr(value, "name", type(value).__name__)
                 raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
+
+    @property
+    def during(self) -> Execution | None:
+        """Return how masked networks are trained."""
+        return None if self.after else self.execution
+
+    @property
+    def after(self) -> Execution | None:
+        """Return what each trained network is brought to."""
+        return self.execution if self.execution is not None and self.execution.afterwards else None
 
     def _check_signs(self) -> None:
         """Refuse scores that may be below 0 where the allocation ranks none."""
@@ -178,6 +189,11 @@ class Recipe:
             raise ValueError(f"rewind.length: {error}") from None
         if not length:
             self._check_without_steps()
+        if self.after is not None:
+            try:
+                clock.at(self.after.length)
+            except ValueError as error:
+                raise ValueError(f"execution.length: {error}") from None
         if self.dynamics is not None:
             self.dynamics.check(length, self.rewind.clock(clock))
 

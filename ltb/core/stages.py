@@ -228,6 +228,46 @@ class Sparse(Stage):
 
 
 @dataclass(frozen=True)
+class Converted(Stage):
+    """A trained network under an execution that is for those: brought to it at its end, and trained on there for its length.
+
+    What was done to the network before is its `source`'s: target sparsity, control, masks.
+    """
+
+    source: Stage
+    execution: Execution
+
+    @property
+    def label(self) -> str:
+        return f"{self.source.label}, {type(self.execution).__name__.lower()}"
+
+    @property
+    def pruned_to(self) -> float | None:
+        return self.source.pruned_to
+
+    @property
+    def broken_by(self) -> str:
+        return self.source.broken_by
+
+    @property
+    def draw(self) -> int | None:
+        return self.source.draw
+
+    def ends(self, clock: Clock) -> int:
+        return self.source.ends(clock) + self.iterations(clock)
+
+    def iterations(self, clock: Clock) -> int:
+        return clock.at(self.execution.length)
+
+    def compute(self, loop: Loop, checkpoints: Checkpoints | None) -> Trained:
+        training, source = loop.training, loop.result(self.source)
+        execution = self.execution.prepared(training)
+        origin, stop = Point(source.point.weights, source.stop), source.stop + self.iterations(training.clock)
+        fit = Fit.of(source.masks, origin, stop, execution=execution)
+        return training.fit(fit, checkpoints=checkpoints, listener=loop.listener)
+
+
+@dataclass(frozen=True)
 class Drawn(Stage):
     """The ticket that a level's criterion and allocation would draw from `source`, at once; it is not trained, and not kept."""
 

@@ -88,3 +88,8 @@ def digest(weights: Weights) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return total.hexdigest()
+
+
+def matrix(weight: Tensor) -> Tensor:
+    """A weight as a matrix (out, in · kernel height · kernel width), as convolutions are multiplied; a vector as one row."""
+    return weight.reshape(weight.shape[0], -1) if weight.ndim > 1 else weight.reshape(1, -1)

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltb.core.tensors import matrix
+
+__all__ = ["Dense", "Format", "Parts", "index", "matrix", "narrowest"]
+
 Parts = Mapping[str, Tensor]
 
 WIDTHS = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32, 8: torch.int64}  # bytes -> what an index is kept as
-
-
-def matrix(weight: Tensor) -> Tensor:
-    """A weight as a matrix (out, in · kernel height · kernel width), as convolutions are multiplied; a vector as one row."""
-    return weight.reshape(weight.shape[0], -1) if weight.ndim > 1 else weight.reshape(1, -1)
 
 
 def narrowest(largest: int) -> int:

@@ -17,6 +17,8 @@ from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
 from ltb.core.tensors import Weights
 from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, RelativeHuffman, TwoOfFour, matrix
+from ltb.formats.codes import FORMATS as CODED
+from ltb.formats.codes import codes_of
 
 # Without a number, each index is the narrowest that its matrix needs; 64 bits are torch's, 32 scipy's.
 FORMATS: Mapping[str, Format] = {
@@ -56,12 +58,15 @@ class Bytes(Measure):
     dense_bf16, bitmask_bf16, csr_bf16, huffman_bf16 and the same with int8: every floating-point entry at 2 and 1 bytes, without
     scales; what such a network is worth is another question.
     dense_zstd, bitmask_zstd, csr_zstd and huffman_zstd: the parts, one after another, through zstd (level 3).
+    dense_codes, bitmask_codes, csr_codes and huffman_codes: weights that ``execution=int8``, ``int4`` or ``shared`` left on a grid,
+    as codes of few bits with their scales or table (`ltb.formats.codes`); huffman_codes with the codes in a Huffman code, too, is
+    all of Deep Compression. None where a parameter is on no grid.
     coo_numbers, csr_numbers, csc_numbers: how many numbers the prunable parameters take, 3a, 2a + rows + 1, 2a + columns + 1
     for a kept entries, as textbooks count them.
     """
 
     network: ClassVar[bool] = False
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
@@ -93,6 +98,9 @@ def _layer(weight: Tensor, mask: Tensor) -> Sizes:
     for cast, kind in CASTS.items():
         found |= {f"{name}_{cast}": formats[name].size(values.to(kind), kept) for name in CAST}
     found |= {f"{name}_zstd": _zstd(parts[name]) for name in ZSTD}
+    codes = codes_of(values, kept)
+    found |= {f"{name}_codes": None if codes is None else codes.size(name, kept) for name in CODED}
+    found["huffman_codes"] = None if codes is None else codes.huffman(kept, 8 if weight.ndim > 2 else 5)
     return found | {"coo_numbers": 3 * a, "csr_numbers": 2 * a + rows + 1, "csc_numbers": 2 * a + columns + 1}
 
 

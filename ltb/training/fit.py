@@ -46,8 +46,8 @@ class Training(Bench):
         prunes = len(recipe.schedule.targets) > 1
         asking = (recipe.criterion, recipe.allocation, recipe.dynamics) if prunes else ()
         clock = recipe.rewind.clock(self.clock) if prunes else self.clock
-        execution = recipe.execution or recipe.allocation.execution
-        how = *asking, recipe.objective, recipe.dense_objective, execution, clock
+        execution = recipe.during or recipe.allocation.execution
+        how = *asking, recipe.objective, recipe.dense_objective, execution, recipe.after, clock
         if how in self._checked:
             return
         if prunes:
@@ -61,6 +61,8 @@ class Training(Bench):
         with quiet():
             if recipe.dense_objective not in (None, recipe.objective):
                 self._one_step(False, recipe.dense_objective, None)
+            if recipe.after is not None:
+                self._one_step(False, None, recipe.after)
             trainer, module = self._one_step(True, recipe.objective, execution, clock)
             self._logged(trainer.validate, module, "val")
             logged = self._logged(trainer.test, module, "test")

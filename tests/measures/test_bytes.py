@@ -30,6 +30,8 @@ def test_two_layers_by_hand():
         "2:4/a": 2 * 8 + 1, "huffman/a": 3 * 4 + 32 + 1, "dense_bf16/a": 12, "dense_int8/a": 6, "bitmask_bf16/a": 3 * 2 + 1,
         "bitmask_int8/a": 3 + 1, "csr_bf16/a": 3 * 3 + 3, "csr_int8/a": 3 * 2 + 3, "huffman_bf16/a": 3 * 2 + 33,
         "huffman_int8/a": 3 + 33,
+        # One value in the table, which a code of a bit stands for.
+        "dense_codes/a": 1 + 4, "bitmask_codes/a": 1 + 1 + 4, "csr_codes/a": 6 + 1 + 4, "huffman_codes/a": 33 + 1 + 2 + 4,
         "coo_numbers/a": 9, "csr_numbers/a": 6 + 3, "csc_numbers/a": 6 + 4,
     }  # fmt: skip
     assert (found["csr/b"], found["relative/b"]) == (5 + 2, 4 + 1)
