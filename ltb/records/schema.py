@@ -66,6 +66,9 @@ MEASURE = {
     "quantity": "str",
     "value": "float64",
 }
+# Of a level, the columns that are a curve: its place, and what is measured, whose names are PLACE/QUANTITY. All others are the
+# same at each level or keep the books, as untrained/… does, of the network that training begins from.
+CURVES = ("sparsity", "density", "early_stop_step")
 LATER = (
     "search_steps",
     "step_flops",
@@ -88,6 +91,15 @@ def measured_file(label: str, level: int) -> Path:
     'measured/per_class_split=val/level-03.safetensors'
     """
     return Path("measured", re.sub(r"[^\w.=+-]+", "_", label).strip("_"), f"level-{level:02d}.safetensors")
+
+
+def is_curve(column: str) -> bool:
+    """Return whether a column of a level's row, or a number of its measures, is drawn against sparsity.
+
+    >>> [name for name in ("level", "density", "val/loss", "untrained/loss", "calibration/ece", "seconds") if is_curve(name)]
+    ['density', 'val/loss', 'calibration/ece']
+    """
+    return column in CURVES or ("/" in column and not column.startswith("untrained/"))
 
 
 def dtype(column: str) -> str:

@@ -192,6 +192,8 @@ class Run:
             group=row["study"],
             job_type=self.setup.label,
             tags=[*written["logger"]["tags"], row["model"], row["data"]],
+            name=self.setup.title,
+            notes=written["logger"]["notes"],
             config=written,
             mode=logger["mode"],
             metric=self.setup.training.judge[0],
@@ -260,7 +262,7 @@ class Run:
 
     def _summary(self, state: str = "running") -> dict[str, Any]:
         """The summary of this seed, and, of a complete run, what the finished seeds together demonstrate."""
-        found = summary.of_seed(self._rows, self.setup.config["metric"])
+        found = summary.of_last(self._rows) | summary.of_seed(self._rows, self.setup.config["metric"])
         if state != "complete" or found.get("sparsest_matching_sparsity") == summary.DENSE_DIVERGED:
             return found
         return found | summary.demonstrated(self.folder, self.setup.row["seed"])

@@ -137,6 +137,7 @@ class Logger(Group):
     project: Text
     entity: Text | None
     tags: tuple[Text, ...]
+    notes: Text | None
     artifacts: bool
 
 

@@ -82,6 +82,13 @@ class Setup:
         """Method and control, as figures name them: ``imp-reinit``."""
         return _label(self.recipe, self.row["method"])
 
+    @property
+    def title(self) -> str:
+        """The run's name for people: ``imp · reinit, mnist1d_mlp, seed 0 (802ca7)``; the letters are its settings'."""
+        control = f" · {self.recipe.control.name}" if self.recipe.control else ""
+        letters = self.run_id.rpartition("-")[2]
+        return f"{self.row['method']}{control}, {self.row['task']}, seed {self.row['seed']} ({letters})"
+
     def missing(self) -> list[Stage]:
         """The stages that are to be trained."""
         return missing(self.wanted, self.store.has)

@@ -17,7 +17,8 @@ from ltb.common import files
 from ltb.common.errors import Damaged
 from ltb.common.text import printable
 from ltb.records import ledger
-from ltb.records.schema import LEDGER
+from ltb.records.schema import LEDGER, is_curve
+from ltb.tracking.mirror import numbers
 
 DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
 UNTRAINED = "dense_no_better_than_untrained"
@@ -48,6 +49,16 @@ def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dic
     elif worse := no_better_than_untrained(valued[0], metric["name"], metric["direction"]):
         lost = {UNTRAINED: worse, **lost}
     return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance, **lost}
+
+
+def of_last(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the numbers that are no curve, as the last of a run's levels has them: its sizes and its cost. The seed is a setting.
+
+    >>> of_last([{"level": 0, "seed": 1, "prunable": 100, "val/loss": 0.5, "task": "digits"}])
+    {'level': 0, 'prunable': 100}
+    """
+    last = rows[-1] if rows else {}
+    return {key: value for key, value in numbers(last).items() if key != "seed" and not is_curve(key)}
 
 
 def demonstrated(folder: Path, seed: int) -> dict[str, Any]:

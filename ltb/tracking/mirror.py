@@ -1,7 +1,8 @@
 """A mirror of a run: what is logged of it, under the same names everywhere, whoever keeps it.
 
 Training curves are train/… and val/… against train/step, which counts the steps trained in all and never goes back; each finished
-level is level/… against level/sparsity. Nothing depends on a mirror: a run that is continued replays its finished levels.
+level is level/… against level/sparsity, of which only curves are logged: what a level has beside them is in the ledger, and in the
+summary as the last level has it. Nothing depends on a mirror: a run that is continued replays its finished levels.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ltb.records.schema import is_curve
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +45,9 @@ class Mirror(ABC):
         self.log({**numbers(values), "train/step": self._step, "train/level": self._level}, self._step)
 
     def level(self, row: Mapping[str, Any]) -> None:
-        """Log one finished level: every number of its row of the ledger as level/<column>, against level/sparsity."""
-        self.log({f"level/{key}": value for key, value in numbers(row).items()}, int(row.get("level", self._level)))
+        """Log one finished level: the curves of its row of the ledger and of its measures, as level/<column>."""
+        curves = {f"level/{key}": value for key, value in numbers(row).items() if is_curve(key)}
+        self.log(curves, int(row.get("level", self._level)))
 
     def figure(self, path: str | Path) -> None:  # noqa: B027 (not every place takes images)
         """Log the curve so far as an image."""

@@ -67,6 +67,7 @@ class WandbMirror(Mirror):
 
     run_id: readable, the same for the same run; W&B's id and part of its folder's name.
     folder: W&B writes into folder/wandb; `wandb leet folder/wandb` overlays all runs that share it.
+    name, notes: what W&B shows of it, a line and a text.
     config: the whole resolved configuration. metric: the one that counts, in W&B's config if that has none of its own.
     """
 
@@ -81,6 +82,7 @@ class WandbMirror(Mirror):
         job_type: str | None = None,
         tags: Sequence[str] = (),
         name: str | None = None,
+        notes: str | None = None,
         config: Mapping[str, Any],
         mode: str = "auto",
         metric: str = "accuracy",
@@ -99,6 +101,7 @@ class WandbMirror(Mirror):
                 job_type=job_type,
                 tags=list(tags),
                 name=name or run_id,
+                notes=notes,
                 config={"metric": metric, **config},
                 mode=self._mode,
             )

@@ -60,7 +60,8 @@ def wandb_runs(command):
 
 
 def test_a_run_is_mirrored(offline):
-    folder = offline.done("+experiment=imp_rewind", "control=shuffle", *TINY, *OFFLINE, "logger.artifacts=true")
+    more = ("logger.artifacts=true", "logger.notes='Is it the mask?'")
+    folder = offline.done("+experiment=imp_rewind", "control=shuffle", *TINY, *OFFLINE, *more)
     (run,) = wandb_runs(offline)
     found = records(run)
     assert folder.name in run.name
@@ -71,19 +72,26 @@ def test_a_run_is_mirrored(offline):
     config = {key: value for key, value in about["config"]["update"].items() if key != "_wandb"}
     # The resolved configuration, and the name of the task, which it does not hold.
     assert config == yaml.safe_load((folder / "config.yaml").read_text()) | {"task": "noise_mlp"}
-    # Every row of the ledger, every number of it.
+    assert about["display_name"] == f"imp_rewind · shuffle, noise_mlp, seed 0 ({folder.name[-6:]})"
+    assert about["notes"] == "Is it the mask?"
+    # Every row of the ledger, each curve in it.
     rows, logged = ledger(folder), rows_of(found, "level/sparsity")
     assert len(rows) == len(logged) == 3
     for row, level in zip(rows, logged, strict=True):
-        text = {"run_id", "study", "method", "control", "task", "model", "data", "stage", "collapsed_layers"}
-        wanted = {f"level/{k}": number(v) for k, v in row.items() if k not in text and v != ""}
-        assert level == wanted
+        measured = {"sparsity", "density", "early_stop_step", *(name for name in row if "/" in name)} - {
+            "untrained/loss"
+        }
+        assert level == {f"level/{k}": float(row[k]) for k in measured if row[k] != ""}
+        assert {"level/test/accuracy", "level/train/loss"} <= set(level)
     # Training curves against a step that never goes back: 8 steps, then from step 3 to 8 twice.
     curve = rows_of(found, "train/step")
     assert [one["train/step"] for one in curve] == [*range(1, 9), *range(9, 14), *range(14, 19)]
     assert [one["train/level"] for one in curve] == [0] * 8 + [1] * 5 + [2] * 5
     assert all(math.isfinite(one["val/accuracy"]) and math.isfinite(one["train/loss"]) for one in curve)
+    # The rest of the last level's numbers once, in the summary.
     summary = summary_of(found)
+    for name in ("prunable", "parameters", "remaining", "search_steps", "end_step", "untrained/loss"):
+        assert summary[name] == float(rows[-1][name])
     assert summary["dense/test/accuracy"] == float(rows[0]["test/accuracy"])
     assert summary["matching_tolerance"] == 0.007
     assert summary["state"] == "complete"
@@ -96,10 +104,6 @@ def test_a_run_is_mirrored(offline):
     assert {entry["path"] for entry in artifact["manifest"]["contents"]} == {
         "levels.csv", "tickets/level-00.safetensors", "tickets/level-01.safetensors", "tickets/level-02.safetensors",
     }  # fmt: skip
-
-
-def number(text):
-    return {"True": 1, "False": 0}.get(text) if text in ("True", "False") else float(text)
 
 
 @pytest.mark.slow
@@ -130,7 +134,7 @@ def test_a_run_that_fails_shows_as_failed_and_one_that_goes_on_replays_its_level
     (again,) = (one for one in wandb_runs(offline) if one != run)
     found = records(again)
     assert found["run"][0]["run_id"] == folder.name
-    assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == [0, 1, 2]
+    assert [sparsity for sparsity, _ in curve(found)] == [float(row["sparsity"]) for row in ledger(folder)]
     assert [one["train/step"] for one in rows_of(found, "train/step")] == list(range(1, 25))
 
 
@@ -161,7 +165,6 @@ def test_runs_of_a_sweep_overlay_as_curves_without_any_set_up(sweep):
         assert axes["level/*"] == "level/sparsity"
         assert "*" not in axes
         assert curve(found) == [(float(row["sparsity"]), float(row["test/accuracy"])) for row in ledger(folder)]
-        assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == [0, 1, 2]
         config = about["config"]["update"]
         told.append((about["job_type"], config["method"], (config["control"] or {}).get("_target_"), config["seed"]))
         # A ticket and its control start at one dense network.
@@ -241,7 +244,8 @@ def test_a_run_that_was_killed_goes_on_and_shows_each_level_once(offline):
     (again,) = (one for one in wandb_runs(offline) if one != killed)
     found = records(again)
     assert found["run"][0]["run_id"] == folder.name
-    assert [one["level/level"] for one in rows_of(found, "level/sparsity")] == list(range(21))
+    assert [sparsity for sparsity, _ in curve(found)] == [float(row["sparsity"]) for row in ledger(folder)]
+    assert len(curve(found)) == 21
     steps = [one["train/step"] for one in rows_of(found, "train/step")]
     assert steps == list(range(1, 8 * 21 + 1))
     assert (summary_of(found)["state"], found["exit"][-1].get("exit_code", 0)) == ("complete", 0)

@@ -55,7 +55,7 @@ STEP = "iterations as 500it or epochs as 2ep"
         ("metric.tolerance", float("nan"), "a number, 0 or more or std"),
         ("store.dir", "", "a text, not empty"),
         ("store.checkpoint_every", float("inf"), "a number, 0 or more seconds"),
-        ("logger", 0, "a section of settings: mode, project, entity, tags, artifacts or null"),
+        ("logger", 0, "a section of settings: mode, project, entity, tags, notes, artifacts or null"),
         ("logger.tags", ["a", ""], "a list of texts, not empty"),
         ("protocol.learning_rate", 10**400, "a number, above 0"),
         ("protocol.rate", 1, "a number, between 0 and 1, both excluded"),

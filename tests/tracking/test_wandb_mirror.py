@@ -17,6 +17,10 @@ from ltb.common.errors import Unavailable
 from ltb.tracking import wandb_mirror
 from ltb.tracking.wandb_mirror import WandbMirror, resolve_mode
 
+CURVES = (
+    "sparsity", "density", "train/loss", "val/accuracy", "val/loss", "test/accuracy", "test/loss", "early_stop_step",
+    "test/accuracy_at_early_stop",
+)  # fmt: skip
 KEY = "0123456789" * 4
 
 
@@ -51,7 +55,7 @@ def history(folder, prefix):
     return [item for item in items if any(key.startswith(prefix) for key in item)]
 
 
-def test_every_row_of_the_ledger_is_there_with_every_number(tmp_path, row):
+def test_every_row_of_the_ledger_is_there_with_what_is_a_curve(tmp_path, row):
     rows = [
         row(0),
         row(1, early_stop_is_last=True, **{"val/loss": None}),
@@ -64,9 +68,9 @@ def test_every_row_of_the_ledger_is_there_with_every_number(tmp_path, row):
     logged = history(tmp_path, "level/")
     assert len(logged) == 3
     for one, found in zip(rows, logged, strict=True):
-        numbers = {k: v for k, v in one.items() if isinstance(v, int | float) and not math.isnan(v)}
-        assert found == {f"level/{key}": value for key, value in numbers.items()}  # exact; True is 1
-    assert {"level/sparsity", "level/density", "level/test/accuracy", "level/early_stop_step"} <= set(logged[0])
+        numbers = {k: v for k, v in one.items() if k in CURVES and v is not None and not math.isnan(v)}
+        assert found == {f"level/{key}": value for key, value in numbers.items()}  # exact
+    assert set(logged[0]) == {f"level/{key}" for key in CURVES}
 
 
 def test_the_axes_are_defined_before_the_patterns_and_nothing_renames_the_summary(tmp_path):
@@ -125,7 +129,7 @@ def test_training_curves_go_on_over_levels_while_the_clock_rewinds(tmp_path):
 
 
 def test_who_the_run_is(tmp_path):
-    mirror = start(tmp_path, name="IMP, seed 0")
+    mirror = start(tmp_path, name="IMP, seed 0", notes="Does the first step matter?")
     mirror.finish("complete", {})
     run = records(tmp_path, "run")[0]
     assert run["run_id"] == "imp-toy-s0-a1b2c3"
@@ -135,7 +139,7 @@ def test_who_the_run_is(tmp_path):
         "study",
         "imp",
     )
-    assert run["tags"] == ["mlp", "mnist1d"]
+    assert (run["tags"], run["notes"]) == (["mlp", "mnist1d"], "Does the first step matter?")
     config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
     assert config == {"seed": 0, "lr": {"value": 0.1, "milestones": [1, 2]}, "metric": {"name": "accuracy"}}
 
@@ -178,9 +182,9 @@ def test_figure_and_artifact(tmp_path):
 def test_two_runs_in_one_process_are_two_runs(tmp_path, row):
     for seed in (0, 1):
         mirror = start(tmp_path / str(seed), run_id=f"imp-toy-s{seed}-abc")
-        mirror.level(row(0, seed=seed))
+        mirror.level(row(0, **{"test/accuracy": 0.7 + seed}))
         mirror.finish("complete", {})
-    assert [history(tmp_path / str(seed), "level/")[0]["level/seed"] for seed in (0, 1)] == [0, 1]
+    assert [history(tmp_path / str(seed), "level/")[0]["level/test/accuracy"] for seed in (0, 1)] == [0.7, 1.7]
 
 
 @pytest.mark.slow
@@ -192,7 +196,7 @@ def test_a_continued_run_replays_its_levels_each_once(tmp_path, row):
     for level in range(3):
         second.level(row(level))
     second.finish("complete", {})
-    assert [one["level/level"] for one in history(tmp_path / "second", "level/")] == [0, 1, 2]
+    assert [one["level/density"] for one in history(tmp_path / "second", "level/")] == [1.0, 0.8, 0.64]
 
 
 def test_the_hint_names_the_folder_and_nothing_is_printed(tmp_path, capfd, monkeypatch):
@@ -280,7 +284,7 @@ def test_what_fails_after_the_start_is_warned_about_once_and_stops_nothing(tmp_p
         mirror.finish("complete", {})
     warned = [one.getMessage() for one in caplog.records if one.name == wandb_mirror.__name__]
     assert warned == ["W&B: log failed (disk full); the run goes on, its ledger is complete"]
-    assert [one["level/level"] for one in history(tmp_path, "level/")] == [0]
+    assert [one["level/density"] for one in history(tmp_path, "level/")] == [1.0]
 
 
 def test_ctrl_c_is_not_swallowed(tmp_path):
