@@ -13,7 +13,9 @@ import yaml
 from ltb.run.settings import LAYER_RATES
 
 GROUPS = ("task", "data", "model", "module")
+NOTHING = "None"  # a group of which nothing is chosen: the settings have what its option would
 DEFAULT = "mnist1d_mlp"  # the task of conf/train.yaml
+JOINTS = "+@"  # in no option's name: they join the names of what was exchanged
 OVERRIDE = re.compile(r"override\s+/?(\w+)")
 
 
@@ -35,36 +37,43 @@ class Chosen:
 
     @property
     def exchanged(self) -> tuple[str, ...]:
-        """The groups of which the task chooses another option."""
-        return tuple(
-            group for group in GROUPS[1:] if self.usual.get(group, getattr(self, group)) != getattr(self, group)
-        )
+        """The groups of which the task chooses another option; a model that nothing takes is none."""
+        taken = [group for group in GROUPS[1:] if group != "model" or self.has_model]
+        return tuple(group for group in taken if self.usual.get(group, getattr(self, group)) != getattr(self, group))
 
     @property
     def names(self) -> dict[str, str]:
         """What the ledger says: model, data, and as task what is learned in fact.
 
-        The task's name stands before what was exchanged in it, for its protocol is followed; the default one's, which nobody
-        chose, does not.
+        It is TASK where that is as its file has it, else TASK@DATA+MODEL++MODULE: without the model if there is none, without a
+        module that is the task's own. The task's name stands there because its protocol is followed; the default one's, which
+        nobody chose, does not. No two choices have one name, for no option's holds `JOINTS`.
 
-        >>> usual = {"data": "digits", "model": "lenet_300_100"}
+        >>> usual = {"data": "digits", "model": "lenet_300_100", "module": "classification"}
         >>> Chosen("digits_lenet", "digits", "tiny", "classification", usual).names["task"]
-        'digits_lenet_tiny'
-        >>> Chosen("mnist1d_mlp", "digits", "mlp", "classification", {"data": "mnist1d", "model": "mlp"}).names["task"]
-        'digits_mlp'
+        'digits_lenet@digits+tiny'
+        >>> Chosen(DEFAULT, "digits", "mlp", "classification", usual | {"data": "mnist1d", "model": "mlp"}).names["task"]
+        'digits+mlp'
         """
         options = {"data": self.data, "model": self.model if self.has_model else self.module}
-        named = {"data", "model"} if self.task == DEFAULT else {*self.exchanged}
-        parts = [options[group] for group in ("data", "model") if group in named]
-        parts += [self.module] if "module" in self.exchanged and self.module not in parts else []
-        task = "_".join(parts if self.task == DEFAULT else [self.task, *parts])
-        return {"task": task if self.exchanged else self.task, **options}
+        if not self.exchanged and not self._unsaid:
+            return {"task": self.task, **options}
+        network = f"+{self.model}" if self.has_model else ""
+        module = f"++{self.module}" if self.usual.get("module") != self.module else ""
+        before = "" if self.task == DEFAULT else f"{self.task}@"
+        return {"task": f"{before}{self.data}{network}{module}", **options}
+
+    @property
+    def _unsaid(self) -> bool:
+        """Whether the command chose data or a model for a task that leaves them to it."""
+        left = {"data"} | ({"model"} if self.has_model else set())
+        return any(group not in self.usual and getattr(self, group) != NOTHING for group in left)
 
 
 def chosen(hydra: Any, config: Mapping[str, Any]) -> Chosen:
     """Return what was chosen; `hydra` is Hydra's own configuration, `config` the resolved one.
 
-    Raises ValueError for a model that is asked for where the module takes none.
+    Raises ValueError for a model that is asked for where the module takes none, and for a name that holds `JOINTS`.
     """
     task, data, model, module = (str(hydra.runtime.choices.get(group)) for group in GROUPS)
     asked = next((one for one in hydra.overrides.task if re.match(r"\+*model[=.]", one)), None)
@@ -72,6 +81,9 @@ def chosen(hydra: Any, config: Mapping[str, Any]) -> Chosen:
         raise ValueError(f"{asked}: module={module} makes its own network and takes no model")
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     usual = {"module": "classification"} | of_task(task, folders)
+    for group, option in zip(GROUPS, (task, data, model, module), strict=True):
+        if {*option} & {*JOINTS}:
+            raise ValueError(f"{group}={option}: a name without {' and '.join(JOINTS)}, which join what was exchanged")
     made = Chosen(task, data, model, module, usual, has_model="model" in config)
     if not {"model", "module"} & {*made.exchanged}:
         return made

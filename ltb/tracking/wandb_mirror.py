@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,8 @@ class WandbMirror(Mirror):
         def upload() -> None:
             import wandb
 
-            artifact = wandb.Artifact(f"run-{self._run.id}", type="ltb-run")
+            name = re.sub(r"[^\w.-]", "-", f"run-{self._run.id}")  # what W&B takes
+            artifact = wandb.Artifact(name, type="ltb-run")
             top = os.path.commonpath([Path(path).absolute().parent for path in paths])
             for path in map(Path, paths):
                 add = artifact.add_dir if path.is_dir() else artifact.add_file

@@ -136,7 +136,10 @@ def test_every_task_runs_two_levels(command, task):
         assert dense["sparsity"] == "0.0"
         assert 0.05 < float(pruned["sparsity"]) < 0.201
         assert (pruned["start_step"], pruned["end_step"]) == ("1", "3")
-        assert (pruned["task"], pruned["data"]) == ("noise_mlp" if task == "mnist1d_mlp" else f"{task}_noise", "noise")
+        assert (pruned["task"], pruned["data"]) == (
+            "noise+mlp" if task == "mnist1d_mlp" else f"{task}@noise+{pruned['model']}",
+            "noise",
+        )
     finally:
         shutil.rmtree(command.runs, ignore_errors=True)  # hundreds of megabytes
 

@@ -23,12 +23,12 @@ def own(command):
 @pytest.mark.parametrize(
     ("typed", "called"),
     [
-        ("model=tiny data=waves", "imp-waves_tiny-s0-"),  # the default task's rates are of its own network's layers
-        ("module=alone data=bare", "imp-bare_alone-s0-"),  # no model, and data without a shape
-        ("module=regression data=sine model=tiny", "imp-sine_tiny_regression-s0-"),
-        ("data=digits", "imp-digits_mlp-s0-"),
+        ("model=tiny data=waves", "imp-waves+tiny-s0-"),  # the default task's rates are of its own network's layers
+        ("module=alone data=bare", "imp-bare++alone-s0-"),  # no model, and data without a shape
+        ("module=regression data=sine model=tiny", "imp-sine+tiny++regression-s0-"),
+        ("data=digits", "imp-digits+mlp-s0-"),
         ("task=digits_lenet data=digits model=lenet_300_100", "imp-digits_lenet-s0-"),
-        ("task=digits_lenet model=tiny", "imp-digits_lenet_tiny-s0-"),
+        ("task=digits_lenet model=tiny", "imp-digits_lenet@digits+tiny-s0-"),
     ],
 )
 def test_what_was_exchanged_names_the_run(own, typed, called):
@@ -37,11 +37,20 @@ def test_what_was_exchanged_names_the_run(own, typed, called):
     assert called in result.out
 
 
+def test_an_option_whose_name_joins_others_is_refused(own):
+    file = own.folder / "conf" / "data"
+    file.mkdir(parents=True)
+    (file / "a+b.yaml").write_text((Path(__file__).parents[2] / "conf" / "data" / "digits.yaml").read_text())
+    result = own("--config-dir", str(file.parent), "plan=true", "data=a+b")
+    assert result.code == 2
+    assert result.line == "ltb: data=a+b: a name without + and @, which join what was exchanged"
+
+
 @pytest.mark.parametrize("typed", ["protocol.layer_rates={}", "protocol.layer_rates=null", "~protocol.layer_rates"])
 def test_layers_without_rates_of_their_own(own, typed):
     result = own(*TINY, "plan=true", typed)
     assert (result.code, result.err) == (0, "")
-    assert "imp-noise_mlp-s0-" in result.out
+    assert "imp-noise+mlp-s0-" in result.out
 
 
 def test_rates_that_are_typed_must_be_of_a_layer(own):
@@ -66,7 +75,7 @@ def test_the_ledger_and_its_settings_say_so_too(own):
     folder = own.done(*OWN[:3], "module=alone", "data=bare", "protocol.batch_size=20", *MSE, "training.length=12it",
                       "schedule.levels=1", "progress=false")  # fmt: skip
     row = ledger(folder)[1]
-    assert [row[name] for name in ("study", "task", "model", "data")] == ["bare_alone", "bare_alone", "alone", "bare"]
+    assert [row[name] for name in ("study", "task", "model", "data")] == ["bare++alone", "bare++alone", "alone", "bare"]
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     assert "model" not in settings
     assert "task=mnist1d_mlp" in settings["metric"]["tolerance_reason"]

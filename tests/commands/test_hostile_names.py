@@ -137,7 +137,7 @@ def test_runs_of_a_task_that_is_a_formula_are_refused_each_by_a_harmless_line(co
     for seed in (0, 1):
         folder = command.done(*TINY, "method=imp", f"seed={seed}")
         path = folder / "levels.csv"
-        path.write_text(path.read_text().replace("noise_mlp", "=1+1\x1b"))
+        path.write_text(path.read_text().replace("noise+mlp", "=1+1\x1b"))
     monkeypatch.chdir(command.folder)
     assert measure.main(["runs", "measure=overlap", "--across", "@out\x1b.csv"]) == 1
     said = harmless("".join(capsys.readouterr())).splitlines()

@@ -66,7 +66,7 @@ def test_the_ledger_says_what_the_tickets_hold(command):
         trained = load_point(folder / "trained" / f"level-{level:02d}.safetensors")
         assert row["run_id"] == folder.name
         assert ticket.provenance == {"stage": row["stage"]}
-        assert (row["study"], row["method"], row["task"]) == ("questions", "imp_rewind", "noise_mlp")
+        assert (row["study"], row["method"], row["task"]) == ("questions", "imp_rewind", "noise+mlp")
         assert (row["model"], row["data"], row["seed"], row["control"]) == ("mlp", "noise", "5", "none")
         # Layerwise at 20 % a level, the output at 10 %: exactly.
         kept = kept_count(640, 1 - 0.8**level) + kept_count(160, 1 - 0.9**level)
@@ -286,7 +286,7 @@ def test_a_sweep_is_a_run_each(command, fits):
     assert (result.code, result.err) == (0, "")
     made = folders(command.runs)
     assert [re.sub(r"-\w+$", "", folder.name) for folder in made] == [
-        "imp-noise_mlp-s0", "imp-noise_mlp-s1", "one_shot-noise_mlp-s0", "one_shot-noise_mlp-s1",
+        "imp-noise+mlp-s0", "imp-noise+mlp-s1", "one_shot-noise+mlp-s0", "one_shot-noise+mlp-s1",
     ]  # fmt: skip
     assert all(len(ledger(folder)) == 3 and status(folder)["state"] == "complete" for folder in made)
     assert len(fits) == 2 * (3 + 1)

@@ -159,7 +159,7 @@ def test_a_measure_that_cannot_work_is_refused_before_anything_is_trained_or_a_f
 def test_layer_rates_of_the_default_tasks_own_network_stop_no_other(command):
     rows = ledger(command.done(*OWN[:-1]))
     assert [row["level"] for row in rows] == ["0", "1", "2"]
-    assert {(row["task"], row["model"]) for row in rows} == {("noise_lit", "lit")}
+    assert {(row["task"], row["model"]) for row in rows} == {("noise++lit", "lit")}
 
 
 def test_a_mapping_is_not_emptied_and_filled_at_once(command):

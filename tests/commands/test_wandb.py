@@ -71,8 +71,8 @@ def test_a_run_is_mirrored(offline):
     assert about["tags"] == ["first", "mlp", "noise"]
     config = {key: value for key, value in about["config"]["update"].items() if key != "_wandb"}
     # The resolved configuration, and the name of the task, which it does not hold.
-    assert config == yaml.safe_load((folder / "config.yaml").read_text()) | {"task": "noise_mlp"}
-    assert about["display_name"] == f"imp_rewind · shuffle, noise_mlp, seed 0 ({folder.name[-6:]})"
+    assert config == yaml.safe_load((folder / "config.yaml").read_text()) | {"task": "noise+mlp"}
+    assert about["display_name"] == f"imp_rewind · shuffle, noise+mlp, seed 0 ({folder.name[-6:]})"
     assert about["notes"] == "Is it the mask?"
     # Every row of the ledger, each curve in it.
     rows, logged = ledger(folder), rows_of(found, "level/sparsity")

@@ -42,7 +42,7 @@ def test_a_log_file_gets_a_line_for_each_job_that_ends(command):
     lines = [line for line in found.err.splitlines() if " done, " in line]
     assert len(lines) == 4
     assert sum(": failed, " in line and "diverged" in line for line in lines) == 2
-    assert lines[-1].startswith("2 of 4 done, 0 running, 2 failed; imp-noise_mlp-s1-")
+    assert lines[-1].startswith("2 of 4 done, 0 running, 2 failed; imp-noise+mlp-s1-")
     assert "\x1b" not in found.err
     assert "level " not in "".join(line for line in found.err.splitlines() if " done, " not in line)
 
