@@ -20,7 +20,7 @@ from ltb.analysis.tolerances import Tolerance
 from ltb.common.text import inert, printable
 from ltb.report import answer, notation
 from ltb.report.measured import Shown
-from ltb.report.sparkline import sparkline
+from ltb.report.sparkline import scale, sparkline
 
 Row = dict[Hashable, Any]
 
@@ -28,13 +28,14 @@ Row = dict[Hashable, Any]
 def summary(task: str, found: pd.DataFrame) -> Table:
     """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds.
 
-    Beside a mean is said how many of its seeds diverged.
+    Beside a mean is said how many of its seeds diverged. Controls have a column where there are any.
     """
     quantities = list(found["quantity"].unique())
-    table = _empty(task, ["method", "control"], ["density", "n", *map(_heading, quantities)])
+    broken = bool(found["control"].ne("none").any())
+    table = _empty(task, ["method", *["control"] * broken], ["density", "n", *map(_heading, quantities)])
     for key, curve in found.groupby(statistics.CURVE, sort=False):
         _, method, control, variant = map(str, key)
-        called = [statistics.name(method, "none", variant), control]
+        called = [statistics.name(method, "none", variant), *[control] * broken]
         for _, point in curve.groupby("level"):
             by_quantity = point.set_index("quantity")
             cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]
@@ -45,7 +46,7 @@ def summary(task: str, found: pd.DataFrame) -> Table:
             }
             cells += [spreads.get(q, "") for q in quantities]
             table.add_row(*map(_text, [*called, *cells]))
-            called = ["", ""]
+            called = [""] * len(called)
         table.add_section()
     return table
 
@@ -162,12 +163,15 @@ def verdict(row: Row) -> str:
 
 
 def cost(task: str, found: pd.DataFrame) -> Table:
-    """Return `cost.table` of one task at each curve's sparsest level: its ticket's cost, and its curve in a line."""
+    """Return `cost.table` of one task at each curve's sparsest level: its ticket's cost, and its curve in a line.
+
+    Each line is on its own scale, which stands beside it.
+    """
     heads = ["density", "n", "search steps", "with its own fit", "FLOPs", "mean"]
     table = _empty(f"{task}: cost of the sparsest ticket", ["curve"], heads)
     table.add_column("from dense to sparse", no_wrap=True)
     for curve, levels in found.groupby("curve", sort=False):
-        row = levels.sort_values("level").iloc[-1]
+        row, means = levels.sort_values("level").iloc[-1], list(levels.sort_values("level")["mean"])
         write = notation.of(str(row["quantity"]))
         table.add_row(
             _text(curve),
@@ -177,7 +181,7 @@ def cost(task: str, found: pd.DataFrame) -> Table:
             notation.STEPS(row["total_steps"]),
             notation.FLOPS(row["total_flops"]),
             write(row["mean"]) + notation.diverged(row["diverged"], row["seeds"]),
-            sparkline(levels.sort_values("level")["mean"]),
+            f"{sparkline(means)}  {scale(means, write)}".rstrip(),
         )
     return table
 

@@ -67,7 +67,8 @@ class Display(Listener):
         """A level is finished: `row` is its row of the ledger, `reused_from` the run that trained it, if not this command."""
         if not self._shown:
             return
-        note = ", diverged" if row["diverged"] else ""
+        note = "" if row["control"] == "none" else f", {row['control']}"
+        note += ", diverged" if row["diverged"] else ""
         note += f", reused from {reused_from}" if reused_from else ""
         note += f", collapsed: {row['collapsed_layers']}" if row["collapsed_layers"] else ""
         value, step = row.get(f"test/{self._metric}"), row["early_stop_step"]
@@ -76,34 +77,38 @@ class Display(Listener):
             density=row["density"],
             metric=self._metric,
             value=float("nan") if value is None else value,
-            early_stop="no early stop" if step is None else f"early stop at {step}",
+            early_stop="no early stop" if step is None else f"early stop at {step}{_end(row)}",
             note=note,
         )
         self._console.print(Text(printable(line)), soft_wrap=True)
 
 
 def table(rows: list[dict[str, Any]], metric: str) -> Table:
-    """The finished levels as a table."""
+    """The finished levels as a table; what breaks them has a column where it is not the same of all."""
     diverged = any(row["diverged"] for row in rows)
     shown = Table()
     for heading in ("level", "density", printable(f"test {metric}"), "early-stop step"):
         shown.add_column(Text(heading), justify="right")
-    for heading in ("control", *["loss"] * diverged):
+    broken = len({row["control"] for row in rows}) > 1
+    for heading in [*["control"] * broken, *["loss"] * diverged]:
         shown.add_column(heading)
     for row in rows:
-        first = " (the first)" if row.get("early_stop_is_first") else ""
-        last = " (the last)" if row["early_stop_is_last"] else first
         lost = ["diverged" if row["diverged"] else ""] * diverged
         value = row.get(f"test/{metric}")
         shown.add_row(
             str(row["level"]),
             f"{row['density']:.2%}",
             "" if value is None else f"{value:.4f}",
-            "none" if row["early_stop_step"] is None else f"{row['early_stop_step']}{last}",
-            Text(printable(row["control"])),
+            "none" if row["early_stop_step"] is None else f"{row['early_stop_step']}{_end(row)}",
+            *[Text(printable(row["control"]))] * broken,
             *lost,
         )
     return shown
+
+
+def _end(row: Mapping[str, Any]) -> str:
+    first = " (the first)" if row.get("early_stop_is_first") else ""
+    return " (the last)" if row["early_stop_is_last"] else first
 
 
 def diverged(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -24,7 +24,7 @@ from ltb.core.contracts import Listener
 from ltb.core.loop import Level, levels
 from ltb.core.stage import Stage, search_steps, settled
 from ltb.records import identity, jobs, record
-from ltb.report.sparkline import sparkline
+from ltb.report.sparkline import scale, sparkline
 from ltb.run import links, signals, summary
 from ltb.run.build import build
 from ltb.run.display import Display, diverged, table
@@ -272,9 +272,10 @@ class Run:
             return
         metric = self.setup.training.judge[0]
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(table(self._rows, metric))
+        if console.is_terminal:  # else each level has had its line
+            console.print(table(self._rows, metric))
         values = [row[name] for row in self._rows if row.get(name := f"test/{metric}") is not None]
-        console.print(f"test {metric} by level  {sparkline(values)}")
+        console.print(f"test {metric} by level  {sparkline(values)}  {scale(values, '{:.4f}'.format)}".rstrip())
         for line in summary.lines(self._summary("complete")):
             console.print(line)
         if lost := diverged(self._rows):

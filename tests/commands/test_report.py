@@ -66,9 +66,9 @@ def test_a_folder_of_runs_becomes_figures_a_table_and_a_tidy_file_in_it(run, tmp
     done = run("runs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert "imp none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
+    assert "imp 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
     assert "64.00% 3 69.00 ± 1.00 68.50 ± 1.00 800 ± 0" in lines
-    assert "one_shot none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
+    assert "one_shot 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
     assert "6 runs, 6 complete; ± is the sample standard deviation of n seeds" in lines
     figures = [f"{name}.{kind}" for name in ("curves", "relative", "cost") for kind in ("png", "svg", "pdf")]
     tables = ["summary.csv", "matching.csv", "headline.csv", "groups.csv", "differences.csv", "cost.csv"]

@@ -42,10 +42,13 @@ def study(tmp_path, write_run):
 
 
 def test_the_summary(study):
-    lines = text(tables.summary("toy", statistics.summarise(study())))
+    rows = study()
+    lines = text(tables.summary("toy", statistics.summarise(rows)))
     assert lines[0] == "toy"
-    assert "one_shot none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
+    assert "one_shot 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
     assert "80.00% 3 69.00 ± 0.90 68.50 ± 0.90 800 ± 0" in lines
+    broken = tables.summary("toy", statistics.summarise(rows.assign(control="reinit")))
+    assert "one_shot reinit 100.00% 3" in " ".join(text(broken))
 
 
 def test_the_sparsest_matching_ticket(study):
@@ -101,10 +104,10 @@ def test_verdicts_in_words(verdict, n, needed, expected):
 def test_the_cost(study):
     rows = study()
     lines = text(tables.cost("toy", cost.table(rows)))
-    assert "imp 80 % 3 2,000 4,000 2.40e+10 71.00 % ▄▄" in lines
-    assert "one_shot 80 % 3 2,000 4,000 2.40e+10 69.00 % █▁" in lines
+    assert "imp 80 % 3 2,000 4,000 2.40e+10 71.00 % ▄▄ ▁ 71.00 %, █ 71.00 %" in lines
+    assert "one_shot 80 % 3 2,000 4,000 2.40e+10 69.00 % █▁ ▁ 69.00 %, █ 71.00 %" in lines
     before = rows.assign(search_steps=pd.array([pd.NA] * len(rows), dtype="Int64"))
-    assert "imp 80 % 3 – – – 71.00 % ▄▄" in text(tables.cost("toy", cost.table(before)))
+    assert "imp 80 % 3 – – – 71.00 % ▄▄ ▁ 71.00 %, █ 71.00 %" in text(tables.cost("toy", cost.table(before)))
 
 
 def test_what_a_person_typed_is_not_markup(study):
@@ -137,7 +140,7 @@ def test_tables_say_what_diverged_beside_each_number(study):
     rows["diverged"] &= rows["seed"] == 0
     summary = text(tables.summary("toy", statistics.summarise(rows)))
     assert "80.00% 3 71.00 ± 1.00 (1 of 3 diverged) 70.50 ± 1.00 (1 of 3 diverged) 800 ± 0 (1 of 3 diverged)" in summary
-    assert "imp none 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in summary
+    assert "imp 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in summary
     assert any("71.00 % (1 of 3 diverged)" in line for line in text(tables.cost("toy", cost.table(rows))))
     headline = text(tables.headline("toy", paired.headline(rows)))
     assert any(line.startswith("one_shot 80 % 2 (1 diverged) ") for line in headline)

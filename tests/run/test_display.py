@@ -25,6 +25,11 @@ ROW = {
             None,
             "level  1  density  80.00%  test accuracy nan  early stop at 300, diverged, collapsed: fc1",
         ),
+        (
+            {"control": "shuffle", "early_stop_is_last": True},
+            None,
+            "level  1  density  80.00%  test accuracy 0.9123  early stop at 300 (the last), shuffle",
+        ),
         ({}, "a\x1b[2J", "level  1  density  80.00%  test accuracy 0.9123  early stop at 300, reused from a\\x1b[2J"),
     ],
 )
@@ -63,6 +68,11 @@ def test_the_table_says_which_step_was_best():
     assert "none" in text
     assert "[red]x" in text  # no markup
     assert "loss" not in text
+
+
+def test_the_table_has_no_column_that_is_the_same_of_all_levels():
+    assert "control" not in drawn([ROW, ROW | {"level": 2}])
+    assert "control" in drawn([ROW, ROW | {"level": 2, "control": "shuffle"}])
 
 
 def test_a_level_that_diverged_has_a_column_and_a_line():
