@@ -75,6 +75,15 @@
     });
   for (const button of all("[data-save]")) button.addEventListener("click", () => save(button.dataset.of, button.dataset.save));
 
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    closed = all("details:not([open])");
+    for (const one of closed) one.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const one of closed) one.open = false;
+  });
+
   Promise.all(all("[data-figure]").map(draw)).then(() => {
     document.documentElement.dataset.drawn = "true";
   });

@@ -305,7 +305,7 @@ def test_a_run_draws_its_curve_and_prints_where_everything_is(command, monkeypat
         "level  0",
         "level  1",
         "density",
-        "early-stop step",
+        "early stop at",
         "sparsest level within 0.007 of dense, in this seed",
     ):
         assert word in result.err
