@@ -241,6 +241,25 @@ def test_text_and_charts_follow_the_scheme(study, opened, scheme):
         assert contrast(opened, selector, "document.querySelector('.answer')") >= 4.5, selector
 
 
+def test_details_are_open_on_paper_and_closed_again_after_it(study, opened):
+    opened.open(study)
+    count = "document.querySelectorAll('details:not([open])').length"
+    before = opened.run(count)
+    opened.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert before > 0 == opened.run(count)
+    opened.run("window.dispatchEvent(new Event('afterprint'))")
+    assert opened.run(count) == before
+
+
+def test_on_a_phone_the_legend_is_within_the_margin(study, opened):
+    opened.open(study, width=360, height=780)
+    for name in (".legend", ".legend button"):
+        ends = opened.run(
+            f"(({{left, right}}) => [left, right])(document.querySelector('{name}').getBoundingClientRect())"
+        )
+        assert 16 <= ends[0] < ends[1] <= 344
+
+
 def test_paper_is_white_whatever_the_screen_is(study, opened):
     opened.open(study, prefers_color_scheme="dark")
     opened.call(
