@@ -21,7 +21,7 @@ halves='protocol.rate=0.5 schedule.levels=5'
 
 # The dense network, in integers and in few values: after training, and trained on there.
 sweep method=dense execution=masked,int8,int4,shared "$@"
-sweep method=dense execution=int8,int4,shared execution.length=$short "$@"
+sweep method=dense execution=int8,int4,shared ++execution.length=$short "$@"
 # Pruned, and then in 8 bits.
 sweep method=one_shot_fine_tune $once rewind.length=$short execution=masked,int8 "$@"
 sweep method=filter_l1 $units rewind.length=$short execution=masked,int8 "$@"
