@@ -23,6 +23,7 @@ FORMATS = ("dense", "bitmask", "csr32", "huffman", "dense_codes", "bitmask_codes
 FLOATS, INTEGERS = ("masked", "csr", "harvested"), ("int8",)  # variants of latency
 METHODS = {"one_shot_fine_tune": "one-shot", "filter_l1": "units", "imp": "IMP", "fine_tune": "Han"}
 COSTS = {"bytes": "bytes", "ms@1": "ms, batch 1", "ms@128": "ms, batch 128"}
+SHAPES = ["circle", "square", "triangle-up", "cross", "diamond", "triangle-down"]
 BUDGETS = (0.25, 0.1, 0.05)  # of the dense network's bytes
 # What is compared within each budget, the first minus the second.
 PAIRS = (
@@ -120,7 +121,9 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
         there = within(table, budget)
         for a, b in PAIRS:
             if a in there and b in there:
-                found.append(difference(f"{a} − {b}, within {100 * budget:g} %", there[a], there[b]))
+                found.append(
+                    difference(f"{a} − {b}, within {100 * budget:g} %, {table['task'].iloc[0]}", there[a], there[b])
+                )
     return family([one for one in found if one["n"]])
 
 
@@ -147,25 +150,20 @@ def _panel(table: pd.DataFrame, column: str, name: str, title: str) -> alt.Layer
     means = table.groupby(["arm", "level", key])[[column, "test_accuracy"]].mean().reset_index()
     means = means.rename(columns={column: "cost"}).sort_values(["cost", "test_accuracy"], ascending=[True, False])
     front = means[means["test_accuracy"] > means["test_accuracy"].cummax().shift(fill_value=-1.0)]
+    best, names = means["test_accuracy"].max(), sorted(table["arm"].unique())
     x = alt.X("cost:Q", title=name, scale=alt.Scale(type="log", nice=False, padding=10))
-    lowest = means["test_accuracy"].max() - 0.15  # what is far below is not seen, and said to be so
-    y = alt.Y(
-        "test_accuracy:Q",
-        title="test accuracy",
-        scale=alt.Scale(domain=[lowest, means["test_accuracy"].max() + 0.01], clamp=True),
-    )
+    # What is far below stands at the bottom.
+    y = alt.Y("test_accuracy:Q", title="test accuracy", scale=alt.Scale(domain=[best - 0.15, best + 0.01], clamp=True))
     y = y.axis(format="%")
-    names = sorted(table["arm"].unique())
-    color = alt.Color(
-        "arm:N", title=None, sort=names, scale=alt.Scale(scheme="tableau20"), legend=alt.Legend(symbolLimit=0)
+    legend = alt.Legend(title=None, symbolLimit=0, columns=1)
+    color = alt.Color("arm:N", sort=names, scale=alt.Scale(domain=names, scheme="tableau20"), legend=legend)
+    shape = alt.Shape(
+        "arm:N", sort=names, scale=alt.Scale(domain=names, range=(SHAPES * len(names))[: len(names)]), legend=legend
     )
-    dots = (
-        alt.Chart(means)
-        .mark_point(filled=True, size=50)
-        .encode(x, y, color, alt.Shape("arm:N", title=None, sort=names))
-    )
-    line = alt.Chart(front).mark_line(color="grey", strokeDash=[4, 3], interpolate="step-after").encode(x, y)
-    return (line + dots).properties(width=260, height=260, title=title)
+    dots = alt.Chart(means).mark_point(filled=True, size=60, opacity=1).encode(x, y, color, shape)
+    lines = alt.Chart(means).mark_line(strokeWidth=1, opacity=0.6).encode(x, y, color)
+    pareto = alt.Chart(front).mark_line(color="black", strokeDash=[4, 3], interpolate="step-after").encode(x, y)
+    return (lines + pareto + dots).properties(width=280, height=300, title=title)
 
 
 def main() -> None:
