@@ -27,9 +27,9 @@ SHAPES = ["circle", "square", "triangle-up", "cross", "diamond", "triangle-down"
 BUDGETS = (0.25, 0.1, 0.05)  # of the dense network's bytes
 # What is compared within each budget, the first minus the second.
 PAIRS = (
-    ("IMP", "int4, trained on"), ("IMP + int8", "IMP"), ("IMP + int8", "Deep Compression"), ("IMP + int8", "small"),
-    ("IMP", "one-shot"), ("one-shot", "units"), ("small, distilled", "small"), ("IMP, distilled", "IMP"),
-    ("IMP + int8", "small, distilled"),
+    ("IMP", "int4, trained on"), ("IMP + int8", "IMP"), ("IMP + int8", "Deep Compression"), ("IMP + int8", "small + int8"),
+    ("IMP", "one-shot"), ("one-shot", "units"), ("small, distilled", "small"), ("small, distilled + int8", "small + int8"),
+    ("IMP, distilled", "IMP"),
 )  # fmt: skip
 
 
@@ -51,8 +51,10 @@ def arm(config: dict[str, Any]) -> str:
         trained = ", trained on" if execution["length"] != "0it" else ""
         name = "Deep Compression" if name == "Han" else f"{name} + {kind}{trained}" if name else f"{kind}{trained}"
     if config["model"].get("widths", [300, 100]) != [300, 100] or config["model"].get("width", 16) != 16:
-        name = "small"
-    return (name or "dense") + (", distilled" if objective or learned else "")
+        name = f"small + {name}" if name else "small"
+    taught = ", distilled" if objective or learned else ""
+    before, plus, after = (name or "dense").partition(" + ")
+    return f"{before}{taught}{plus}{after}"
 
 
 def _run(folder: Path) -> pd.DataFrame:
@@ -83,7 +85,9 @@ def _run(folder: Path) -> pd.DataFrame:
         table[f"ms@{size}"] = wide[[f"{name}@{size}" for name in variants]].min(axis=1).round(5)
     pruned = (table["level"] > 0) | ~table["arm"].isin(["one-shot", "units", "IMP", "IMP, distilled"])
     table["arm"] = table["arm"].where(pruned, "dense")
-    whole = table["arm"].str.contains(r"\+") & (table["level"] == 0)  # the dense network in 8 bits, an arm of its own
+    whole = table["arm"].str.contains(r"^(?:IMP|one-shot|units).* \+") & (
+        table["level"] == 0
+    )  # the dense network in 8 bits, an arm of its own
     return table[~whole]
 
 

@@ -31,10 +31,10 @@ sweep method=fine_tune $halves rewind.length=$short execution=shared execution.l
 # A ticket that learns from the dense network of its seed.
 sweep method=imp $halves objective=distil "$@"
 # Small dense networks, alone, and learning from the large one.
-sweep method=dense "$small" "$@"
-sweep method=dense runs="$runs/teachers" store.dir="$runs/store" "measure=[]" "$@"
+sweep method=dense "$small" execution=masked,int8 "$@"
+sweep method=dense runs="$runs/teachers" store.dir="$runs/store" "$@"
 for seed in 0 1 2; do
     for teacher in "$runs"/teachers/dense-*-s$seed-*; do
-        sweep method=dense "$small" dense_objective=distil dense_objective.teacher.run="$teacher" seed=$seed "$@"
+        sweep method=dense "$small" execution=masked,int8 dense_objective=distil dense_objective.teacher.run="$teacher" seed=$seed "$@"
     done
 done
