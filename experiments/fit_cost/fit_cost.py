@@ -34,7 +34,7 @@ OPTIMIZERS = {
 
 
 def hand_written(x, y, masks, weights, optimizer, steps, batch):
-    """Processor seconds of a plain tensor loop: a permutation an epoch, slices, gradients and weights masked by a multiplication."""
+    """Processor seconds of a plain tensor loop: a permutation an epoch, slices, gradients and weights multiplied by masks."""
     network = MLP(shape=(1, 28, 28), classes=10, widths=(300, 100))
     tensors.load(network, weights)
     named = dict(network.named_parameters())

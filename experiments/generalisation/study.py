@@ -84,7 +84,7 @@ def compared(table: pd.DataFrame, noise: float) -> pd.DataFrame:
         name: value for name, value in test.items() if name in (*CURVES[1:], "dense", SMALL[LEVEL], "dense, 15000it")
     }
     others["dense at its early stop"] = early["dense"]
-    return family(difference(f"IMP − {name}", test["imp"], value) for name, value in others.items())
+    return family(difference(f"IMP − {name}, {noise:.0%} noise", test["imp"], value) for name, value in others.items())
 
 
 def means(table: pd.DataFrame) -> str:

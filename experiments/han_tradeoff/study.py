@@ -104,7 +104,9 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
         for kind in ("none", "L1", "L2")
         for how in ("one-shot", "one-shot, as long")
     ]
-    return family([one for one in of_penalties + of_procedures if one["n"]])
+    task = table["task"].iloc[0]
+    there = [one for one in of_penalties + of_procedures if one["n"]]
+    return family({**one, "comparison": f"{one['comparison']}, {task}"} for one in there)
 
 
 def losses(table: pd.DataFrame) -> pd.DataFrame:

@@ -178,7 +178,7 @@ def _untrained(rows: pd.DataFrame) -> Iterable[str]:
     if found:
         named = ", ".join(f"{run} ({told})" for run, told in list(found.items())[:LISTED])
         more = f", and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        yield f"in {len(found)} of {len(dense)} runs the dense network is no better than an untrained one: {named}{more}"
+        yield f"in {len(found)} of {len(dense)} runs the dense network ends validation no better than untrained: {named}{more}"
 
 
 def _infinite(rows: pd.DataFrame) -> Iterable[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 Weights = Mapping[str, Tensor]
 
@@ -25,6 +26,12 @@ def plain(name: str) -> str:
 def parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters of `network` by their plain names; what is tied once, by its first name."""
     return {plain(name): parameter for name, parameter in network.named_parameters()}
+
+
+def norm_scales(network: nn.Module) -> tuple[str, ...]:
+    """Return the plain names of the scales γ of its batch norms (and instance norms)."""
+    found = ((name, layer) for name, layer in network.named_modules() if isinstance(layer, _NormBase))
+    return tuple(plain(f"{name}.weight" if name else "weight") for name, layer in found if layer.weight is not None)
 
 
 def state(network: nn.Module) -> dict[str, Tensor]:

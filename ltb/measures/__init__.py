@@ -3,6 +3,7 @@
 from ltb.measures.bytes import Bytes
 from ltb.measures.calibration import Calibration
 from ltb.measures.correctness import Correctness
+from ltb.measures.deployed import Deployed
 from ltb.measures.flops import Flops
 from ltb.measures.generalisation_gap import GeneralisationGap
 from ltb.measures.harvest import Harvest
@@ -18,6 +19,7 @@ __all__ = [
     "Bytes",
     "Calibration",
     "Correctness",
+    "Deployed",
     "Flops",
     "GeneralisationGap",
     "Harvest",

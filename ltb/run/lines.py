@@ -69,6 +69,9 @@ def _having(given: str) -> str:
     group, _, key = given.partition("=")[0].rpartition(".")
     files = sorted(Path(conf(), group).glob("*.yaml")) if group else []
     found = [file.stem for file in files if any(line.startswith(f"{key}:") for line in file.read_text().splitlines())]
+    swept = [one for one in sys.argv[1:] if one.partition("=")[0] == group and "," in one]
+    if found and swept:  # Hydra composes what all jobs share first, without what is swept
+        return f"; of all options of {swept[0]} it is ++{given}"
     return (
         f"; it is a setting of {', '.join(f'{group}={name}' for name in found)}: name that option too" if found else ""
     )

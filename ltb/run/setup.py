@@ -229,7 +229,8 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
         checkpoint_every=config["store"]["checkpoint_every"],
     )
     # Without what follows from the seed: runs of one experiment are told apart by it.
-    recorded = identity.readable({**decides, "initialisation": None, **canonical({**vars(made), "method": None})})
+    choices = canonical({**vars(made), "method": None}, lambda stage: stage.label, seedless=True)
+    recorded = identity.readable({**decides, "initialisation": None, **choices})
     recorded = secrets.mask(recorded, distinct=True)
     return Setup(config, made, training, wanted, further, kept, folder, row, recorded)
 

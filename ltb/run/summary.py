@@ -113,7 +113,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
         said.append(f"sparsest level within {summary['matching_tolerance']:g} of dense, in this seed: {told}")
     if UNTRAINED in summary:
-        said.append(f"the dense network is no better than an untrained one: {summary[UNTRAINED]}")
+        said.append(f"the dense network ends validation no better than untrained: {summary[UNTRAINED]}")
     return said
 
 

@@ -26,26 +26,28 @@ def _no_stage(stage: Stage) -> str:
     raise ValueError(f"{stage.label} is a stage, and settings hold none")
 
 
-def canonical(value: Any, key: Callable[[Stage], str] = _no_stage) -> Any:
+def canonical(value: Any, key: Callable[[Stage], str] = _no_stage, *, seedless: bool = False) -> Any:
     """Return a choice as plain data for hashing: a dataclass becomes its class and those fields that are not None.
 
-    A stage in it becomes its `key`. Raises ValueError for a value without such a form, e.g. a criterion that is not a frozen
-    dataclass.
+    A stage in it becomes its `key`. What does not compare, such as where a file is, decides nothing and is left out; `seedless`
+    leaves out what another seed has another of, too, as a field's metadata says (``of_seed``). Raises ValueError for a value
+    without such a form, e.g. a criterion that is not a frozen dataclass.
     """
     if isinstance(value, Step):
         return str(value)
     if isinstance(value, Stage):
         return {"stage": key(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: canonical(getattr(value, f.name), key) for f in dataclasses.fields(value)}
+        of_all = (f for f in dataclasses.fields(value) if f.compare and not (seedless and f.metadata.get("of_seed")))
+        fields = {f.name: canonical(getattr(value, f.name), key, seedless=seedless) for f in of_all}
         # A class of ltb's own whose numbers have changed has a version.
         version = {"version": found} if (found := getattr(value, "version", 1)) != 1 else {}
         given = {name: entry for name, entry in fields.items() if entry is not None}
         return {"class": identity(type(value)), **version, **given}
     if isinstance(value, Mapping):
-        return {str(name): canonical(entry, key) for name, entry in value.items()}
+        return {str(name): canonical(entry, key, seedless=seedless) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [canonical(entry, key) for entry in value]
+        return [canonical(entry, key, seedless=seedless) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(

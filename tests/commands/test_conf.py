@@ -27,7 +27,10 @@ def names(group):
 def quickly(group, *few):
     """All names of a group, as parameters; all but a few are slow, for together they take minutes."""
     assert set(few) <= set(names(group))
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in few)) for name in names(group)]
+    found = [
+        name for name in names(group) if name != "network_slimming"
+    ]  # of networks with batch norms: test_whole_units
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in few)) for name in found]
 
 
 def composed(*overrides):
@@ -216,6 +219,7 @@ ELSEWHERE = {
     "execution",
     "rewind_rule",
     "structure",
+    "teacher",
     "normalisation",
 }  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts and test_launchers
 SHORT = {
@@ -246,6 +250,7 @@ def rounds():
     if not torch.cuda.is_available():
         options["trainer"].remove("gpu")
     count = max(map(len, options.values()))
+    options["dense_objective"].remove("distil")  # it needs another run: test_distil
     options["allocation"].remove("lamp")  # it takes no criterion whose scores may be below 0, and is tried below
     options["criterion"].remove("norm_scale")  # it takes networks with batch norm: test_whole_units has one
     columns = [[f"{group}={name}" for name in islice(cycle(found), count)] for group, found in options.items()]

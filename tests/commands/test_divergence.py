@@ -138,10 +138,10 @@ def test_a_dense_network_that_learned_nothing_is_said_to_be_so_where_a_matching_
     assert float(row["val/loss"]) > float(row["untrained/loss"])
     said = f"validation loss ended at {float(row['val/loss']):.4g}, and was {float(row['untrained/loss']):.4g} before any training"
     assert Mirror.last.summary["dense_no_better_than_untrained"] == said
-    assert f"the dense network is no better than an untrained one: {said}" in result.err.splitlines()
+    assert f"the dense network ends validation no better than untrained: {said}" in result.err.splitlines()
     assert report([str(command.runs), "--format", "text"]) == 0
     assert (
-        f"in 1 of 1 runs the dense network is no better than an untrained one: {folder.name} ({said})"
+        f"in 1 of 1 runs the dense network ends validation no better than untrained: {folder.name} ({said})"
         in capsys.readouterr().out
     )
 

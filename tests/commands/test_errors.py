@@ -355,6 +355,7 @@ SWEEPS = {
     "seed=0,1,0": ["seed=0,1,0", "a value is there twice"],
     "measure=calibration,per_class": ["measure=calibration,per_class", "'measure=[calibration,per_class]'"],
     "study=a,b": ["study=a,b", "one and the same run"],
+    "execution=int8,int4 execution.length=3it": ["of all options of execution=int8,int4 it is ++execution.length=3it"],
     "store.keep=all,tickets": ["store.keep=all,tickets", "one and the same run"],
 }
 

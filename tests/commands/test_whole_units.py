@@ -41,7 +41,7 @@ def test_compact_and_masked_runs_keep_the_same_units_and_say_nearly_the_same(com
 @pytest.mark.parametrize(
     "given",
     [
-        ["method=one_shot_fine_tune", "allocation=structured", "criterion=norm_scale"],
+        ["method=network_slimming", "dense_objective.strength=0.01"],
         ["method=imp", "allocation=structured", "allocation.reduce=l2", "allocation.over=all", "execution=compact"],
     ],
     ids=" ".join,

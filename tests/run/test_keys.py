@@ -30,8 +30,8 @@ VALUES = (
     None, True, 0, 1, -1, 10**30, -(10**30), 0.5, -0.5, math.nan, math.inf, -math.inf, "", "abc", "müller", "1e-3", "5", "0it",
     "3ep", [], [None], [0], ["abc"], [-1, 2], [0.5, 0.75], {}, {"abc": 1},
 )  # fmt: skip
-# What they set are keys of other groups; a structure is one of allocation=structured.
-BUNDLES = ("task", "method", "experiment", "hydra", "structure", "normalisation")
+# What they set are keys of other groups; a structure is one of allocation=structured, a teacher of objective=distil.
+BUNDLES = ("task", "method", "experiment", "hydra", "structure", "normalisation", "teacher")
 TAKEN_AS_GIVEN = ("_target_", "_partial_")
 
 

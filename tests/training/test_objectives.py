@@ -11,11 +11,13 @@ from torch.nn import functional
 from ltb.core.chain import stages
 from ltb.core.loop import Loop, Recent, levels
 from ltb.core.objectives import L1, L2
+from ltb.core.points import Point
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Geometric
 from ltb.core.stages import Dense, Start
 from ltb.store.keys import Keys
 from ltb.training import Classification, Constant, Training
+from tests.training import small
 from tests.training.small import Numbers, Regression, source
 
 RATE, STEPS = 0.1, 12
@@ -144,3 +146,18 @@ def test_what_cannot_be_is_refused_before_anything_is_trained():
     with pytest.raises(ValueError, match="objective: Manual steps its optimizer itself"):
         next(levels(Recipe(dense_objective=L1()), one))
     assert Recipe(schedule=Geometric(0.2, 0), dense_objective=L1()).dense_objective == L1()
+
+
+def test_a_penalty_on_scales_of_norms_is_on_them_alone():
+    one = small.training(1)
+    told = L1(0.25, over="norm_scales").prepared(one, lambda stage: None)
+    module = one.module(Point(one.initial(), 0), {})
+    parameters = dict(module.network.named_parameters())
+    with torch.no_grad():
+        parameters["1.weight"].copy_(torch.linspace(-2, 2, 9))
+    total = told(module, None)
+    assert total.item() == pytest.approx(0.25 * sum(abs(-2 + 0.5 * i) for i in range(9)))
+    total.backward()
+    assert {name for name, parameter in parameters.items() if parameter.grad is not None} == {"1.weight"}
+    with pytest.raises(ValueError, match="over=norm_scales: the network has no batch norm"):
+        L1(over="norm_scales").prepared(training(), lambda stage: None)

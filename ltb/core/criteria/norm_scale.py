@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _NormBase
 
 from ltb.common.allowed import settle
 from ltb.core import tensors
@@ -32,11 +31,7 @@ class NormScales:
     def __call__(self, module: Any, batches: Any) -> Mapping[str, Weights]:
         network = network_of(module)
         weights = tensors.weights_of(network)  # before the structure is asked, which may draw others
-        norms = {
-            tensors.plain(f"{name}.weight" if name else "weight")
-            for name, layer in network.named_modules()
-            if isinstance(layer, _NormBase)
-        }
+        norms = set(tensors.norm_scales(network))
         scales = {name: torch.zeros(weight.shape, dtype=torch.float64) for name, weight in weights.items()}
         groups = groups_of(self.structure(module, batches))
         if not any(norms & group.made.keys() for group in groups):
@@ -61,7 +56,7 @@ class NormScale(Criterion):
     """|γ|, the scale of the batch norm behind a unit, for each weight that makes the unit (Liu et al. 2017, network slimming).
 
     For allocations of whole units, with ``reduce=mean``. A unit with several norms has their mean; one without any is worth most.
-    The authors train with an L1 penalty on γ: see `objective`.
+    The authors train with an L1 penalty on γ: ``dense_objective=l1 dense_objective.over=norm_scales``, ``method=network_slimming``.
     """
 
     structure: Structure

@@ -1,6 +1,7 @@
 """Objectives: what one fit minimises beside the module's own loss, one family a file."""
 
+from ltb.core.objectives.distillation import Distil, Teacher
 from ltb.core.objectives.objective import Objective
 from ltb.core.objectives.penalties import L1, L2
 
-__all__ = ["L1", "L2", "Objective"]
+__all__ = ["L1", "L2", "Distil", "Objective", "Teacher"]

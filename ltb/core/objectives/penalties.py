@@ -14,6 +14,7 @@ from ltb.common.allowed import Positive, settle
 from ltb.core import tensors
 from ltb.core.contracts import network_of
 from ltb.core.objectives.objective import Objective
+from ltb.core.points import Point
 
 if TYPE_CHECKING:
     from ltb.core.contracts import Bench
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 class Penalty(Objective):
     """`strength` times the summed size of weights, beside any weight decay of the optimizer.
 
-    over: ``prunable``, the weights that may be pruned, or ``all`` parameters, biases and norms included.
+    over: ``prunable``, the weights that may be pruned; ``all`` parameters, biases and norms included; or ``norm_scales``, γ of
+          batch norms alone (with `L1` network slimming: Liu et al. 2017, equation 1; theirs is 1e-4 or 1e-5).
 
     Its gradient is 0 where a weight is 0, so that what is pruned stays where it is.
     """
 
     strength: Positive = 1e-4
-    over: Literal["prunable", "all"] = "prunable"
+    over: Literal["prunable", "all", "norm_scales"] = "prunable"
 
     def __post_init__(self) -> None:
         settle(self, "objective")
@@ -42,7 +44,14 @@ class Penalty(Objective):
         """Return the size of one weight tensor, a scalar."""
 
     def prepared(self, bench: Bench, result: Callable[[Stage], Result]) -> Objective:
-        return _Of(self, bench.prunable) if self.over == "prunable" else self
+        if self.over == "all":
+            return self
+        if self.over == "prunable":
+            return _Of(self, bench.prunable)
+        names = tensors.norm_scales(network_of(bench.module(Point(bench.initial(), 0), {})))
+        if not names:
+            raise ValueError(f"objective.over={self.over}: the network has no batch norm")
+        return _Of(self, names)
 
     def __call__(self, module: Any, batch: Any) -> Tensor:
         return self.total(tensors.parameters(network_of(module)).values())

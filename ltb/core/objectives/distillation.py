@@ -1,0 +1,115 @@
+"""Distillation: a teacher's outputs as targets beside the labels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import nextafter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div, log_softmax
+
+from ltb.common.allowed import Limits, Positive, settle
+from ltb.core.contracts import loss_of, network_of
+from ltb.core.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from ltb.core.contracts import Bench
+    from ltb.core.results import Result
+    from ltb.core.stage import Stage
+
+Share = Annotated[float, Limits("above 0, to 1", above=0, below=nextafter(1, 2))]
+
+
+class Teacher(ABC):
+    """Where a trained network comes from that others learn from. A frozen dataclass: it is part of the key."""
+
+    @abstractmethod
+    def module(self, bench: Bench, result: Callable[[Stage], Result]) -> Any:
+        """Return the module, in evaluation mode."""
+
+
+@dataclass(frozen=True)
+class Distil(Objective):
+    """Knowledge distillation (Hinton et al. 2015, section 2): (1 − α) · loss + α · T² · KL(p_T(teacher) ‖ p_T(student)).
+
+    p_T is the softmax of the network's outputs, logits of shape (batch, classes), divided by the temperature T; the divergence is
+    the mean over the batch. The gradient of the cross-entropy with the teacher's soft targets, which the paper has, is the same.
+    The outputs are what the module's ``loss`` of a batch comes from, so that it needs that method; the student goes through it once
+    more for them, without moving its running statistics again, and with draws of its own where it has dropout.
+
+    temperature: T; alpha: α, the weight of the soft targets; theirs are T from 1 to 20 and an α close to 1.
+    """
+
+    teacher: Teacher
+    temperature: Positive = 4.0
+    alpha: Share = 0.9
+
+    def __post_init__(self) -> None:
+        settle(self, "objective")
+
+    def prepared(self, bench: Bench, result: Callable[[Stage], Result]) -> Objective:
+        return _Taught(self, self.teacher.module(bench, result))
+
+    def __call__(self, module: Any, batch: Any) -> Tensor:
+        raise AssertionError("it is prepared for each fit")
+
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return T² · KL of two batches of outputs, a scalar."""
+        theirs, ours = (log_softmax(outputs / self.temperature, dim=1) for outputs in (teacher, student))
+        return self.temperature**2 * kl_div(ours, theirs, reduction="batchmean", log_target=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Taught(Objective):
+    """Distillation with its teacher at hand."""
+
+    how: Distil
+    teacher: Any
+
+    def __call__(self, module: Any, batch: Any) -> Tensor:
+        with torch.no_grad():
+            self.teacher.to(module.device)
+            _, theirs = outputs(self.teacher, batch)
+        with _buffers_kept(network_of(module)):
+            loss, ours = outputs(module, batch)
+        return self.how.alpha * (self.how.divergence(ours, theirs.to(ours)) - loss)
+
+
+def outputs(module: Any, batch: Any) -> tuple[Tensor, Tensor]:
+    """Return a module's loss of a batch, and the outputs of its network that this comes from.
+
+    Raises ValueError for a module without ``loss``, and for a loss that its network's outputs, one tensor, are not behind.
+    """
+    found: list[Any] = []
+    handle = network_of(module).register_forward_hook(lambda network, given, output: found.append(output))
+    try:
+        loss = loss_of(module, "objective=distil")(batch)
+    finally:
+        handle.remove()
+    if not found or not isinstance(found[-1], Tensor) or found[-1].ndim < 2:
+        raise ValueError(
+            f"objective=distil: the loss of {type(module).__name__} must come from a call of its network, whose outputs are one "
+            "tensor (batch, classes)"
+        )
+    return loss, found[-1]
+
+
+@contextmanager
+def _buffers_kept(network: nn.Module) -> Iterator[None]:
+    """Leave running statistics and the like as they are: copies take what a forward pass does to them."""
+    # Not written back in place: the backward pass that is to come would find them changed.
+    before = [
+        (module, name, buffer) for module in network.modules() for name, buffer in module.named_buffers(recurse=False)
+    ]
+    for module, name, buffer in before:
+        setattr(module, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for module, name, buffer in before:
+            setattr(module, name, buffer)
