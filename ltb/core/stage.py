@@ -92,6 +92,11 @@ class Stage(ABC):
         return "none"
 
     @property
+    def ticketed(self) -> Stage:
+        """The stage whose ticket it is: itself, unless it goes on from a network that was trained from one."""
+        return self
+
+    @property
     def draw(self) -> int | None:
         """The number of the draw of that control, from 0; None where nothing is drawn."""
         return None

@@ -253,6 +253,10 @@ class Converted(Stage):
     def draw(self) -> int | None:
         return self.source.draw
 
+    @property
+    def ticketed(self) -> Stage:
+        return self.source.ticketed
+
     def ends(self, clock: Clock) -> int:
         return self.source.ends(clock) + self.iterations(clock)
 

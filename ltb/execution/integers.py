@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ltb.common.allowed import Count
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import Progress, network_of
@@ -66,5 +65,5 @@ class Int8(Integers):
 class Int4(Integers):
     """Half a byte a weight, and a scale for each `group` weights of a row, one after another; the last of them may be fewer."""
 
-    group: Count = 32  # type: ignore[misc]
+    group: Literal[16, 32, 64, 128, 256] = 32  # type: ignore[misc]
     bits: ClassVar[int] = 4

@@ -16,7 +16,7 @@ from ltb.formats.format import Dense, Format
 from ltb.formats.huffman import RelativeHuffman, code_lengths
 
 TABLE = 256  # values at most
-GROUP = 32  # weights that share a scale of 4-bit numbers
+GROUPS = (16, 32, 64, 128, 256)  # weights that share a scale of 4-bit numbers
 FORMATS: Mapping[str, Format] = {"dense": Dense(), "bitmask": Bitmask(), "csr": CSR()}
 
 
@@ -57,17 +57,17 @@ class Codes:
 def codes_of(values: Tensor, kept: Tensor) -> Codes | None:
     """Return the codes of a matrix in the fewest bytes, None where it is on no grid.
 
-    Grids are whole numbers of 8 bits with a scale a row, of 4 bits with a scale for each 32 weights of a row (float32 both), and
-    tables of up to 256 values. They are found in the weights, to the bit: what ``execution=int8``, ``int4`` and ``shared`` make is
-    on one.
+    Grids are whole numbers of 8 bits with a scale a row, of 4 bits with a scale for each 16 to 256 weights of a row (scales of 4
+    bytes), and tables of up to 256 values. They are found in the weights, to the bit: what ``execution=int8``, ``int4`` and
+    ``shared`` make is on one.
     """
-    found = (_whole(values, 8, None), _whole(values, 4, GROUP), _table(values, kept))
+    found = (_whole(values, 8, None), *(_whole(values, 4, group) for group in GROUPS), _table(values, kept))
     there = [one for one in found if one is not None]
     return min(there, key=lambda one: one.size("dense", kept), default=None)
 
 
 def _whole(values: Tensor, bits: int, group: int | None) -> Codes | None:
-    if values.dtype != torch.float32 or not values.isfinite().all():
+    if values.dtype not in (torch.float32, torch.float64) or not values.isfinite().all():
         return None
     numbers, scales = integers(grouped(values, group), bits)
     columns = values.shape[1]
@@ -75,7 +75,7 @@ def _whole(values: Tensor, bits: int, group: int | None) -> Codes | None:
     if not torch.equal(made, values):
         return None
     codes = numbers.flatten(1)[:, :columns].to(torch.int16)
-    return Codes(codes, made, bits, bits, scales.numel() * scales.element_size())
+    return Codes(codes, made, bits, bits, 4 * scales.numel())
 
 
 def _table(values: Tensor, kept: Tensor) -> Codes | None:

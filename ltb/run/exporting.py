@@ -37,7 +37,7 @@ def export(run: Path, level: int, what: str, form: str, out: Path) -> int:
     """
     kind = FORMATS[form]
     kind.check()
-    made, found = _finished(run, level)
+    made, found = _finished(run, level, ticket=what == "ticket")
     point = found.point if what == "trained" else found.origin
     module: Any = made.training.module(point, {}).cpu()
     batch = next(iter(made.training.batches("test")))
@@ -48,7 +48,7 @@ def export(run: Path, level: int, what: str, form: str, out: Path) -> int:
     return out.stat().st_size
 
 
-def _finished(run: Path, level: int) -> tuple[Setup, Trained]:
+def _finished(run: Path, level: int, *, ticket: bool = False) -> tuple[Setup, Trained]:
     if not run.is_dir():
         raise ValueError(f"{run}: there is no such run")
     made, rows = again(run)
@@ -56,5 +56,5 @@ def _finished(run: Path, level: int) -> tuple[Setup, Trained]:
     if level != -1 and level not in levels:
         raise ValueError(f"level {level} is not in the ledger of {run.name}; there are {levels[0]} to {levels[-1]}")
     stage = made.stages[levels[-1] if level == -1 else level]
-    found: Any = Loop(made.training, made.store, trains=False).result(stage)
+    found: Any = Loop(made.training, made.store, trains=False).result(stage.ticketed if ticket else stage)
     return made, found

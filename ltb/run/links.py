@@ -16,7 +16,7 @@ FILES = ((TICKET, "tickets"), (TRAINED, "trained"))  # of a stage, and the run's
 def level(store: Store, stage: Stage, index: int, folder: Path) -> None:
     """Put the ticket and the trained weights of a level into the run's `folder`."""
     for name, kind in FILES:
-        store.link(stage, name, folder / kind / f"level-{index:02d}.safetensors")
+        store.link(stage.ticketed if name == TICKET else stage, name, folder / kind / f"level-{index:02d}.safetensors")
 
 
 def measured(store: Store, measure: Measure, stage: Stage, index: int, folder: Path) -> None:

@@ -200,7 +200,7 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     decides = identity.settings(config, training, arguments)
     keys = Keys(decides, {"machine": provenance.machine(training.device), "threads": config["threads"]})
     # The same letters for every seed of one experiment: what is run, without the seed.
-    of_any_seed = Keys({**decides, "seed": None, "initialisation": None})
+    of_any_seed = Keys({**decides, "seed": None, "initialisation": None}, seedless=True)
     settled = digest([[of_any_seed(stage) for stage in wanted], made.schedule.targets])
     run_id = f"{_label(made, made.method)}-{names['task'].replace('/', '-')}-s{seed}-{settled[:6]}"
     folder, store = _folders(config, run_id, {keys(stage) for stage in wanted})

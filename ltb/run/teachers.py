@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ltb.common.errors import Damaged, NotKept
 from ltb.core.contracts import Bench
 from ltb.core.objectives import Teacher
 from ltb.core.results import Result
 from ltb.core.stage import Stage
-from ltb.records import identity
+from ltb.records import identity, ledger
 from ltb.records.record import LEDGER
 from ltb.store.keys import digest
 from ltb.store.references import ledger_stages
@@ -23,34 +24,39 @@ class Finished(Teacher):
     """The network of a finished run's level, of any model that takes the same inputs and has as many outputs.
 
     run: its folder; level: as in its ledger, −1 for the last. It is known by the key of its stage, `stage`: where the run lies
-    decides nothing. `settings` is the key of the run's settings, which all its seeds share.
-    Raises ValueError for a run or a level that is not there.
+    decides nothing. `settings` is the key of the run's settings and the level, which all its seeds share: curves are told apart
+    by it. Raises ValueError for a run that is not there or not complete, and a level that it does not have.
     """
 
     run: str = field(compare=False)
     level: int = field(default=-1, compare=False)
-    settings: str = field(init=False)
-    stage: str = field(init=False, metadata={"of_seed": True})
+    settings: str = field(init=False, compare=False, metadata={"seedless": True})
+    stage: str = field(init=False, metadata={"seedless": False})
 
     def __post_init__(self) -> None:
-        ledger = Path(self.run) / LEDGER
-        if not ledger.is_file():
+        folder = Path(self.run)
+        if not (folder / LEDGER).is_file() or ledger.status(folder).state != "complete":
             raise ValueError(f"run is the folder of a finished run, with its {LEDGER}")
-        stages = ledger_stages(ledger)
+        stages = ledger_stages(folder / LEDGER)
         if not -1 <= self.level < len(stages):
-            raise ValueError(f"level is one of the run's, 0 to {len(stages) - 1}, or -1 for the last")
-        settings = identity.read(Path(self.run)) or {}
-        object.__setattr__(
-            self, "settings", digest({name: value for name, value in settings.items() if name != "seed"})
-        )
-        object.__setattr__(self, "stage", stages[self.level])
+            raise ValueError(f"level={self.level}: one of 0 to {len(stages) - 1}, or -1 for the last")
+        index = range(len(stages))[self.level]
+        settings = {name: value for name, value in (identity.read(folder) or {}).items() if name != "seed"}
+        object.__setattr__(self, "settings", digest({"settings": settings, "level": index}))
+        object.__setattr__(self, "stage", stages[index])
 
     def module(self, bench: Bench, result: Callable[[Stage], Result]) -> Any:
-        return _loaded(self.run, self.level, self.stage)
+        return _loaded(self.run, self.stage)
 
 
 @cache
-def _loaded(run: str, level: int, stage: str) -> Any:
+def _loaded(run: str, stage: str) -> Any:
     from ltb.run.exporting import load
 
-    return load(run, level)
+    try:
+        stages = ledger_stages(Path(run) / LEDGER)
+        if stage not in stages:
+            raise ValueError(f"its ledger has no stage {stage} any more")
+        return load(run, stages.index(stage))
+    except (ValueError, Damaged, NotKept) as error:
+        raise ValueError(f"objective.teacher.run={run!r}: {error}") from None

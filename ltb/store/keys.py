@@ -30,15 +30,17 @@ def canonical(value: Any, key: Callable[[Stage], str] = _no_stage, *, seedless: 
     """Return a choice as plain data for hashing: a dataclass becomes its class and those fields that are not None.
 
     A stage in it becomes its `key`. What does not compare, such as where a file is, decides nothing and is left out; `seedless`
-    leaves out what another seed has another of, too, as a field's metadata says (``of_seed``). Raises ValueError for a value
-    without such a form, e.g. a criterion that is not a frozen dataclass.
+    gives what the seeds of an experiment share, where a field's metadata says so (``seedless``), instead. Raises ValueError for a
+    value without such a form, e.g. a criterion that is not a frozen dataclass.
     """
     if isinstance(value, Step):
         return str(value)
     if isinstance(value, Stage):
         return {"stage": key(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        of_all = (f for f in dataclasses.fields(value) if f.compare and not (seedless and f.metadata.get("of_seed")))
+        of_all = [
+            f for f in dataclasses.fields(value) if (f.metadata.get("seedless", f.compare) if seedless else f.compare)
+        ]
         fields = {f.name: canonical(getattr(value, f.name), key, seedless=seedless) for f in of_all}
         # A class of ltb's own whose numbers have changed has a version.
         version = {"version": found} if (found := getattr(value, "version", 1)) != 1 else {}
@@ -62,9 +64,15 @@ def digest(value: Any) -> str:
 
 
 class Keys:
-    """The keys of one training's stages. `training` and `machine`, plain data, are what stages' `environment` names."""
+    """The keys of one training's stages. `training` and `machine`, plain data, are what stages' `environment` names.
 
-    def __init__(self, training: Mapping[str, Any], machine: Mapping[str, Any] | None = None) -> None:
+    `seedless` ones are those of all seeds of an experiment, see `canonical`.
+    """
+
+    def __init__(
+        self, training: Mapping[str, Any], machine: Mapping[str, Any] | None = None, *, seedless: bool = False
+    ) -> None:
+        self._seedless = seedless
         self.training = digest({"version": VERSION, "settings": training})
         self._environment = {"training": self.training, "machine": digest(machine or {})}
         self._known: dict[int, tuple[Stage, str]] = {}
@@ -77,7 +85,10 @@ class Keys:
         return self._known[id(stage)][1]
 
     def _content(self, stage: Stage) -> dict[str, Any]:
-        fields = {field.name: canonical(getattr(stage, field.name), self) for field in dataclasses.fields(stage)}
+        fields = {
+            field.name: canonical(getattr(stage, field.name), self, seedless=self._seedless)
+            for field in dataclasses.fields(stage)
+        }
         content: dict[str, Any] = {"kind": identity(type(stage))}
         content |= {name: self._environment[name] for name in stage.environment}
         return content | {"fields": {name: value for name, value in fields.items() if value is not None}}

@@ -248,6 +248,8 @@ class Bench:
         masks = m.ones(tensors.weights_of(network_of(module)), self.prunable) if execution else {}
         if objective is not None:
             check_objective(module)
+            with torch.no_grad():
+                objective.check(module, next(iter(self.source.stream(self.seed, 0, 1))))
             if not any(within(objective)):
                 add_objective(module, objective.prepared(self, _no_result))
         body = (execution or MASKED).prepared(self).enter(module, masks)

@@ -31,8 +31,26 @@ def test_a_teacher_that_is_not_there_is_one_line(command):
     )  # fmt: skip
     teacher = command.done(*TINY, "method=dense", "schedule.levels=0")
     given = ("objective=distil", *OTHER, f"objective.teacher.run={teacher}", "objective.teacher.level=1")
-    assert "level is one of the run's, 0 to 0, or -1 for the last" in command(*TINY, *given).line
+    assert "level=1: one of 0 to 0, or -1 for the last" in command(*TINY, *given).line
     assert (
         command(*TINY, "objective=distil", "objective.alpha=1.5").line
         == "ltb: objective.alpha=1.5: a number, above 0, to 1"
     )
+
+
+def test_teachers_of_two_levels_are_two_curves_and_equal_networks_one_key(command):
+    teacher = command.done(*TINY, "method=imp")
+    other = command.done(*TINY, "method=one_shot")
+    given = (*TINY, "method=dense", "schedule.levels=0", "dense_objective=distil", "model.widths=[4]")
+    made = [
+        command.done(*given, f"dense_objective.teacher.run={run}", f"dense_objective.teacher.level={level}")
+        for run, level in ((teacher, 0), (teacher, 2), (other, 0))
+    ]
+    keys = [ledger(folder)[0]["stage"] for folder in made]
+    assert keys[0] != keys[1]
+    assert keys[0] == keys[2]  # the dense network of both
+    settings = [json.loads((folder / "identity.json").read_text())["settings"] for folder in made]
+    assert settings[0] != settings[1]
+    status = json.loads((teacher / "status.json").read_text())
+    (teacher / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
+    assert "run is the folder of a finished run" in command(*given, f"dense_objective.teacher.run={teacher}").line

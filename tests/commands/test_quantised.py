@@ -26,6 +26,9 @@ def test_a_chain_is_shared_and_its_networks_take_a_byte_a_weight_and_less(comman
     assert measured(whole, "dense_codes") == [kept[0] + 4 * (16 + 10) + rest] * 3
     assert all(a < b for a, b in zip(measured(half, "bitmask_codes"), measured(whole, "bitmask_codes"), strict=True))
     assert all(a < b for a, b in zip(measured(few, "bitmask_codes"), measured(half, "bitmask_codes"), strict=True))
+    for level in (0, 1, 2):  # the tickets are those of the chain
+        name = f"tickets/level-{level:02d}.safetensors"
+        assert all((folder / name).read_bytes() == (plain / name).read_bytes() for folder in (whole, half, few))
     again = command.done(*TINY, "method=imp", "execution=int8", "measure=bytes")
     assert again == whole
 

@@ -22,7 +22,7 @@ from ltb.training import Classification, Constant, Training
 from tests.training.small import digest, source, training
 from tests.training.test_fit import Kept, Killed
 
-TRAINED = [Int8(length=Step(6)), Int4(length=Step(6), group=5), Shared(length=Step(6), bits=3)]
+TRAINED = [Int8(length=Step(6)), Int4(length=Step(6), group=16), Shared(length=Step(6), bits=3)]
 
 
 def ticket(of, execution, density=0.5):

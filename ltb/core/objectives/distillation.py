@@ -42,6 +42,8 @@ class Distil(Objective):
     The outputs are what the module's ``loss`` of a batch comes from, so that it needs that method; the student goes through it once
     more for them, without moving its running statistics again, and with draws of its own where it has dropout.
 
+    What a fit costs is recorded as for one without: neither the teacher's pass nor the student's second one is in its FLOPs.
+
     temperature: T; alpha: α, the weight of the soft targets; theirs are T from 1 to 20 and an α close to 1.
     """
 
@@ -54,6 +56,9 @@ class Distil(Objective):
 
     def prepared(self, bench: Bench, result: Callable[[Stage], Result]) -> Objective:
         return _Taught(self, self.teacher.module(bench, result))
+
+    def check(self, module: Any, batch: Any) -> None:
+        outputs(module, batch)
 
     def __call__(self, module: Any, batch: Any) -> Tensor:
         raise AssertionError("it is prepared for each fit")
@@ -74,9 +79,18 @@ class _Taught(Objective):
     def __call__(self, module: Any, batch: Any) -> Tensor:
         with torch.no_grad():
             self.teacher.to(module.device)
-            _, theirs = outputs(self.teacher, batch)
+            try:
+                _, theirs = outputs(self.teacher, batch)
+            except (IndexError, RuntimeError) as error:
+                raise ValueError(
+                    f"objective.teacher: its network cannot do with this run's examples: {error}"
+                ) from None
         with _buffers_kept(network_of(module)):
             loss, ours = outputs(module, batch)
+        if theirs.shape != ours.shape:
+            raise ValueError(
+                f"objective.teacher: its outputs are {tuple(theirs.shape)}, those of the student {tuple(ours.shape)}"
+            )
         return self.how.alpha * (self.how.divergence(ours, theirs.to(ours)) - loss)
 
 

@@ -27,5 +27,8 @@ class Objective(ABC):
         """Return what is called in one fit, made before it begins: by default itself; with a teacher, one that has its network."""
         return self
 
+    def check(self, module: Any, batch: Any) -> None:  # noqa: B027 - most need none
+        """Raise ValueError for a module that it cannot do with, where that shows without what it waits for; by default nothing."""
+
     @abstractmethod
     def __call__(self, module: Any, batch: Any) -> Tensor: ...
