@@ -138,7 +138,9 @@ def figure(table: pd.DataFrame) -> alt.LayerChart:
         scale=alt.Scale(domain=[-0.05, 0.3], clamp=True),
         axis=alt.Axis(format="%"),
     )
-    dash = alt.StrokeDash("procedure:N", title=None, sort=list(PROCEDURES))
+    dash = alt.StrokeDash(
+        "procedure:N", title=None, sort=list(PROCEDURES), legend=alt.Legend(symbolType="stroke", symbolSize=400)
+    )
     color = alt.Color("penalty:N", title="penalty", sort=list(PENALTIES))
     drawn = table[table["level"] > 0].assign(removed=lambda t: 1 - t["density"])
     lines = alt.Chart(drawn).mark_line(point=True).encode(x, y, color, dash)
