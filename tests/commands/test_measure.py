@@ -55,7 +55,7 @@ def test_numbers_go_under_the_runs_own_name_and_a_run_without_levels_stops_no_ot
     [
         (
             ["measure=oberlap"],
-            "measure=oberlap: there is no such measure; there are bytes, calibration, correctness, evaluate",
+            "measure=oberlap: there is no such measure; there are bytes, calibration, correctness, deployed, evaluate",
         ),
         ([], "measure=NAME is missing; there are bytes, calibration"),
         (["measure=calibration", "measure.overlap.x=1"], "measure.overlap: it was not asked for"),
