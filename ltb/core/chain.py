@@ -20,11 +20,10 @@ def asked(measure: Measure, chain: Sequence[Stage], clock: Clock) -> dict[int | 
     if steps := measure.drawn_at(clock):
         objective = next((stage.objective for stage in chain if isinstance(stage, Dense)), None)
         starts = [Start(step, objective if step else None) for step in steps]
-        trained = [stage.source if isinstance(stage, Converted) else stage for stage in chain]
         return {
-            i: Measured((stage, *(stage.drawn(start) for start in starts)), measure)
-            for i, stage in enumerate(trained)
-            if isinstance(stage, Sparse)
+            i: Measured((level, *(level.drawn(start) for start in starts)), measure)
+            for i, level in enumerate(stage.ticketed for stage in chain)
+            if isinstance(level, Sparse)
         }
     if measure.joint:
         return {None: Measured(tuple(chain), measure)} if len(chain) > 1 else {}

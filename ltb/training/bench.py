@@ -249,7 +249,8 @@ class Bench:
         if objective is not None:
             check_objective(module)
             with torch.no_grad():
-                objective.check(module, next(iter(self.source.stream(self.seed, 0, 1))))
+                batch = move_data_to_device(next(iter(self.source.stream(self.seed, 0, 1))), self.device)
+                objective.check(module.to(self.device), batch)
             if not any(within(objective)):
                 add_objective(module, objective.prepared(self, _no_result))
         body = (execution or MASKED).prepared(self).enter(module, masks)

@@ -22,6 +22,21 @@ CHUNK = 40  # minibatches; from here on Lightning's cost per step is negligible,
 
 
 @dataclass(frozen=True)
+class Way:
+    """What a fit goes through: from iteration `start` to `stop`, its draws by `seed`, validated after `every` so many.
+
+    It must pause at each of `marks`; `position` tells the iteration where it is.
+    """
+
+    seed: int
+    start: int
+    stop: int
+    every: int
+    marks: Sequence[int]
+    position: Callable[[], int]
+
+
+@dataclass(frozen=True)
 class OneByOne:
     """A minibatch a Lightning batch, for any module: it sees the Trainer's counts of steps, epochs and batches."""
 
@@ -29,24 +44,12 @@ class OneByOne:
         """Return what a Trainer iterates over for the first iteration alone."""
         return bench.source.stream(bench.seed, 0, 1)
 
-    def batches(
-        self,
-        bench: Bench,
-        seed: int,
-        start: int,
-        stop: int,
-        every: int,
-        marks: Sequence[int],
-        position: Callable[[], int],
-    ) -> tuple[Any, dict[str, Any]]:
-        """Return what a Trainer iterates over, and its arguments for how far it goes and how often (`every`) it validates.
-
-        A fit must pause at each of `marks`; `position` tells the iteration where it is.
-        """
+    def batches(self, bench: Bench, way: Way) -> tuple[Any, dict[str, Any]]:
+        """Return what a Trainer iterates over, and its arguments for how far it goes and how often it validates."""
         # Those of the dense run, whose length schedules ask for; `extend` goes on behind it.
         epochs = math.ceil(bench.clock.length / bench.clock.epoch_length)
-        limits = {"max_epochs": epochs, "max_steps": bench.clock.length, "val_check_interval": every}
-        return Minibatches(bench.source, seed, stop, position), limits
+        limits = {"max_epochs": epochs, "max_steps": bench.clock.length, "val_check_interval": way.every}
+        return Minibatches(bench.source, way.seed, way.stop, way.position), limits
 
     def begin(self, trainer: pl.Trainer, start: int, bench: Bench) -> None:
         """Set a Trainer's counts to iteration `start`, where the module sees them."""
@@ -81,19 +84,10 @@ class InChunks(OneByOne):
     def first(self, bench: Bench) -> Any:
         return Chunks(bench.source, bench.seed, 0, 1, [1], bench.device)
 
-    def batches(
-        self,
-        bench: Bench,
-        seed: int,
-        start: int,
-        stop: int,
-        every: int,
-        marks: Sequence[int],
-        position: Callable[[], int],
-    ) -> tuple[Any, dict[str, Any]]:
-        sizes, between = cut(start, stop, every, CHUNK, marks)
+    def batches(self, bench: Bench, way: Way) -> tuple[Any, dict[str, Any]]:
+        sizes, between = cut(way.start, way.stop, way.every, CHUNK, way.marks)
         limits = {"max_epochs": 1, "val_check_interval": between}
-        return Chunks(bench.source, seed, start, stop, sizes, bench.device), limits
+        return Chunks(bench.source, way.seed, way.start, way.stop, sizes, bench.device), limits
 
     def begin(self, trainer: pl.Trainer, start: int, bench: Bench) -> None: ...
 

@@ -27,7 +27,7 @@ from ltb.execution import EdgePopup
 from ltb.execution.edge_popup import initial_scores
 from ltb.execution.scores import chosen
 from ltb.training import Classification, Constant, Training
-from tests.training.small import OPTIMIZERS, digest, source, training
+from tests.training.small import OPTIMIZERS, classes, digest, source, training, two_layers
 from tests.training.test_fit import Kept, Killed
 
 
@@ -75,16 +75,6 @@ class Own(pl.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.network.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-2)
-
-
-def two_layers():
-    network = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
-    nn.init.uniform_(network[0].bias)
-    return network
-
-
-def classes():
-    return Classification(two_layers(), partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-2), Constant(base=0.2))
 
 
 def highest(values, count):

@@ -1,12 +1,10 @@
 """Quantised networks: training on a grid as plain loops have it, dead weights dead, and a kill that changes no byte."""
 
 import math
-from functools import partial
 
 import numpy
 import pytest
 import torch
-from torch import nn
 
 from ltb.common.step import Step
 from ltb.core import tensors
@@ -18,8 +16,8 @@ from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
 from ltb.core.stages import Converted, Dense, Sparse
 from ltb.execution import Int4, Int8, Shared
-from ltb.training import Classification, Constant, Training
-from tests.training.small import digest, source, training
+from ltb.training import Training
+from tests.training.small import classes, digest, source, training
 from tests.training.test_fit import Kept, Killed
 
 TRAINED = [Int8(length=Step(6)), Int4(length=Step(6), group=16), Shared(length=Step(6), bits=3)]
@@ -63,16 +61,6 @@ def test_a_fit_that_is_killed_at_any_evaluation_goes_on_to_the_same_bytes(tmp_pa
 
 
 # A plain loop in numpy, backward pass included
-
-
-def two_layers():
-    network = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
-    nn.init.uniform_(network[0].bias)
-    return network
-
-
-def classes():
-    return Classification(two_layers(), partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-2), Constant(base=0.2))
 
 
 def rounded(weight):

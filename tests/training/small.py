@@ -37,6 +37,18 @@ def network(dropout=0.2):
     return nn.Sequential(nn.Linear(6, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Dropout(dropout), nn.Linear(9, 3))
 
 
+def two_layers():
+    """A network that a plain loop can follow."""
+    network = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))
+    nn.init.uniform_(network[0].bias)
+    return network
+
+
+def classes():
+    """The module of `two_layers`, trained by SGD with momentum and weight decay."""
+    return Classification(two_layers(), partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-2), Constant(base=0.2))
+
+
 def training(seed=0, length="25it", *, optimizer="sgd", lr=None, dropout=0.2, of=None, module=None, **given):
     def make():
         return Classification(
