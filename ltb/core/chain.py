@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ltb.common.step import Clock
 from ltb.core.measure import Measure
+from ltb.core.objectives import Objective
 from ltb.core.recipe import Recipe
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Converted, Dense, FoundStart, Measured, Sparse, Start
@@ -43,7 +44,16 @@ def stages(recipe: Recipe, clock: Clock) -> tuple[Stage, ...]:
         level = Sparse(source, start, target, recipe.criterion, recipe.allocation, recipe.rewind, **how)  # type: ignore[arg-type]
         chain.append(level)
         shown.append(replace(level, control=recipe.control))
-    return tuple(shown if recipe.after is None else (Converted(stage, recipe.after) for stage in shown))
+    objectives = [recipe.dense_objective, *[recipe.objective] * len(shown[1:])]
+    return tuple(_converted(recipe, *each) for each in zip(shown, objectives, strict=True))
+
+
+def _converted(recipe: Recipe, stage: Stage, objective: Objective | None) -> Stage:
+    """The stage, or what the recipe's execution for trained networks makes of it."""
+    after = recipe.after
+    if after is None:
+        return stage
+    return Converted(stage, after, objective if after.length.count else None)
 
 
 def _start(recipe: Recipe, target: float, clock: Clock) -> Stage:

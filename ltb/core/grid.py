@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,6 +11,7 @@ from torch.nn import functional
 from ltb.core.tensors import matrix
 
 SIGNIFICANT = 16  # bits of a scale: its product with a whole number of 8 is exact in float32
+Group = Literal[16, 32, 64, 128, 256]  # weights that share a scale of few bits
 ROUNDS = 300  # of Lloyd's algorithm at most; it ends by itself much earlier
 
 

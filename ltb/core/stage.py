@@ -161,11 +161,13 @@ def _settled_fields(value: Any, stop: Callable[[Stage], int | None]) -> Any:
         return settled(part, stop) if isinstance(part, Stage) else _settled_fields(part, stop)
 
     if isinstance(value, list | tuple):
-        return type(value)(map(settle, value))
+        settled_parts = [settle(part) for part in value]
+        changed = any(new is not old for new, old in zip(settled_parts, value, strict=True))
+        return type(value)(settled_parts) if changed else value
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    made = {name: settle(part) for name, part in fields.items() if next(within([part]), None) is not None}
+    made = {name: new for name, part in fields.items() if (new := settle(part)) is not part}
     return dataclasses.replace(value, **made) if made else value
 
 

@@ -231,11 +231,13 @@ class Sparse(Stage):
 class Converted(Stage):
     """A trained network under an execution that is for those: brought to it at its end, and trained on there for its length.
 
-    What was done to the network before is its `source`'s: target sparsity, control, masks.
+    What was done to the network before is its `source`'s: target sparsity, control, masks. `objective` is minimised beside the
+    module's loss while it is trained on.
     """
 
     source: Stage
     execution: Execution
+    objective: Objective | None = None
 
     @property
     def label(self) -> str:
@@ -267,7 +269,8 @@ class Converted(Stage):
         training, source = loop.training, loop.result(self.source)
         execution = self.execution.prepared(training)
         origin, stop = Point(source.point.weights, source.stop), source.stop + self.iterations(training.clock)
-        fit = Fit.of(source.masks, origin, stop, execution=execution)
+        objective = self.objective and self.objective.prepared(training, loop.result)
+        fit = Fit.of(source.masks, origin, stop, execution=execution, objective=objective)
         return training.fit(fit, checkpoints=checkpoints, listener=loop.listener)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from ltb.core import tensors
 from ltb.core.contracts import Progress, network_of
 from ltb.core.dynamics import Aim
 from ltb.core.execution import Body
-from ltb.core.grid import grouped, integers
+from ltb.core.grid import Group, grouped, integers
 from ltb.core.masks import Masks
 from ltb.core.points import Fit
 from ltb.core.tensors import Weights
@@ -65,5 +65,5 @@ class Int8(Integers):
 class Int4(Integers):
     """Half a byte a weight, and a scale for each `group` weights of a row, one after another; the last of them may be fewer."""
 
-    group: Literal[16, 32, 64, 128, 256] = 32  # type: ignore[misc]
+    group: Group = 32  # type: ignore[misc]
     bits: ClassVar[int] = 4

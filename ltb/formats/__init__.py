@@ -3,11 +3,11 @@
 from ltb.formats.compressed import BSR, CSC, CSR
 from ltb.formats.coordinates import COO, Bitmask, Relative
 from ltb.formats.file import SPARSE, read, write
-from ltb.formats.format import Dense, Format, Parts, matrix, narrowest
+from ltb.formats.format import Dense, Format, Parts, narrowest
 from ltb.formats.huffman import RelativeHuffman
 from ltb.formats.semi_structured import TwoOfFour
 
 __all__ = [
     "BSR", "COO", "CSC", "CSR", "SPARSE", "Bitmask", "Dense", "Format", "Parts", "Relative", "RelativeHuffman", "TwoOfFour",
-    "matrix", "narrowest", "read", "write",
+    "narrowest", "read", "write",
 ]  # fmt: skip

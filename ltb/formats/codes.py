@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from ltb.core.grid import grouped, integers
+from ltb.core.grid import Group, grouped, integers
 from ltb.formats.compressed import CSR
 from ltb.formats.coordinates import Bitmask
 from ltb.formats.format import Dense, Format
 from ltb.formats.huffman import RelativeHuffman, code_lengths
 
 TABLE = 256  # values at most
-GROUPS = (16, 32, 64, 128, 256)  # weights that share a scale of 4-bit numbers
 FORMATS: Mapping[str, Format] = {"dense": Dense(), "bitmask": Bitmask(), "csr": CSR()}
 
 
@@ -61,7 +61,7 @@ def codes_of(values: Tensor, kept: Tensor) -> Codes | None:
     bytes), and tables of up to 256 values. They are found in the weights, to the bit: what ``execution=int8``, ``int4`` and
     ``shared`` make is on one.
     """
-    found = (_whole(values, 8, None), *(_whole(values, 4, group) for group in GROUPS), _table(values, kept))
+    found = (_whole(values, 8, None), *(_whole(values, 4, group) for group in get_args(Group)), _table(values, kept))
     there = [one for one in found if one is not None]
     return min(there, key=lambda one: one.size("dense", kept), default=None)
 

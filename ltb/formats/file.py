@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from ltb.common.errors import Damaged
 from ltb.core.masks import Masks
-from ltb.core.tensors import Weights
+from ltb.core.tensors import Weights, matrix
 from ltb.formats.compressed import BSR, CSC, CSR
 from ltb.formats.coordinates import COO, Bitmask, Relative
-from ltb.formats.format import Format, matrix
+from ltb.formats.format import Format
 from ltb.formats.huffman import RelativeHuffman
 from ltb.formats.semi_structured import TwoOfFour
 

@@ -10,10 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltb.core.tensors import matrix
-
-__all__ = ["Dense", "Format", "Parts", "index", "matrix", "narrowest"]
-
 Parts = Mapping[str, Tensor]
 
 WIDTHS = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32, 8: torch.int64}  # bytes -> what an index is kept as

@@ -15,8 +15,8 @@ from ltb.core.contracts import Bench
 from ltb.core.masks import Masks
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result
-from ltb.core.tensors import Weights
-from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, RelativeHuffman, TwoOfFour, matrix
+from ltb.core.tensors import Weights, matrix
+from ltb.formats import BSR, COO, CSC, CSR, Bitmask, Dense, Format, Relative, RelativeHuffman, TwoOfFour
 from ltb.formats.codes import FORMATS as CODED
 from ltb.formats.codes import codes_of
 
@@ -59,8 +59,8 @@ class Bytes(Measure):
     scales; what such a network is worth is another question.
     dense_zstd, bitmask_zstd, csr_zstd and huffman_zstd: the parts, one after another, through zstd (level 3).
     dense_codes, bitmask_codes, csr_codes and huffman_codes: weights that ``execution=int8``, ``int4`` or ``shared`` left on a grid,
-    as codes of few bits with their scales or table (`ltb.formats.codes`); huffman_codes with the codes in a Huffman code, too, is
-    all of Deep Compression. None where a parameter is on no grid.
+    or that have at most 256 distinct values, as codes of few bits with their scales or table (`ltb.formats.codes`); huffman_codes
+    with the codes in a Huffman code, too, is all of Deep Compression. None where a parameter is on no grid.
     coo_numbers, csr_numbers, csc_numbers: how many numbers the prunable parameters take, 3a, 2a + rows + 1, 2a + columns + 1
     for a kept entries, as textbooks count them.
     """

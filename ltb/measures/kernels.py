@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ltb.core import tensors
 from ltb.core.masks import Masks
-from ltb.formats import matrix
+from ltb.core.tensors import matrix
 
 
 def sparse(network: nn.Module, masks: Masks) -> nn.Module:

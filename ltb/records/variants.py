@@ -42,6 +42,7 @@ NUISANCES = {
 NUISANCE_LEAVES = {"root", "folder", "dir", "path", "workers", "num_workers"}
 SPLIT = "data.split_seed"
 MISSING = object()  # unlike any value, so that an absent key differs from null
+TARGET = "._target_"
 LONGEST = 40  # characters of a label that still reads well in a legend
 
 
@@ -88,9 +89,9 @@ def without_own_splits(runs: Mapping[str, Mapping[str, object]]) -> dict[str, di
 def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
     """Return those dotted settings that are not the same in all runs, sorted.
 
-    Settings that copy one another (protocol.rate, schedule.rate …) are named once, by the shortest.
+    Settings that copy one another (protocol.rate, schedule.rate …) are named once: by a choice of a class, else by the shortest.
     """
-    keys = sorted({key for one in settings for key in one}, key=lambda key: (len(key), key))
+    keys = sorted({key for one in settings for key in one}, key=lambda key: (not key.endswith(TARGET), len(key), key))
     values = {key: tuple(_text(one.get(key, MISSING)) for one in settings) for key in keys}
     first: dict[tuple[str, ...], str] = {}
     for key in keys:
@@ -132,7 +133,18 @@ def _telling(settings: Sequence[Mapping[str, object]], keys: Sequence[str]) -> l
         return len(set(zip(*(values[key] for key in chosen), strict=True)))
 
     while keys and told([*found]) < told(keys):
-        found.append(min(keys, key=lambda key: (-told([*found, key]), max(map(len, values[key])), len(key), key)))
+        found.append(
+            min(
+                keys,
+                key=lambda key: (
+                    -told([*found, key]),
+                    not key.endswith(TARGET),
+                    max(map(len, values[key])),
+                    len(key),
+                    key,
+                ),
+            )
+        )
     return sorted(found)
 
 
@@ -152,7 +164,7 @@ def _said(key: str, value: str, longest: int) -> str:
 
 
 def _plain(key: str) -> str:
-    return key.removesuffix("._target_")
+    return key.removesuffix(TARGET)
 
 
 def _cut(text: str, longest: int) -> str:

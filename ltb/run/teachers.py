@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ class Finished(Teacher):
     by it. Raises ValueError for a run that is not there or not complete, and a level that it does not have.
     """
 
-    run: str = field(compare=False)
-    level: int = field(default=-1, compare=False)
-    settings: str = field(init=False, compare=False, metadata={"seedless": True})
-    stage: str = field(init=False, metadata={"seedless": False})
+    run: str = field(compare=False, metadata={"key": "never"})
+    level: int = field(default=-1, compare=False, metadata={"key": "never"})
+    settings: str = field(init=False, compare=False, metadata={"key": "all_seeds"})
+    stage: str = field(init=False, metadata={"key": "one_seed"})
 
     def __post_init__(self) -> None:
         folder = Path(self.run)
@@ -49,7 +49,7 @@ class Finished(Teacher):
         return _loaded(self.run, self.stage)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _loaded(run: str, stage: str) -> Any:
     from ltb.run.exporting import load
 

@@ -29,18 +29,18 @@ def _no_stage(stage: Stage) -> str:
 def canonical(value: Any, key: Callable[[Stage], str] = _no_stage, *, seedless: bool = False) -> Any:
     """Return a choice as plain data for hashing: a dataclass becomes its class and those fields that are not None.
 
-    A stage in it becomes its `key`. What does not compare, such as where a file is, decides nothing and is left out; `seedless`
-    gives what the seeds of an experiment share, where a field's metadata says so (``seedless``), instead. Raises ValueError for a
-    value without such a form, e.g. a criterion that is not a frozen dataclass.
+    A stage in it becomes its `key`. A field whose metadata has ``key="never"``, such as where a file is, decides nothing and is
+    left out; one with ``key="one_seed"`` is left out of what is `seedless`, which all seeds of an experiment share, and one with
+    ``key="all_seeds"`` is in that alone. Raises ValueError for a value without such a form, e.g. a criterion that is not a frozen
+    dataclass.
     """
     if isinstance(value, Step):
         return str(value)
     if isinstance(value, Stage):
         return {"stage": key(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        of_all = [
-            f for f in dataclasses.fields(value) if (f.metadata.get("seedless", f.compare) if seedless else f.compare)
-        ]
+        kept = ("always", "all_seeds" if seedless else "one_seed")
+        of_all = [f for f in dataclasses.fields(value) if f.metadata.get("key", "always") in kept]
         fields = {f.name: canonical(getattr(value, f.name), key, seedless=seedless) for f in of_all}
         # A class of ltb's own whose numbers have changed has a version.
         version = {"version": found} if (found := getattr(value, "version", 1)) != 1 else {}

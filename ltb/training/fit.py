@@ -25,7 +25,7 @@ from ltb.training.bench import Bench
 from ltb.training.callbacks import noted
 from ltb.training.changes import Changes
 from ltb.training.chunked import add_objective
-from ltb.training.feed import Way, feed_of
+from ltb.training.feed import Span, feed_of
 from ltb.training.lightning import interruptible, quick_steps, quiet, trainer_of
 from ltb.training.observers import Checkpoint, History, Snapshots, Steps
 
@@ -120,8 +120,8 @@ class Training(Bench):
         marks = [*snapshots, *(changes.steps if changes else ())]
         with quiet():
             every = self.evaluate_every if evaluate else fit.stop
-            way = Way(seed, begin.step, fit.stop, every, marks, lambda: counter.step)
-            batches, limits = feed.batches(self, way)
+            span = Span(seed, begin.step, fit.stop, every, marks, lambda: counter.step)
+            batches, limits = feed.batches(self, span)
             trainer = trainer_of(
                 **limits,
                 check_val_every_n_epoch=None,

@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from ltb.common.step import Step
 from ltb.core import tensors
 from ltb.core.chain import stages
 from ltb.core.loop import levels
 from ltb.core.objectives import Distil
 from ltb.core.points import Point
 from ltb.core.recipe import Recipe
+from ltb.core.rewind_rules import EarlyBird
 from ltb.core.schedules import Explicit
+from ltb.core.stage import settled
 from ltb.core.stages import Dense as DenseStage
 from ltb.core.teachers import Dense
 from tests.training.small import network, training
@@ -96,3 +99,15 @@ def test_a_loss_that_comes_of_no_outputs_is_told():
         told(Silent(), next(iter(one.source.stream(1, 0, 1))))
     with pytest.raises(ValueError, match="objective=distil needs the loss of a batch, and Without has no method"):
         told(type("Without", (pl.LightningModule,), {})(), next(iter(one.source.stream(1, 0, 1))))
+
+
+def test_what_is_not_open_is_settled_as_it_is():
+    objective = Distil(Dense())
+    level = stages(Recipe(schedule=Explicit((0.5,)), objective=objective), training().clock)[1]
+    assert settled(level, lambda stage: None) is level
+    rule = Recipe(
+        schedule=Explicit((0.5,)), objective=objective, rewind_rule=EarlyBird(every=Step(2), window=2, latest=Step(8))
+    )
+    found = settled(stages(rule, training().clock)[1], lambda stage: 6)
+    assert found.start.found.step == 6
+    assert found.objective is objective

@@ -1,6 +1,7 @@
 """Quantised networks: training on a grid as plain loops have it, dead weights dead, and a kill that changes no byte."""
 
 import math
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -10,7 +11,8 @@ from ltb.common.step import Step
 from ltb.core import tensors
 from ltb.core.chain import stages
 from ltb.core.controls import Shuffle
-from ltb.core.loop import Recent, levels
+from ltb.core.loop import Loop, Recent, levels
+from ltb.core.objectives import L1, L2
 from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
@@ -161,3 +163,19 @@ def test_the_dense_network_alone_may_be_quantised_and_lengths_are_checked():
     (stage,) = stages(recipe, training().clock)
     assert stage.iterations(training().clock) == 7
     assert stage.ends(training().clock) == 25 + 7
+
+
+def test_what_is_trained_on_is_trained_on_under_the_levels_objective():
+    chain = stages(
+        Recipe(schedule=Explicit((0.5,)), objective=L1(1e-3), dense_objective=L2(1e-3), execution=Int4(length=Step(5))),
+        training().clock,
+    )
+    assert [stage.objective for stage in chain] == [L2(1e-3), L1(1e-3)]
+    after = stages(Recipe(schedule=Explicit((0.5,)), objective=L1(1e-3), execution=Int4()), training().clock)
+    assert [stage.objective for stage in after] == [None, None]
+    one = training(1, length="12it")
+    (_, stage) = stages(Recipe(schedule=Explicit((0.5,)), objective=L1(0.1), execution=Int4(length=Step(5))), one.clock)
+    found, plain = (Loop(one, Recent()).result(each) for each in (stage, replace(stage, objective=None)))
+    assert found.stop == plain.stop == 17
+    assert tensors.digest(found.origin.weights) == tensors.digest(plain.origin.weights)
+    assert tensors.digest(found.point.weights) != tensors.digest(plain.point.weights)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from ltb.core.tensors import matrix
 from ltb.formats import (
     BSR,
     COO,
@@ -20,7 +21,6 @@ from ltb.formats import (
     Relative,
     RelativeHuffman,
     TwoOfFour,
-    matrix,
     narrowest,
     read,
     write,

@@ -1,7 +1,7 @@
 """Stage keys are a contract: a few are pinned. If one of these changes, stored results lose their names: say so in CHANGELOG."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -111,3 +111,27 @@ def test_the_order_of_layer_rates_counts_for_the_first_that_matches_does():
     ordered = [Layerwise(rates=rates), Layerwise(rates=dict(reversed(rates.items())))]
     assert ordered[0] != ordered[1]
     assert len({Keys({})(stages(replace(IMP, allocation=one), CLOCK)[1]) for one in ordered}) == 2
+
+
+@dataclass(frozen=True)
+class Located:
+    """A choice of a person's, with every way to be in a key."""
+
+    power: int = field(default=1, compare=False)  # not compared, and in every key all the same
+    folder: str = field(default="here", metadata={"key": "never"})
+    network: str = field(default="a", metadata={"key": "one_seed"})
+    settings: str = field(default="b", metadata={"key": "all_seeds"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "one_seed", "all_seeds"),
+    [
+        (Located(power=2), True, True),
+        (Located(folder="there"), False, False),
+        (Located(network="c"), True, False),
+        (Located(settings="c"), False, True),
+    ],
+)
+def test_a_field_is_in_every_key_unless_it_says_so(changed, one_seed, all_seeds):
+    assert (canonical(changed) != canonical(Located())) is one_seed
+    assert (canonical(changed, seedless=True) != canonical(Located(), seedless=True)) is all_seeds
