@@ -1,7 +1,7 @@
 """A run's identity: every setting that decides its numbers, resolved, under dotted keys, as the run itself wrote them.
 
 Two runs with equal identities measure the same; those that differ in the seed alone are averaged. It is written into
-the run's folder as `schema.IDENTITY`; a study's committed rows and older runs have none.
+the run's folder as `schema.IDENTITY`; a study's committed rows have none.
 """
 
 from __future__ import annotations

@@ -190,22 +190,22 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
 
 
 def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if none are kept.
+    """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if it keeps no settings.
 
-    They are the runs' own identities where every run that keeps its settings wrote one, else what matters in their
-    configurations: the names of the one are not those of the other.
+    Raises `Damaged` for a run whose configuration is there and its identity not: what of it decides is not to be guessed.
     """
-    there = [folder for folder in folders if any(files.there(Path(folder) / name) for name in (IDENTITY, CONFIG))]
-    identities = {folder: found for folder in there if (found := identity.read(Path(folder))) is not None}
-    if len(identities) == len(there):
-        told = variants.without_own_splits(identities)
-        return {
-            folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)}
-            for folder, found in told.items()
-        }
-    configured = {folder: settings(Path(folder)) for folder in there}
-    flat = {folder: variants.flatten(found) for folder, found in configured.items() if found is not None}
-    return {folder: variants.decisive(found) for folder, found in variants.without_own_splits(flat).items()}
+    identities = {}
+    for folder in folders:
+        if (found := identity.read(Path(folder))) is not None:
+            identities[folder] = found
+        elif files.there(Path(folder) / CONFIG):
+            raise Damaged(
+                f"{Path(folder) / IDENTITY} is missing, so what tells its run from others is not known; run it again"
+            )
+    told = variants.without_own_splits(identities)
+    return {
+        folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)} for folder, found in told.items()
+    }
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

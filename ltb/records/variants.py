@@ -10,36 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 
 DRAW = "control.draw"  # of several draws of a control for one ticket, which are averaged over within their seed
-# For runs that did not write their identity: what may differ between two runs of one experiment and not change what is
-# measured: the seed, which we average over, where files are, how a run is shown, and on how many threads it runs.
-NUISANCES = {
-    *(
-        "seed",
-        "study",
-        "label",
-        "fresh",
-        "logger",
-        "mirrors",
-        "callbacks",
-        "hydra",
-        "runs",
-        "store",
-        "threads",
-        "progress",
-        "tags",
-        "notes",
-    ),
-    *(
-        "run_id",
-        "metric.tolerance",
-        "metric.tolerance_reason",
-        DRAW,
-        "training.on_divergence",
-        "trainer.accelerator",
-        "trainer.devices",
-    ),
-}
-NUISANCE_LEAVES = {"root", "folder", "dir", "path", "workers", "num_workers"}
 SPLIT = "data.split_seed"
 MISSING = object()  # unlike any value, so that an absent key differs from null
 TARGET = "._target_"
@@ -53,22 +23,6 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
         name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
-
-
-def matters(key: str) -> bool:
-    """Return whether a dotted setting can change what a run measures."""
-    parts = key.split(".")
-    above = {".".join(parts[: i + 1]) for i in range(len(parts))}
-    return not above & NUISANCES and parts[-1] not in NUISANCE_LEAVES
-
-
-def decisive(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return the settings of a configuration that matter, dotted.
-
-    >>> decisive({"seed": 1, "data": {"noise": 0.1, "root": "/data"}})
-    {'data.noise': 0.1}
-    """
-    return {key: value for key, value in flatten(settings).items() if matters(key)}
 
 
 def without_own_splits(runs: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:

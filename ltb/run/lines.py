@@ -66,6 +66,8 @@ def one_line(error: BaseException) -> str:
 
 def _having(given: str) -> str:
     """Which options of its group have a key that the chosen one lacks. A group that a swept method chooses must be named itself."""
+    if there := elsewhere(given):
+        return there
     group, _, key = given.partition("=")[0].rpartition(".")
     files = sorted(Path(conf(), group).glob("*.yaml")) if group else []
     found = [file.stem for file in files if any(line.startswith(f"{key}:") for line in file.read_text().splitlines())]
@@ -75,6 +77,15 @@ def _having(given: str) -> str:
     return (
         f"; it is a setting of {', '.join(f'{group}={name}' for name in found)}: name that option too" if found else ""
     )
+
+
+def elsewhere(given: str, option: str = "*") -> str:
+    """Return what to set in place of a setting inside a section that an `option` of its group takes from another, or nothing."""
+    group, *inner = given.partition("=")[0].lstrip("+").split(".")
+    for file in sorted(Path(conf(), group).glob(f"{option}.yaml")) if len(inner) > 1 else ():
+        if taken := re.search(rf"^{re.escape(inner[0])}: \$\{{(\w+)\}}", file.read_text(), re.MULTILINE):
+            return f"; {group}.{inner[0]} is the section {taken[1]}: set {'.'.join([taken[1], *inner[1:]])}"
+    return ""
 
 
 def no_option(arguments: list[str]) -> str | None:

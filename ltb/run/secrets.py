@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ltb.records.variants import flatten, matters
+from ltb.records.variants import flatten
+from ltb.run.settings import beside
 
 MASK = "***"
 PART = 8  # characters from which a secret is masked inside longer texts too: a shorter one may be there by chance
@@ -65,7 +66,7 @@ class Secrets:
 
 def check_given(config: Mapping[str, Any]) -> None:
     """Raise ValueError for a configuration that was read from a run's folder, where a secret in it decides numbers."""
-    absent = [name for name, value in flatten(config).items() if matters(name) and MASK in str(value)]
+    absent = [name for name, value in flatten(config).items() if MASK in str(value) and not beside(name)]
     if absent:
         raise ValueError(
             f"{absent[0]}={MASK}: a secret is not kept and must be given again: run the run's own command with measure=NAME, "

@@ -30,6 +30,7 @@ from ltb.common.allowed import (
 )
 from ltb.common.hints import hints_of
 from ltb.common.step import Step
+from ltb.run.lines import elsewhere
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -258,8 +259,14 @@ def _overrides(hydra: Any) -> list[str]:
 
 
 def check_overrides(hydra: Any) -> None:
-    """Raise ValueError for several options of a group of which a run has one: Hydra would mix them, or take the last."""
+    """Raise ValueError for several options of a group of which a run has one: Hydra would mix them, or take the last.
+
+    And for what is added inside a section that is taken from another: Hydra would put it in that section's place.
+    """
     overrides = _overrides(hydra)
+    for override in overrides:
+        if there := elsewhere(override, str(hydra.runtime.choices.get(override.lstrip("+").partition(".")[0]))):
+            raise ValueError(f"{override.lstrip('+')}: there is no such setting{there}")
     groups = {name for name, hint in hints_of(Settings).items() if hint in (Choice, Choice | None)}
     for key, _, value in (override.lstrip("+").partition("=") for override in overrides):
         if key in groups | {"task", "method"} and value.startswith("["):

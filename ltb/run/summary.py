@@ -16,7 +16,6 @@ from ltb.analysis.sparsest import no_better_than_untrained, sparsest_matching
 from ltb.common import files
 from ltb.common.errors import Damaged
 from ltb.common.text import printable
-from ltb.records import ledger
 from ltb.records.schema import LEDGER, is_curve
 from ltb.tracking.mirror import numbers
 
@@ -70,7 +69,8 @@ def demonstrated(folder: Path, seed: int) -> dict[str, Any]:
     told = {"demonstrated_seeds": len(runs)}
     if len(runs) < LEAST:
         return {"demonstrated_matching_sparsity": FEW, **told}
-    from ltb.analysis import matching, tolerances  # pandas: the second of its import is spared where it is not needed
+    from ltb.analysis import matching, tolerances
+    from ltb.records import ledger
 
     try:
         rows = ledger.read(runs)
@@ -131,6 +131,8 @@ def seeds(folder: Path, seed: int) -> list[Path]:
 
 
 def _finished(folder: Path) -> bool:
+    from ltb.records import ledger  # pandas: half a second of its import, spared until a run ends
+
     try:
         return files.there(folder / LEDGER) and ledger.status(folder).state == "complete"
     except Damaged:

@@ -64,7 +64,8 @@ def namespace(piece: Any) -> Namespace:
     for each in (piece, getattr(piece, "__objclass__", None), getattr(piece, "__self__", None), type(piece)):
         name = getattr(each, "__module__", None)
         if isinstance(name, str):
-            return {"__name__": name, **getattr(sys.modules.get(name), "__dict__", {})}
+            names = getattr(sys.modules.get(name), "__dict__", {})
+            return names if names.get("__name__") == name else {"__name__": name, **names}
     return {"__name__": "builtins"}
 
 

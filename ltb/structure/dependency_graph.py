@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch_pruning
 from torch import Tensor, nn
 
 from ltb.core import tensors
@@ -54,6 +53,8 @@ def _traced(network: nn.Module, loss: Callable[[], Tensor]) -> list[Group]:
     """The groups of the graph, without those whose units cannot be told."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it is not sure of is tried
+        import torch_pruning  # tenths of a second, for structured pruning alone
+
         graph = torch_pruning.DependencyGraph().build_dependency(network, None, lambda *_: loss(), verbose=False)
         found = [list(group) for group in graph.get_all_groups()]
     names = {module: tensors.plain(f"{name}." if name else "") for name, module in network.named_modules()}

@@ -12,7 +12,7 @@ def test_settings_are_told_apart_by_curve_and_only_where_they_matter(tmp_path, w
     for method, rate in (("imp", 0.2), ("one_shot", 0.5)):
         for seed in range(2):
             config = {"method": method, "schedule": {"_target_": "ltb.core.schedules.Geometric", "rate": rate}}
-            config |= {"threads": seed, "runs": f"/a/{seed}", "lr": {"value": 0.1}, "own": "mine.Class"}
+            config |= {"study": f"s{seed}", "progress": bool(seed), "lr": {"value": 0.1}, "own": "mine.Class"}
             write_run(tmp_path / f"{method}{seed}", method=method, seed=seed, config=config)
     (found,) = provenance.settings(ledger.read([tmp_path]))
     assert (found.task, found.curves) == ("toy", ["imp", "one_shot"])
@@ -27,8 +27,10 @@ def test_a_setting_that_a_curve_does_not_have_is_marked(tmp_path, write_run):
     assert found.differing == [("l1", ["null", "0.5"]), ("widths", ["[3, 4]", "–"])]
 
 
-def test_without_configurations_there_is_nothing_to_compare(tmp_path, write_run):
-    (write_run(tmp_path / "a") / "config.yaml").unlink()
+def test_of_a_ledger_alone_there_is_nothing_to_compare(tmp_path, write_run):
+    run = write_run(tmp_path / "a")
+    for name in ("config.yaml", "identity.json"):
+        (run / name).unlink()
     assert provenance.settings(ledger.read([tmp_path])) == []
 
 

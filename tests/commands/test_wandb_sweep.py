@@ -81,6 +81,6 @@ def test_an_agents_run_belongs_to_its_sweep_and_has_the_metric_of_the_file(tmp_p
     found = records(run)
     (about,) = found["run"][:1]
     assert (about["run_id"], about["sweep_id"]) == ("x7y8z9", "ab12cd34")
-    assert about["display_name"] == folder.name
+    assert about["display_name"] == f"imp · reinit, noise+mlp, seed 3 ({folder.name[-6:]})"
     rows = ledger(folder)
     assert summary_of(found)[swept()["metric"]["name"]] == float(rows[-1]["val/accuracy"])

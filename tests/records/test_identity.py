@@ -34,12 +34,11 @@ def test_damage_is_named_in_one_line_with_its_file(tmp_path, text):
 
 
 def make(folder, write_run, identities):
-    """A run of one method for each of `identities` (None: it wrote none), whose configurations differ in `x` and in nuisances."""
+    """A run of one method for each of `identities`, whose configurations differ in `x` and in nuisances."""
     for i, settings in enumerate(identities):
         config = {"x": i, "threads": i, "seed": i}
         run = write_run(folder / str(i), seed=i, run_id=f"imp-s{i}", config=config)
-        if settings is not None:
-            identity.write(run, settings)
+        identity.write(run, settings)
     return ledger.read([folder])["variant"].drop_duplicates().to_list()
 
 
@@ -50,5 +49,10 @@ def test_runs_are_told_apart_by_their_identities(tmp_path, write_run):
     assert make(tmp_path / "threads", write_run, threads) == ["threads=1", "threads=2"]
 
 
-def test_where_one_run_has_no_identity_all_are_told_apart_by_their_configurations(tmp_path, write_run):
-    assert make(tmp_path, write_run, [{"seed": 0}, {"seed": 1}, None]) == ["x=0", "x=1", "x=2"]
+def test_a_configuration_without_an_identity_is_named(tmp_path, write_run):
+    run = write_run(tmp_path / "run")
+    (run / "identity.json").unlink()
+    with pytest.raises(
+        Damaged, match=f"^{run}/identity.json is missing, so what tells its run from others is not known"
+    ):
+        ledger.read([tmp_path])

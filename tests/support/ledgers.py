@@ -9,6 +9,9 @@ from pathlib import Path
 
 import yaml
 
+from ltb.records import identity
+from ltb.run.settings import beside
+
 PRUNABLE = 1000
 
 
@@ -96,7 +99,9 @@ def write_run(
     status |= {"levels": levels if planned is None else planned}
     status |= {"metric": metric or {"name": "accuracy", "direction": "max"}}
     (folder / "status.json").write_text(json.dumps(status))
-    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": given.get("seed", 0), **(config or {})}))
+    settings = {"seed": given.get("seed", 0), **(config or {})}
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    identity.write(folder, {name: value for name, value in settings.items() if not beside(name)})
     return folder
 
 
