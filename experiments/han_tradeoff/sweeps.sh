@@ -6,7 +6,7 @@ runs=$1 task=$2 part=$3
 shift 3
 case $task in # retrained for a quarter of the training, at a tenth of its learning rate
 mnist1d_mlp) length=2000it short=500it long=2500it rate=5e-4 l1=3e-5,1e-4,3e-4,1e-3 l2=1e-4,3e-4,1e-3,3e-3,1e-2 more1=3e-3 more2=3e-2 ;;
-fashion_lenet) length=3000it short=750it long=3750it rate=1.2e-4 l1=3e-6,1e-5,3e-5,1e-4,3e-4 l2=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3 more1=1e-3 more2=1e-2 ;;
+fashion_lenet) length=3000it short=750it long=3750it rate=1.2e-4 l1=3e-6,1e-5,3e-5,1e-4,3e-4 l2=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3 more1=1e-3 more2=1e-2,3e-2 ;;
 esac
 sweep() {
     python -m ltb.train -m task=$task study=han_tradeoff training.length=$length training.evaluate_every=250it lr.after=$rate logger=none \

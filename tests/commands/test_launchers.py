@@ -19,7 +19,7 @@ from ltb.run.launchers import EXTRAS
 from tests.support import slurm
 from tests.support.command import TINY, folders, ledger, stage_hashes, status, without
 
-SWEEP = ("-m", *TINY, "method=imp,one_shot", "seed=0,1")
+SWEEP = ("-m", *TINY, "method=imp,one_shot", "seed=0")  # two jobs that need one dense network
 ENGINES = {
     "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
     "submitit_local": ("hydra/launcher=submitit_local",),
@@ -83,21 +83,21 @@ def test_every_engine_gives_what_the_basic_launcher_gives_and_trains_nothing_twi
     assert stage_hashes(other / "runs/store") == stage_hashes(basic / "runs/store")
     assert ledgers(other / "runs") == ledgers(basic / "runs")
     rows = [row for folder in folders(other / "runs") for row in ledger(folder)]
-    assert len(rows) == 4 * 3
+    assert len(rows) == 2 * 3
     trained = Counter(row["stage"] for row in rows if row["reused"] == "False")
     assert set(trained) == {row["stage"] for row in rows}
     assert set(trained.values()) == {1}
     assert {made["machine"]["threads"] for folder in folders(other / "runs") for made in status(folder)["made"]} == {1}
     (report,) = reports(other / "runs")
-    assert len(list((report / "sweep_runs").iterdir())) == 4
+    assert len(list((report / "sweep_runs").iterdir())) == 2
 
     # The same command again trains only what is missing.
     written = {path: path.stat().st_mtime_ns for path in (other / "runs/store").glob("*/stage.json")}
-    code, _, err = sweep(other, *SWEEP[:-1], "seed=0,1,2", *engine)
+    code, _, err = sweep(other, *SWEEP[:-1], "seed=0,1", *engine)
     assert (code, err) == (0, "")
     again = {path: path.stat().st_mtime_ns for path in (other / "runs/store").glob("*/stage.json")}
     assert {path: again[path] for path in written} == written
-    assert len(again) == len(written) * 3 // 2
+    assert len(again) == len(written) * 2
     assert len(reports(other / "runs")) == 2
 
 
