@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
 
-import safetensors.torch
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ltb.common import files
@@ -63,12 +63,12 @@ def _signals(root: Path) -> tuple[Tensor, ...]:
         content = b""
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         made = dict(zip(NAMES, _made(), strict=True))
-        content = safetensors.torch.save(made)
+        content = save(made)
         content = hashlib.sha256(content).digest() + content
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, content)
-    found = safetensors.torch.load(content[32:])
+    found = load(content[32:])
     return tuple(found[name] for name in NAMES)
 
 
