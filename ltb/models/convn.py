@@ -22,10 +22,10 @@ class ConvN(nn.Module):
     (n, channels, height, width) to logits (n, classes). ``depth`` is the number of convolutions, 2, 4 or 6.
     Every layer but the output is followed by ReLU. At 3 x 32 x 32 and 10 classes there are 4,300,992,
     2,425,024 and 2,261,184 weights; the paper's table says 4.3, 2.4 and 1.7 million, but its description of
-    Conv-6 does not add up to the last. Each pair of convolutions has ``width``, 2 and 4 times ``width`` channels, ``fc1`` and
-    ``fc2`` 4 times ``width`` units (the paper: 64). ``dropout`` is the fraction of ``fc1``'s and ``fc2``'s outputs that is dropped in
-    training; the paper's text gives the rate, 0.5, and not the layers. ``ValueError`` if an argument is out of range
-    or the image too small to be halved depth / 2 times.
+    Conv-6 does not add up to the last. The pairs of convolutions have ``width``, 2 and 4 times
+    ``width`` channels, ``fc1`` and ``fc2`` 4 times ``width`` units (the paper: 64). ``dropout`` is the fraction of ``fc1``'s and
+    ``fc2``'s outputs that is dropped in training; the paper's text gives the rate, 0.5, and not the layers. ``ValueError`` if an
+    argument is out of range or the image too small to be halved depth / 2 times.
     """
 
     @checked("model")

@@ -21,8 +21,9 @@ class VGG(nn.Module):
 
     (n, channels, height, width) to logits (n, classes), height and width at least 16. ``depth`` is 11, 13, 16
     or 19, the number of layers with weights before the two hidden linear layers of the original were left
-    out. The five groups have ``width``, 2, 4, 8 and 8 times ``width`` channels (the original: 64). Initialised as in open_lth; unlike there, the convolutions have no biases, which batch normalisation
-    cancels. ``ValueError`` if an argument is out of range.
+    out. The five groups have ``width``, 2, 4, 8 and 8 times ``width`` channels (the original: 64). Initialised as in
+    open_lth; unlike there, the convolutions have no biases, which batch normalisation cancels. ``ValueError`` if an
+    argument is out of range.
     """
 
     @checked("model")

@@ -13,7 +13,7 @@ from ltb.training import Training
 
 # What does not change a number: where files are, and how many hands carry them. The data as served has a fingerprint.
 NUISANCES = ("root", "workers", "num_workers")
-# Settings of ltb's own classes that came later, with what they were before: as such they are in no key, so that keys from then stay.
+# Settings of ltb's own classes that came later, with what they were before: as such they are in no key, so that older keys stay.
 LATER: Mapping[str, Mapping[str, Any]] = {
     "ltb.training.Classification": {"label_smoothing": 0.0, "metrics": {}},
     "ltb.models.ConvN": {"width": 64},
@@ -56,7 +56,8 @@ def _identified(node: Any) -> Any:
     """The node with what each ``_target_`` is in place of where it is."""
     if isinstance(node, Mapping):
         later = LATER.get(str(node.get("_target_")), {})
-        found = {k: _identified(value) for k, value in node.items() if k not in later or (value or later[k]) != later[k]}
+        told = {key: value for key, value in node.items() if key not in later or (value or later[key]) != later[key]}
+        found = {key: _identified(value) for key, value in told.items()}
         if "_target_" in node:
             found["_target_"] = identities([node["_target_"]])[node["_target_"]]
             if str(node["_target_"]).startswith("hydra.utils.get_") and "path" in node:
