@@ -181,6 +181,7 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     foreign: patterns of layer rates that are another network's; those that match nothing in this one are left out. Raises
     ValueError, in one line that names the key, for a configuration that cannot be run.
     """
+    assert not config.get("student"), "its width is found before: ltb.run.widths"
     config = compose.check(settings.check(config))
     seed = config["seed"]
     torch.set_num_threads(config["threads"])
