@@ -48,7 +48,9 @@ def options():
 @cache
 def composed(option):
     with initialize_config_dir(conf(), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", [option, *NEEDED.get(option, [])] if option else []), resolve=True)
+        return OmegaConf.to_container(
+            compose("train", [option, *NEEDED.get(option, [])] if option else []), resolve=True
+        )
 
 
 def keys(section, hints):
