@@ -1,12 +1,13 @@
 """Rows, table, figures and orderings of the study.
 
-python -m experiments.all_methods.study RUNS   # writes rows.csv from the folders of finished runs, then the rest
-python -m experiments.all_methods.study        # tables (Markdown, printed), density.png and flops.png from rows.csv
+python -m experiments.all_methods.study RUNS … # writes rows.csv from the folders of finished runs, then the rest
+python -m experiments.all_methods.study        # tables (Markdown, printed), TASK_density.png and TASK_flops.png from rows.csv
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import altair as alt
@@ -64,16 +65,16 @@ ORDERINGS = (
 )
 
 
-def rows(runs: Path) -> pd.DataFrame:
+def rows(folders: Sequence[Path]) -> pd.DataFrame:
     """Return a row for each finished level at a density of the study, the dense networks included."""
-    found = pd.concat(
-        pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in sorted(runs.glob("*/levels.csv"))
-    )
+    paths = [path for folder in folders for path in sorted(folder.glob("*/levels.csv"))]
+    found = pd.concat(pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in paths)
     found = found[found["target_sparsity"].isin((0.0, *TARGETS))].reset_index(drop=True)
     trained = found["search_steps"] + found["end_step"] - found["start_step"]
     control = found["control"].where(found["level"] > 0, "none")
     table = pd.DataFrame(
         {
+            "task": found["task"],
             "method": found["method"].where(control == "none", found["method"] + "-" + control),
             "seed": found["seed"],
             "sparsity": found["target_sparsity"],
@@ -86,7 +87,7 @@ def rows(runs: Path) -> pd.DataFrame:
         }
     )
     table.loc[table["sparsity"] == 0, "method"] = "dense"
-    order = ["method", "sparsity", "seed"]
+    order = ["task", "method", "sparsity", "seed"]
     return table.sort_values([*order, "iterations"], ignore_index=True).drop_duplicates(order, ignore_index=True)
 
 
@@ -108,11 +109,12 @@ def means(table: pd.DataFrame) -> str:
 
 def orderings(table: pd.DataFrame) -> pd.DataFrame:
     """Return what the literature orders, compared in the mean over the four sparsities of each seed, one family."""
+    (task,) = table["task"].unique()
     average = table[table["sparsity"] > 0].groupby(["method", "seed"])["test_accuracy"].mean()
     there = [one for one in ORDERINGS if {one[0], one[1].removeprefix("= ")} <= set(average.index.get_level_values(0))]
     found = family(
-        difference(f"{better} − {worse.removeprefix('= ')}", average[better], average[worse.removeprefix("= ")])
-        for better, worse, _ in there
+        difference(f"{better} − {worse}, {task}", average[better], average[worse])
+        for better, worse in ((one, other.removeprefix("= ")) for one, other, _ in there)
     )
     equal = pd.Series([worse.startswith("= ") for _, worse, _ in there])
     agreed = found["verdict"].where(~equal, "none").map({"higher": "agreed", "lower": "not agreed"}).fillna("undecided")
@@ -124,14 +126,17 @@ def orderings(table: pd.DataFrame) -> pd.DataFrame:
 def by_density(table: pd.DataFrame) -> alt.HConcatChart:
     """Return test accuracy against density, a panel for each family, with the dense networks' mean."""
     dense = table[table["method"] == "dense"]["test_accuracy"].mean()
+    found = table["test_accuracy"]
+    scale = alt.Scale(domain=[found.min() - 0.02, found.max() + 0.02], nice=False)  # the same in each panel
     panels = []
     for name, methods in FAMILIES.items():
-        here = table[table["method"].isin(methods)].assign(density=lambda t: (1 - t["sparsity"]).round(4))
+        here = table[table["method"].isin(methods)]
+        if here.empty:
+            continue
+        here = here.assign(density=lambda t: (1 - t["sparsity"]).round(4))
         x = alt.X("density:Q", title="density", scale=alt.Scale(type="log", domain=[0.018, 0.22], reverse=True))
         x = x.axis(values=[0.2, 0.1, 0.05, 0.02], format="%")
-        y = alt.Y(
-            "test_accuracy:Q", title="test accuracy", scale=alt.Scale(domain=[0.2, 0.76]), axis=alt.Axis(format="%")
-        )
+        y = alt.Y("test_accuracy:Q", title="test accuracy", scale=scale, axis=alt.Axis(format="%"))
         color = alt.Color("method:N", title=None, sort=list(methods), legend=alt.Legend(orient="bottom", columns=2))
         line = alt.Chart(here).mark_line(point=True).encode(x, y.aggregate("mean"), color)
         seeds = alt.Chart(here).mark_point(size=12, opacity=0.5).encode(x, y, color)
@@ -144,9 +149,10 @@ def by_flops(table: pd.DataFrame, sparsity: float = 0.95) -> alt.LayerChart:
     """Return test accuracy at one sparsity against all FLOPs of training that it took, the search included."""
     here = table[table["sparsity"].isin([sparsity]) | (table["method"] == "dense")]
     here = here.groupby("method")[["test_accuracy", "training_flops"]].mean().reset_index()
-    scale = alt.Scale(type="log", nice=False, domain=[7e10, 2.4e12])
+    cost = here["training_flops"]
+    scale = alt.Scale(type="log", nice=False, domain=[0.9 * cost.min(), 1.6 * cost.max()])  # room for the last name
     x = alt.X("training_flops:Q", title="FLOPs of training, dense kernels (log scale)", scale=scale)
-    x = x.axis(format="~s", values=[1e11, 2e11, 5e11, 1e12, 2e12])
+    x = x.axis(format="~s", values=[one * 10**power for power in range(9, 16) for one in (1, 2, 5)])
     y = alt.Y("test_accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format="%"))
     dots = alt.Chart(here).mark_circle(size=60).encode(x, y)
     names = alt.Chart(here).mark_text(align="left", dx=6, fontSize=10).encode(x, y, text="method:N")
@@ -162,12 +168,11 @@ def _seeds(table: pd.DataFrame) -> int:
 def main() -> None:
     """Write and print."""
     if len(sys.argv) > 1:
-        rows(Path(sys.argv[1])).to_csv(ROWS, index=False)
-    table = pd.read_csv(ROWS)
-    print(means(table))
-    print(f"\n{shown(orderings(table))}")
-    by_density(table).save(str(HERE / "density.png"), scale_factor=1.5)
-    by_flops(table).save(str(HERE / "flops.png"), scale_factor=1.5)
+        rows([Path(one) for one in sys.argv[1:]]).to_csv(ROWS, index=False)
+    for task, table in pd.read_csv(ROWS).groupby("task", sort=False):
+        print(f"\n### {task}\n\n{means(table)}\n\n{shown(orderings(table))}")
+        by_density(table).save(str(HERE / f"{task}_density.png"), scale_factor=1.5)
+        by_flops(table).save(str(HERE / f"{task}_flops.png"), scale_factor=1.5)
 
 
 if __name__ == "__main__":

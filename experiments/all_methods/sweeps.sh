@@ -21,7 +21,7 @@ case $task in
 *fashion_lenet*)
     sweep method=one_shot,gradual allocation=global "$targets" "$@"
     sweep method=snip,synflow,random,static_sparse,set,rigl "$targets" "$@"
-    sweep method=imp,imp_rewind,imp_shuffle allocation=global "$chain" "$@"
+    sweep method=imp,imp_rewind,imp_shuffle allocation=global 'schedule.sparsities=[0.4,0.64,0.8,0.9,0.95,0.98]' "$@" # larger steps
     ;;
 *)
     sweep method=one_shot,one_shot_rewind,one_shot_lr_rewind,one_shot_fine_tune,gradual,movement,soft_movement,ac_dc allocation=global "$targets" "$@"

@@ -34,12 +34,16 @@ FILES = (
 
 @dataclass(frozen=True, kw_only=True)
 class _IDXImages(InMemory):
-    """The base of the three datasets: four files in IDX format. ``SHA256`` has the sums of uncompressed files."""
+    """The base of the three datasets: four files in IDX format.
+
+    ``SHA256`` has the sums of uncompressed files; ``MD5`` those of gzipped ones, which are then read wherever they are there.
+    """
 
     SHAPE: ClassVar = (1, 28, 28)
     CLASSES: ClassVar = 10
     EXAMPLES: ClassVar = (60000, 10000)
     SHA256: ClassVar[Mapping[str, str]] = {}
+    MD5: ClassVar[Mapping[str, str]] = {}
     ELSEWHERE: ClassVar[Sequence[Path]] = ()  # other folders in which the files may be; nothing is written there
     ADVICE: ClassVar = ""
 
@@ -50,7 +54,9 @@ class _IDXImages(InMemory):
 
     def read(self) -> tuple[Batch, Batch]:
         folder = self._folder()
-        images, labels, test_images, test_labels = (read_idx(folder / file, self.SHA256.get(file)) for file in FILES)
+        images, labels, test_images, test_labels = (
+            read_idx(folder / file, self.SHA256.get(file), self.MD5.get(file)) for file in FILES
+        )
         return (images.unsqueeze(1), labels.long()), (test_images.unsqueeze(1), test_labels.long())
 
     def _folder(self) -> Path:
@@ -114,18 +120,37 @@ class FashionMNIST(_IDXImages):
 
 
 class KMNIST(_IDXImages):
-    """Cursive Japanese characters (Clanuwat et al., 2018), standardised with the training split's statistics."""
+    """Cursive Japanese characters (Clanuwat et al., 2018), standardised with the training split's statistics.
+
+    Only of the gzipped files is a sum published (torchvision's); uncompressed ones without them are believed.
+    """
+
+    MD5: ClassVar = dict(
+        zip(
+            FILES,
+            (
+                "bdb82020997e1d708af4cf47b453dcf7",
+                "e144d726b3acfaa3e44228e80efcd344",
+                "5c965bf0a639b31b8f53240b1b52f4d7",
+                "7320c461ea6c1c855c0b718fb2a4b134",
+            ),
+            strict=True,
+        )
+    )
 
 
-def read_idx(path: Path, sha256: str | None = None) -> Tensor:
+def read_idx(path: Path, sha256: str | None = None, md5: str | None = None) -> Tensor:
     """Return the bytes in an IDX file, at ``path`` or gzipped at ``path`` + ".gz", as a uint8 tensor of its shape.
 
-    ``sha256`` is that of the uncompressed file. Raises ``Damaged``, naming the file, if it is not such a file.
+    ``sha256`` is that of the uncompressed file, ``md5`` that of the gzipped one, which is then read where it is there. Raises
+    ``Damaged``, naming the file, if it is not such a file.
     """
-    found = _existing(path)
+    found = (md5 and _existing(_gzipped(path))) or _existing(path)
     assert found is not None, path
     try:
-        content = gzip.decompress(found.read_bytes()) if found.suffix == ".gz" else found.read_bytes()
+        content = found.read_bytes()
+        published = found.suffix != ".gz" or not md5 or hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+        content = gzip.decompress(content) if found.suffix == ".gz" and published else content
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise Damaged(
             f"{found.absolute()} cannot be read ({error}): delete it, so that it is downloaded again"
@@ -134,12 +159,15 @@ def read_idx(path: Path, sha256: str | None = None) -> Tensor:
     dimensions = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * dimensions
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-    intact = dimensions > 0 and len(content) == start + math.prod(shape)
+    intact = published and dimensions > 0 and len(content) == start + math.prod(shape)
     if not intact or (sha256 and hashlib.sha256(content).hexdigest() != sha256):
         raise Damaged(f"{found.absolute()} is not the published file: delete it, so that it is downloaded again")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).view(shape)
 
 
 def _existing(path: Path) -> Path | None:
-    gzipped = path.with_name(path.name + ".gz")
-    return next((file for file in (path, gzipped) if file.is_file()), None)
+    return next((file for file in (path, _gzipped(path)) if file.is_file()), None)
+
+
+def _gzipped(path: Path) -> Path:
+    return path.with_name(path.name + ".gz")

@@ -70,7 +70,9 @@ REFUSED = {
         "'OTHER' matches no prunable parameter",
         "there are fc1.weight, output.weight",
     ],
-    "protocol.layer_rates={output.weight:9}": ["allocation.rates['output.weight']=9", "half or a number"],
+    "protocol.layer_rates={output.weight:9}": [
+        "allocation.rates['output.weight']=9 (protocol.layer_rates): half or a number"
+    ],
     "model.widths=16": ["model.widths=16", "a list of whole numbers"],
     "lr=3": ["lr=3", "there is no such option", "cosine"],
     # Ranges
@@ -118,10 +120,12 @@ REFUSED = {
     "prune_from=start rewind=learning_rate": ["rewind=LearningRate", "prune_from=start", "rewind=weights"],
     "+experiment=dense control=reinit schedule.levels=0": ["control=reinit", "dense"],
     "allocation.rates={output.weight:third}": [
-        "allocation.rates['output.weight']='third': half or a number",
+        "allocation.rates['output.weight']='third' (protocol.layer_rates): half or a number",
         "below 1",
     ],
-    "allocation.rates={output.weight:5}": ["allocation.rates['output.weight']=5: half or a number"],
+    "allocation.rates={output.weight:5}": [
+        "allocation.rates['output.weight']=5 (protocol.layer_rates): half or a number"
+    ],
     "schedule.rate=0.5 protocol.layer_rates={output.weight:2}": ["rates['output.weight']=2", "the rate (0.5)"],
     "allocation.rates={nope.*:half}": ["allocation.rates", "'nope.*'", "output.weight"],
     "prunable.exclude=[nope]": ["prunable.exclude", "'nope'", "output.weight"],

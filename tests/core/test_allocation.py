@@ -183,12 +183,15 @@ def test_layer_rates_follow_the_target_for_any_schedule():
         (lambda: Layerwise(rate=1), r"allocation.rate=1: a number, between 0 and 1"),
         (
             lambda: Layerwise(rates={"a": 5}),
-            r"allocation.rates\['a'\]=5: half or a number, .* the rate \(0.2\) is below 1",
+            r"allocation.rates\['a'\]=5 \(protocol.layer_rates\): half or a number, .* the rate \(0.2\) is below 1",
         ),
         (lambda: Layerwise(rates={"a": -0.1}), r"allocation.rates\['a'\]=-0.1"),
         (lambda: Layerwise(rates={"a": math.nan}), r"allocation.rates.a=nan: a finite value"),
         (lambda: Layerwise(rates={"a": True}), r"allocation.rates\['a'\]=True"),
-        (lambda: Layerwise(rates={"a": "third"}), r"allocation.rates\['a'\]='third': half or a number"),
+        (
+            lambda: Layerwise(rates={"a": "third"}),
+            r"allocation.rates\['a'\]='third' \(protocol.layer_rates\): half or a number",
+        ),
         (lambda: Global(min_per_layer=-1), r"allocation.min_per_layer=-1"),
         (
             lambda: Layerwise(rates={"out*": "half"}).check({"fc1": (4,), "fc2": (4,)}, (0, 0.5)),

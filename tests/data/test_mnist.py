@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ def test_another_checksum_is_damage(tmp_path):
     (tmp_path / "labels").write_bytes(idx(5))
     with pytest.raises(Damaged, match="labels"):
         read_idx(tmp_path / "labels", sha256="0" * 64)
+
+
+def test_a_gzipped_file_with_a_sum_is_read_and_checked(tmp_path):
+    gzipped = gzip.compress(idx(5))
+    (tmp_path / "labels.gz").write_bytes(gzipped)
+    (tmp_path / "labels").write_bytes(idx(6))  # beside it, and not what the sum is of
+    sums = {"md5": hashlib.md5(gzipped).hexdigest()}
+    assert read_idx(tmp_path / "labels", **sums).shape == (5,)
+    (tmp_path / "labels.gz").write_bytes(gzip.compress(idx(7)))
+    with pytest.raises(Damaged, match=r"labels\.gz is not the published file"):
+        read_idx(tmp_path / "labels", **sums)
+    (tmp_path / "labels.gz").unlink()
+    assert read_idx(tmp_path / "labels", **sums).shape == (6,)
 
 
 @pytest.mark.parametrize("dataset", [MNIST, KMNIST])

@@ -42,7 +42,7 @@ class Layerwise(ByLayer):
         factor = 0.5 if value == "half" else value
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor * self.rate < 1:
             raise ValueError(
-                f"allocation.rates[{pattern!r}]={value!r}: half or a number, 0 or more, "
+                f"allocation.rates[{pattern!r}]={value!r} (protocol.layer_rates): half or a number, 0 or more, "
                 f"that times the rate ({self.rate}) is below 1"
             )
         return float(factor)
@@ -52,7 +52,7 @@ class Layerwise(ByLayer):
 
     def check(self, shapes: Shapes, targets: Sequence[float]) -> None:
         remedy = "; allocation=global has no rates, protocol.layer_rates={} gives each layer the same"
-        check_patterns("allocation.rates", dict(self.rates), shapes, remedy)
+        check_patterns("allocation.rates (protocol.layer_rates)", dict(self.rates), shapes, remedy)
         largest = max(sizes(shapes).values())
         if targets[-1] > 0 and self.min_per_layer >= largest:
             raise ValueError(
