@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ltb.common.allowed import Limits, settle
+from ltb.common.allowed import Count, Limits, settle
 from ltb.core.contracts import Bench
 from ltb.measures import bytes as storage
 from ltb.measures import flops
@@ -23,10 +23,12 @@ class Student(ABC):
 
     density:  that to which the task's network is pruned, (0, 1], the same in each prunable parameter.
     argument: the argument of the model that is its width, a whole number or a list of them; None: its `width` or `widths`.
+    multiple: of what widths are multiples, as where attention shares a width out among heads.
     """
 
     density: Density
     argument: str | None = None
+    multiple: Count = 1
     unit: ClassVar[str]
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ def settled(composed: DictConfig, config: Checked) -> tuple[Checked, str]:
 
     `config` is `composed` resolved; what is returned has no student, and is what the same width, typed, would come to. The width
     of the widest layer is the largest whose network is within the budget while that of the next is not, up to the task's own; other
-    layers of a list are narrower in proportion, rounded half up, at least 1. Sizes are taken to grow with the width. Raises
+    layers of a list are narrower in proportion, see `scaled`. Sizes are taken to grow with the width. Raises
     ValueError for a model without a width and a budget below the narrowest network.
     """
     if not config.get("student"):
@@ -45,32 +45,43 @@ def settled(composed: DictConfig, config: Checked) -> tuple[Checked, str]:
     budget, taken = student.budget(usual)
 
     @cache
-    def size(widest: int) -> float:
-        return student.size(_training(at(scaled(own, widest)), usual))
+    def size(units: int) -> float:
+        width = scaled(own, units, student.multiple)
+        try:
+            return student.size(_training(at(width), usual))
+        except ValueError as error:
+            raise ValueError(
+                f"student.multiple={student.multiple}: of what the model takes; model.{argument}={width}: {error}"
+            ) from error
 
-    widest = largest(lambda widest: size(widest) <= budget, max(_listed(own)))
-    narrow = scaled(own, max(widest, 1))
+    most = max(_listed(own))
+    if student.multiple > most:
+        raise ValueError(f"student.multiple={student.multiple}: up to {most}, as model.{argument}={own}")
+    units = largest(lambda units: size(units) <= budget, most // student.multiple)
+    narrow = scaled(own, max(units, 1), student.multiple)
     said = f"model.{argument}={narrow}"
-    if not widest:
+    if not units:
         raise ValueError(
             f"student.density={student.density}: the narrowest network, {said}, takes {size(1):,.0f} {student.unit}, and the "
             f"pruned one {budget:,.0f}; a higher density"
         )
-    found = f"{said}, {size(widest):,.0f} of at most {budget:,.0f} {student.unit}"
+    found = f"{said}, {size(units):,.0f} of at most {budget:,.0f} {student.unit}"
     pruned = f"those of model.{argument}={own} {taken}at density {student.density:g}"
     return at(narrow), f"student: {found}, {pruned}"
 
 
-def scaled(width: Width, widest: int) -> Width:
-    """Return a width, or those of several layers in proportion, of which the largest is `widest`.
+def scaled(width: Width, units: int, multiple: int = 1) -> Width:
+    """Return a width, or those of several layers in proportion, of which the largest is so many `units` of `multiple`.
 
-    >>> scaled([300, 100], 50), scaled(16, 5)
-    ([50, 17], 5)
+    The others are rounded to whole units, halves up, and have one at least.
+
+    >>> scaled([300, 100], 50), scaled(16, 5), scaled([300, 100], 6, 8)
+    ([50, 17], 5, [48, 16])
     """
     if isinstance(width, int):
-        return widest
+        return units * multiple
     most = max(width)
-    return [max(1, (2 * one * widest + most) // (2 * most)) for one in width]
+    return [multiple * max(1, (2 * one * units + most) // (2 * most)) for one in width]
 
 
 def largest(fits: Callable[[int], bool], most: int) -> int:

@@ -34,6 +34,7 @@ def test_the_width_is_found_and_said_and_the_run_is_that_of_the_width_typed(comm
     assert (shown.code, shown.err.splitlines()[0]) == (0, plan[0])
 
 
+@pytest.mark.slow
 def test_what_is_measured_of_both_says_that_they_are_equal(command):
     measures = "measure=[bytes,flops]"
     pruned = ("method=one_shot", "schedule=explicit", "schedule.sparsities=[0.9]", "allocation=uniform", measures)
@@ -47,6 +48,7 @@ def test_what_is_measured_of_both_says_that_they_are_equal(command):
     assert 0.8 * budget < size <= budget + 4
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_a_network_of_another_run(command):
     teacher = command.done(*DENSE)
     given = (*DENSE, "student=equal_flops", "student.density=0.2")
@@ -89,10 +91,13 @@ from torch import nn
 
 class Tiny(nn.Sequential):
     def __init__(self, hidden=32):
+        if hidden % 2:
+            raise ValueError("hidden must be even")
         super().__init__(nn.Flatten(), nn.Linear(40, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 """
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_has_its_width_named(command, monkeypatch):
     (command.folder / "small.py").write_text(OWN)
     (command.folder / "conf" / "model").mkdir(parents=True)
@@ -111,5 +116,9 @@ def test_a_model_of_ones_own_has_its_width_named(command, monkeypatch):
     assert command(*given).line == (
         "ltb: student.argument=null: Tiny has no one width or widths; name it: hidden"
     )  # fmt: skip
-    folder = command.done(*given, "student.argument=hidden")
+    named = (*given, "student.argument=hidden")
+    line = command(*named).line
+    assert line.startswith("ltb: student.multiple=1: of what the model takes; model.hidden=")
+    assert line.endswith("hidden must be even")
+    folder = command.done(*named, "student.multiple=2")
     assert yaml.safe_load((folder / "config.yaml").read_text())["model"] == {"_target_": "small.Tiny", "hidden": 8}

@@ -52,8 +52,10 @@ WIDTHS = st.one_of(st.integers(1, 2000), st.lists(st.integers(1, 2000), min_size
 @given(WIDTHS, st.data())
 def test_layers_keep_their_proportions(width, data):
     listed = [width] if isinstance(width, int) else width
-    widest = data.draw(st.integers(1, max(listed)))
+    widest, multiple = data.draw(st.integers(1, max(listed))), data.draw(st.integers(1, 20))
     narrow = scaled(width, widest)
+    in_units = scaled(width, widest, multiple)
+    assert in_units == ([multiple * one for one in narrow] if isinstance(narrow, list) else multiple * narrow)
     assert isinstance(narrow, int) == isinstance(width, int)
     made = [narrow] if isinstance(narrow, int) else narrow
     assert max(made) == widest
@@ -124,6 +126,18 @@ def test_it_is_not_wider_than_the_network_where_a_format_takes_more_than_dense()
     assert found("student=equal_bytes", "student.density=0.9", "student.format=coo64")[0] == typed()
 
 
+def test_widths_are_multiples():
+    config, _ = found(
+        "student=equal_bytes",
+        "student.density=0.3",
+        "student.multiple=8",
+        "model.widths=[64,40,3]",
+        "allocation=global",
+    )
+    assert all(one % 8 == 0 for one in config["model"]["widths"])
+    assert found("student=equal_flops", "student.density=1", "student.multiple=8")[0] == typed()
+
+
 def test_what_takes_the_width_from_the_model_has_the_found_one():
     """The configuration is resolved again: the module's copy of the model, and what else names its width."""
     config, _ = found(
@@ -149,6 +163,7 @@ def test_without_a_student_nothing_changes():
         (["model.widths=[]"], r"^student.argument='widths': a whole number or a list of them, 1 or more; model.widths=\[\]$"),
         (["student.density=1e-3", "model.widths=[4,4]"],
          r"^student.density=0.001: the narrowest network, model.widths=\[1, 1\], takes 252 bytes, and the "),
+        (["student.multiple=257"], r"^student.multiple=257: up to 256, as model.widths=\[256, 256\]$"),
         (["student.format=zip"], r"^student.format='zip': null \(the smallest\) or one of dense,"),
         (["model.initialiser.gain=3"], r"^model.initialiser.gain=3: GlorotNormal has no such setting"),
         (["data.size=0"], r"^data.size=0: "),
