@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ltb.common.text import printable_lines
+from ltb.common.text import printable, printable_lines
 from ltb.run import launchers, signals
 from ltb.run.conf import conf
 from ltb.run.lines import DISK, no_option, one_line
@@ -61,10 +61,12 @@ def _job(config: DictConfig) -> float | None:
         # Before the seconds of imports that the rest takes.
         checked = settings.resolve(config)
         names = chosen(HydraConfig.get(), checked)
-        checked = settings.without_foreign_reason(checked, HydraConfig.get(), names.exchanged)
         from ltb.run.run import Run
         from ltb.run.setup import setup
+        from ltb.run.widths import settled
 
+        checked, student = settled(config, checked)
+        checked = settings.without_foreign_reason(checked, HydraConfig.get(), names.exchanged)
         made = setup(checked, names.names, foreign=names.foreign_rates)
         if not checked["plan"]:
             made.check_one_step()
@@ -74,9 +76,13 @@ def _job(config: DictConfig) -> float | None:
     if checked["plan"]:
         from ltb.run import plan
 
+        if student:
+            print(printable(student))
         plan.show(made.run_id, made.wanted, made.store, made.training.clock)
         return None
     sweep = Path(HydraConfig.get().sweep.dir) if HydraConfig.get().mode is RunMode.MULTIRUN else None
+    if student and sweep is None and checked["progress"]:
+        print(printable(student), file=sys.stderr)
     try:
         return Run(made, sweep)()[-1].get(f"val/{made.config['metric']['name']}")
     except Unavailable as error:

@@ -206,6 +206,7 @@ CLASS_GROUPS = {
     "objective": (["ltb.core.objectives"], "ltb.core.objectives.Objective"),
     "execution": (["ltb.execution"], "ltb.core.execution.Execution"),
     "rewind_rule": (["ltb.core.rewind_rules"], "ltb.core.rewind_rules.RewindRule"),
+    "student": (["ltb.run.students"], "ltb.run.students.Student"),
     "measure": (["ltb.core.measure", "ltb.measures"], "ltb.core.measure.Measure"),
 }
 

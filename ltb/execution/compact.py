@@ -18,6 +18,7 @@ from ltb.core.masks import Masks
 from ltb.core.points import Point
 from ltb.core.tensors import Weights
 from ltb.core.units import Group, without
+from ltb.execution.attention import narrowed
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def cut(network: nn.Module, kept: Mapping[str, Mapping[int, Tensor]]) -> None:
             for size, of in SIZES.items():
                 if hasattr(module, size):
                     setattr(module, size, of(module))
+            if isinstance(module, nn.MultiheadAttention):
+                rows = next(
+                    kept[name][0] for name in own if kept.get(name)
+                )  # of queries, and of keys and values behind them
+                narrowed(network, module, rows[rows < module.embed_dim][:: module.head_dim] // module.head_dim)
 
 
 # In this order: channels are counted by a convolution's groups, of which only depthwise ones are cut.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -89,10 +89,31 @@ def sizes(weights: Weights, masks: Masks) -> Sizes:
     return found
 
 
+def expected(weights: Weights, prunable: Collection[str], density: float) -> dict[str, float]:
+    """Return the bytes of weights in each lossless format, by its formula: each prunable parameter keeps a share of `density`.
+
+    As `Bytes` counts them, on average over uniformly random masks. 2:4 keeps no random mask, and is left out.
+    """
+    rest = float(sum(_bytes(tensor) for name, tensor in weights.items() if name not in prunable))
+    found: dict[str, float] = {}
+    for name in prunable:
+        weight = weights[name]
+        rows, columns = matrix(weight).shape
+        for kind, storage in _formats(weight).items():
+            if kind != "2:4":
+                size = storage.formula(density, (rows, columns), weight.element_size())
+                found[kind] = found.get(kind, rest) + size
+    return found
+
+
+def _formats(weight: Tensor) -> Mapping[str, Format]:
+    return {**FORMATS, **(CONVOLUTION if weight.ndim > 2 else LINEAR)}
+
+
 def _layer(weight: Tensor, mask: Tensor) -> Sizes:
     values, kept = matrix(weight), matrix(mask)
     a, (rows, columns) = int(kept.sum()), values.shape
-    formats = {**FORMATS, **(CONVOLUTION if weight.ndim > 2 else LINEAR)}
+    formats = _formats(weight)
     parts = {name: storage.encode(values, kept).values() for name, storage in formats.items() if storage.holds(kept)}
     found: Sizes = {name: sum(map(_bytes, parts[name])) if name in parts else None for name in formats}
     for cast, kind in CASTS.items():

@@ -97,15 +97,25 @@ class FlopsOf(Flops):
         return Measurement(values)
 
 
+def forward(bench: Bench, density: float, asked_by: str) -> float:
+    """Return the FLOPs of an example forward, where each prunable parameter keeps a share of `density`; see `Flops`."""
+    probed = bench.probe(FlopsProbe(asked_by), bench.initial(), {})
+    whole, of_prunable = int(probed["whole"]["forward"]), sum(int(probed["forward"][name]) for name in bench.prunable)
+    return (whole - of_prunable + density * of_prunable) / int(probed["whole"]["examples"])
+
+
 @dataclass(frozen=True)
 class FlopsProbe:
     """The FLOPs of the first minibatch, by the parameter that they are with: ``forward`` and ``backward``; and ``whole``.
 
-    A parameter that stands in no product has 0; vectors are not told. Needs the module's `loss`. Counts are int64.
+    A parameter that stands in no product has 0; vectors are not told. Needs the module's `loss`; `asked_by` is the setting that
+    is named where it has none. Counts are int64.
     """
 
+    asked_by: str = "measure=flops"
+
     def __call__(self, module: Any, batches: Callable[[], Iterable[Any]]) -> Mapping[str, Weights]:
-        loss = loss_of(module, "measure=flops")
+        loss = loss_of(module, self.asked_by)
         batch = next(iter(batches()))
         # A bias stands in no product.
         parameters = {name: one for name, one in tensors.parameters(network_of(module)).items() if one.ndim > 1}

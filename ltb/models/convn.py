@@ -11,8 +11,7 @@ from ltb.common.allowed import Count, Limits, checked
 from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import GlorotNormal, Initialiser
 
-CHANNELS = (64, 64, 128, 128, 256, 256)
-HIDDEN = 256
+TIMES = (1, 1, 2, 2, 4, 4)  # the width, of the convolutions
 INITIALISER = GlorotNormal()  # the paper's
 Share = Annotated[float, Limits("0 or more and below 1", least=0, below=1)]
 
@@ -23,9 +22,10 @@ class ConvN(nn.Module):
     (n, channels, height, width) to logits (n, classes). ``depth`` is the number of convolutions, 2, 4 or 6.
     Every layer but the output is followed by ReLU. At 3 x 32 x 32 and 10 classes there are 4,300,992,
     2,425,024 and 2,261,184 weights; the paper's table says 4.3, 2.4 and 1.7 million, but its description of
-    Conv-6 does not add up to the last. ``dropout`` is the fraction of ``fc1``'s and ``fc2``'s outputs that is dropped in
-    training; the paper's text gives the rate, 0.5, and not the layers. ``ValueError`` if an argument is out of range
-    or the image too small to be halved depth / 2 times.
+    Conv-6 does not add up to the last. The pairs of convolutions have ``width``, 2 and 4 times
+    ``width`` channels, ``fc1`` and ``fc2`` 4 times ``width`` units (the paper: 64). ``dropout`` is the fraction of ``fc1``'s and
+    ``fc2``'s outputs that is dropped in training; the paper's text gives the rate, 0.5, and not the layers. ``ValueError`` if an
+    argument is out of range or the image too small to be halved depth / 2 times.
     """
 
     @checked("model")
@@ -34,6 +34,7 @@ class ConvN(nn.Module):
         shape: Shape,
         classes: Count,
         depth: Literal[2, 4, 6] = 2,
+        width: Count = 64,
         dropout: Share = 0.0,
         initialiser: Initialiser = INITIALISER,
     ) -> None:
@@ -41,14 +42,16 @@ class ConvN(nn.Module):
         self.depth = depth
         self.dropout = dropout
         halvings = depth // 2
-        channels, height, width = image_shape(shape, least=2**halvings)
-        for number, outputs in enumerate(CHANNELS[:depth], start=1):
+        channels, rows, columns = image_shape(shape, least=2**halvings)
+        for number, times in enumerate(TIMES[:depth], start=1):
+            outputs = times * width
             self.add_module(f"conv{number}", nn.Conv2d(channels, outputs, kernel_size=3, padding=1))
             channels = outputs
-        features = channels * (height >> halvings) * (width >> halvings)
-        self.fc1 = nn.Linear(features, HIDDEN)
-        self.fc2 = nn.Linear(HIDDEN, HIDDEN)
-        self.output = nn.Linear(HIDDEN, classes)
+        features = channels * (rows >> halvings) * (columns >> halvings)
+        hidden = 4 * width
+        self.fc1 = nn.Linear(features, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, classes)
         initialiser(self)
 
     def forward(self, x: Tensor) -> Tensor:

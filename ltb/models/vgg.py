@@ -11,7 +11,7 @@ from ltb.common.allowed import Count, checked
 from ltb.models.arguments import Shape, image_shape
 from ltb.models.initialisers import Initialiser, KaimingNormal
 
-CHANNELS = (64, 128, 256, 512, 512)  # of the five groups, with max-pooling between one and the next
+TIMES = (1, 2, 4, 8, 8)  # the width, of the five groups, with max-pooling between one and the next
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 INITIALISER = KaimingNormal(norm_weight="uniform", bias="torch")
 
@@ -21,19 +21,26 @@ class VGG(nn.Module):
 
     (n, channels, height, width) to logits (n, classes), height and width at least 16. ``depth`` is 11, 13, 16
     or 19, the number of layers with weights before the two hidden linear layers of the original were left
-    out. Initialised as in open_lth; unlike there, the convolutions have no biases, which batch normalisation
-    cancels. ``ValueError`` if an argument is out of range.
+    out. The five groups have ``width``, 2, 4, 8 and 8 times ``width`` channels (the original: 64). Initialised as in
+    open_lth; unlike there, the convolutions have no biases, which batch normalisation cancels. ``ValueError`` if an
+    argument is out of range.
     """
 
     @checked("model")
     def __init__(
-        self, shape: Shape, classes: Count, depth: Literal[11, 13, 16, 19] = 16, initialiser: Initialiser = INITIALISER
+        self,
+        shape: Shape,
+        classes: Count,
+        depth: Literal[11, 13, 16, 19] = 16,
+        width: Count = 64,
+        initialiser: Initialiser = INITIALISER,
     ) -> None:
         super().__init__()
         channels, _, _ = image_shape(shape, least=16)
         self.convolutions = CONVOLUTIONS[depth]
         number = 0
-        for outputs, count in zip(CHANNELS, self.convolutions, strict=True):
+        for times, count in zip(TIMES, self.convolutions, strict=True):
+            outputs = times * width
             for _ in range(count):
                 number += 1
                 self.add_module(f"conv{number}", nn.Conv2d(channels, outputs, kernel_size=3, padding=1, bias=False))

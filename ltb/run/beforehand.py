@@ -57,36 +57,37 @@ class Checked:
         """Return why a job cannot be run, if it cannot; what is `found` holds for its like with other seeds."""
         key = ""
         try:
-            config, names, engine = self._composed(overrides)
+            composed, config, names, engine = self._composed(overrides)
             key = json.dumps([names.names, {**config, "seed": None}], sort_keys=True, default=str)
             if key not in found:
-                _make(config, names, here="joblib" in engine or engine == launchers.HERE["_target_"])
+                _make(composed, config, names, here="joblib" in engine or engine == launchers.HERE["_target_"])
         except Exception as error:
             if not launchers.refusal(error):
                 raise
             found[key] = self._told(error)
         return found.setdefault(key, None)
 
-    def _composed(self, overrides: list[str]) -> tuple[CheckedSettings, Chosen, str]:
+    def _composed(self, overrides: list[str]) -> tuple[DictConfig, CheckedSettings, Chosen, str]:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         check_overrides(composed.hydra)
         empty(composed, composed.hydra)
         with open_dict(composed):
             hydra = composed.pop("hydra")
         config = resolve(composed)
-        return config, chosen(hydra, config), str(hydra.launcher._target_)
+        return composed, config, chosen(hydra, config), str(hydra.launcher._target_)
 
 
-def _make(given: CheckedSettings, names: Chosen, *, here: bool) -> None:
+def _make(composed: DictConfig, given: CheckedSettings, names: Chosen, *, here: bool) -> None:
     from ltb.run.compose import check, measures, recipe, trainer
     from ltb.run.setup import setup
+    from ltb.run.widths import settled
 
     config = check(given)
     recipe(config)
     measures(config)
     _, device = trainer(config["trainer"])
     if here and device.type == "cpu":
-        setup(config, names.names, foreign=names.foreign_rates).check_one_step()
+        setup(settled(composed, given)[0], names.names, foreign=names.foreign_rates).check_one_step()
 
 
 def _whose(bad: Sequence[Sequence[str]], jobs: Sequence[Sequence[str]], common: set[str]) -> str:

@@ -96,7 +96,7 @@ def _call(hint: Any, node: Mapping[str, Any], key: str, section: Any) -> tuple[A
         if hint is not Any:
             raise Misfit
         return None, {name: read(Any, value, f"{key}.{name}", section) for name, value in given.items()}
-    called = _target(node["_target_"], key)
+    called = target(node["_target_"], key)
     partially = read(bool, node.get("_partial_", False), f"{key}._partial_")
     if is_class(hint) and inspect.isclass(called) and not partially and not issubclass(called, hint):
         raise Misfit
@@ -125,15 +125,16 @@ def _located(target: str, module: ModuleType | None) -> Callable[..., Any]:
     return found if found.args or found.keywords else found.func  # what it names may be a partial function itself
 
 
-def _target(target: Any, key: str) -> Callable[..., Any]:
+def target(named: Any, key: str) -> Callable[..., Any]:
+    """Return what a ``_target_`` names. Raises ValueError, with the key of its section, where there is no such thing."""
     try:
-        module = sys.modules.get(str(target).rpartition(".")[0])
-        return _located(target, module) if module else _located.__wrapped__(target, None)
+        module = sys.modules.get(str(named).rpartition(".")[0])
+        return _located(named, module) if module else _located.__wrapped__(named, None)
     except Exception as error:  # noqa: BLE001 - whatever importing a module may raise
         cause: BaseException = (
             error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         )
-        raise ValueError(f"{key}._target_={target}: {' '.join(str(cause).split())}") from None
+        raise ValueError(f"{key}._target_={named}: {' '.join(str(cause).split())}") from None
 
 
 @contextmanager

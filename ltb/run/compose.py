@@ -1,7 +1,8 @@
-"""The parts that a resolved configuration comes to: the recipe, the measures, the Trainer's arguments."""
+"""The parts that a resolved configuration comes to: the recipe, the measures, the data, the training, the Trainer's arguments."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,10 +12,13 @@ from ltb.common.allowed import plain
 from ltb.common.hints import hints_of
 from ltb.core.measure import Measure
 from ltb.core.recipe import Recipe
+from ltb.data import NoisyLabels, Source
 from ltb.measures import StepFlops, Untrained
 from ltb.run import build as building
 from ltb.run.build import Config, build
 from ltb.run.settings import Checked
+from ltb.run.students import Student
+from ltb.training import Training
 from ltb.training.callbacks import check as check_callback
 from ltb.training.lightning import check_settings
 
@@ -27,7 +31,7 @@ CHOICES = (
 # In this order: what is wrong is told by the key that was set, before those that take its value (model.shape is data.shape).
 KINDS = {
     "data": Any, **{name: RECIPE[name] for name in CHOICES},
-    "model": Any, "optimizer": Any, "lr": Any, "module": Any,
+    "model": Any, "optimizer": Any, "lr": Any, "module": Any, "student": Student,
 }  # fmt: skip
 
 
@@ -80,6 +84,39 @@ def callbacks(config: Config) -> tuple[Callback, ...]:
     sections = config.get("callbacks") or {}
     made = {name: build({f"callbacks.{name}": node}, f"callbacks.{name}") for name, node in sections.items()}
     return tuple(check_callback(name, callback) for name, callback in made.items())
+
+
+def training(config: Config, data: Any, arguments: Mapping[str, Any], device: torch.device) -> Training:
+    """The training of a configuration, on its `source`, with a Trainer of these arguments."""
+    prunable = config["prunable"]
+    return Training(
+        lambda: build(config, "module"),
+        data,
+        config["training"]["length"],
+        config["seed"],
+        evaluate_every=config["training"]["evaluate_every"],
+        include=prunable["include"],
+        exclude=prunable["exclude"],
+        embeddings=prunable["embeddings"],
+        metric=config["metric"]["name"],
+        direction=config["metric"]["direction"],
+        trainer=arguments,
+        device=device,
+        observers=lambda: callbacks(config),
+    )
+
+
+def source(config: Config, device: torch.device) -> Any:
+    """The data as training takes it, with wrong labels where the configuration asks for them."""
+    dataset, noise = build(config, "data"), config.get("label_noise")
+    found = dataset.source(device) if hasattr(dataset, "source") else dataset
+    if not noise or not noise["rate"]:
+        return found
+    if not isinstance(found, Source):
+        raise ValueError(
+            f"label_noise.rate={noise['rate']}: 0 for data={type(dataset).__name__}, whose labels ltb does not know"
+        )
+    return NoisyLabels(found, **noise)
 
 
 def trainer(config: Config) -> tuple[dict[str, Any], torch.device]:

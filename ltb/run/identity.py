@@ -13,7 +13,12 @@ from ltb.training import Training
 
 # What does not change a number: where files are, and how many hands carry them. The data as served has a fingerprint.
 NUISANCES = ("root", "workers", "num_workers")
-LATER = ("label_smoothing", "metrics")
+# Settings of ltb's own classes that came later, with what they were before: as such they are in no key, so that older keys stay.
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "ltb.training.Classification": {"label_smoothing": 0.0, "metrics": {}},
+    "ltb.models.ConvN": {"width": 64},
+    "ltb.models.VGG": {"width": 64},
+}
 LENGTH = ("length", "evaluate_every")  # what of the training decides; when a run ends because of its results does not
 
 
@@ -31,7 +36,7 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
         "data": _identified(data),
         **({"label_noise": noise} if noise and noise["rate"] else {}),  # what has no effect is in no key
         "fingerprint": training.source.fingerprint,
-        "module": _identified(_without_later(config["module"])),
+        "module": _identified(config["module"]),
         "initialisation": training.initialisation,
         "training": {key: value for key, value in config["training"].items() if key in LENGTH},
         "prunable": prunable,
@@ -47,17 +52,12 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
     }
 
 
-def _without_later(module: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ltb's own module without settings that came later and have no effect, so that keys from before stay."""
-    if module["_target_"] != "ltb.training.Classification":
-        return module
-    return {key: value for key, value in module.items() if key not in LATER or value}
-
-
 def _identified(node: Any) -> Any:
     """The node with what each ``_target_`` is in place of where it is."""
     if isinstance(node, Mapping):
-        found = {key: _identified(value) for key, value in node.items()}
+        later = LATER.get(str(node.get("_target_")), {})
+        told = {key: value for key, value in node.items() if key not in later or (value or later[key]) != later[key]}
+        found = {key: _identified(value) for key, value in told.items()}
         if "_target_" in node:
             found["_target_"] = identities([node["_target_"]])[node["_target_"]]
             if str(node["_target_"]).startswith("hydra.utils.get_") and "path" in node:

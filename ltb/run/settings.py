@@ -167,6 +167,7 @@ class Settings(Group):
     data: Choice
     module: Choice
     model: Choice | None = None
+    student: Choice | None = None
     optimizer: Choice | None = None
     lr: Choice | None = None
     schedule: Choice | None = None

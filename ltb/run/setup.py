@@ -30,10 +30,9 @@ from ltb.core.recipe import Recipe
 from ltb.core.results import Spent
 from ltb.core.stage import Stage, missing
 from ltb.core.stages import Measured
-from ltb.data import NoisyLabels, Source
 from ltb.records.schema import LEDGER
 from ltb.run import compose, identity, provenance, settings
-from ltb.run.build import Config, build
+from ltb.run.build import Config
 from ltb.run.chosen import without_rates
 from ltb.run.compose import measures, recipe, trainer
 from ltb.run.secrets import Secrets
@@ -182,13 +181,14 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
     foreign: patterns of layer rates that are another network's; those that match nothing in this one are left out. Raises
     ValueError, in one line that names the key, for a configuration that cannot be run.
     """
+    assert not config.get("student"), "its width is found before: ltb.run.widths"
     config = compose.check(settings.check(config))
     seed = config["seed"]
     torch.set_num_threads(config["threads"])
     made = recipe(config)
     further = measures(config)
     arguments, device = trainer(config["trainer"])
-    training = _training(config, arguments, device, seed)
+    training = compose.training(config, compose.source(config, device), arguments, device)
     unmatched = {pattern for pattern in foreign if not fnmatch.filter(training.prunable, pattern)}
     if unmatched:
         config = without_rates(config, unmatched)
@@ -237,39 +237,6 @@ def setup(config: Config, names: Mapping[str, str], *, foreign: Collection[str] 
 
 def _label(made: Recipe, method: str) -> str:
     return method + (f"-{made.control.name}" if made.control else "")
-
-
-def _training(config: Config, arguments: Mapping[str, Any], device: torch.device, seed: int) -> Training:
-    source = _source(config, device)
-    prunable = config["prunable"]
-    return Training(
-        lambda: build(config, "module"),
-        source,
-        config["training"]["length"],
-        seed,
-        evaluate_every=config["training"]["evaluate_every"],
-        include=prunable["include"],
-        exclude=prunable["exclude"],
-        embeddings=prunable["embeddings"],
-        metric=config["metric"]["name"],
-        direction=config["metric"]["direction"],
-        trainer=arguments,
-        device=device,
-        observers=lambda: compose.callbacks(config),
-    )
-
-
-def _source(config: Config, device: torch.device) -> Any:
-    """The data as training takes it, with wrong labels where the configuration asks for them."""
-    dataset, noise = build(config, "data"), config.get("label_noise")
-    found = dataset.source(device) if hasattr(dataset, "source") else dataset
-    if not noise or not noise["rate"]:
-        return found
-    if not isinstance(found, Source):
-        raise ValueError(
-            f"label_noise.rate={noise['rate']}: 0 for data={type(dataset).__name__}, whose labels ltb does not know"
-        )
-    return NoisyLabels(found, **noise)
 
 
 def _folders(config: Config, run_id: str, keys: set[str]) -> tuple[Path, Path]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ltb.common.allowed import settle
 from ltb.core import tensors
 from ltb.core.contracts import loss_of, network_of
 from ltb.core.criteria import batches_of
@@ -18,6 +19,7 @@ from ltb.core.criteria.gradient import scored
 from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
 from ltb.core.units import Group, Structure, gathered
+from ltb.structure.heads import heads
 
 TOLERANCE = 1e-5  # of the loss of one minibatch, in relation to it
 
@@ -31,7 +33,15 @@ class DependencyGraph(Structure):
     the loss. A group that fails is left out, as are those that nothing reads (the network's outputs): so are units that are
     normalised with others (LayerNorm, GroupNorm), and whatever the graph takes for something else than it is. Left out are
     also convolutions in groups other than depthwise ones, and attention.
+
+    heads: whether the heads of attention are units, too (`ltb.structure.heads`), tried likewise; by default they are not.
     """
+
+    heads: bool | None = None  # None, also for False: in no key
+
+    def __post_init__(self) -> None:
+        settle(self, "structure")
+        object.__setattr__(self, "heads", self.heads or None)
 
     def __call__(self, module: Any, batches: Batches) -> Mapping[str, Weights]:
         loss = loss_of(module.eval(), "structure=DependencyGraph")
@@ -40,7 +50,8 @@ class DependencyGraph(Structure):
         (batch,) = batches_of(batches(), 1)
         _draw(network)
         try:
-            groups = _exact(_traced(network, lambda: loss(batch)), network, lambda: float(loss(batch).detach()))
+            groups = _traced(network, lambda: loss(batch)) + (heads(network) if self.heads else [])
+            groups = _exact(groups, network, lambda: float(loss(batch).detach()))
         except Exception as error:
             told = " ".join(str(error).split())
             raise ValueError(

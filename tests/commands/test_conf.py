@@ -219,9 +219,10 @@ ELSEWHERE = {
     "execution",
     "rewind_rule",
     "structure",
+    "student",
     "teacher",
     "normalisation",
-}  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts and test_launchers
+}  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts, test_launchers and test_student
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

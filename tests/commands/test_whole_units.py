@@ -1,6 +1,7 @@
 """Whole units from the command line: pruned by each method that has them, trained masked and compact, and what is refused."""
 
 import pytest
+import torch
 
 import ltb
 from tests.support.command import TINY, ledger
@@ -74,3 +75,53 @@ def test_a_network_of_residual_blocks(command, given):
 def test_what_cannot_be_is_one_line(command, given, said):
     result = command(*given, *MLP)
     assert (result.code, said in result.line) == (2, True), result.line
+
+
+OWN = """
+from torch import nn
+
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        one = nn.TransformerEncoderLayer(8, 4, 12, dropout=0.0, batch_first=True)
+        self.embed, self.encoder, self.output = nn.Linear(5, 8), nn.TransformerEncoder(one, 2), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.output(self.encoder(self.embed(x.reshape(-1, 8, 5))).flatten(1))
+"""
+
+
+@pytest.mark.slow
+def test_heads_of_attention_are_pruned_whole_and_a_compact_run_says_nearly_the_same(command, monkeypatch):
+    (command.folder / "attending.py").write_text(OWN)
+    (command.folder / "conf" / "model").mkdir(parents=True)
+    (command.folder / "conf" / "model" / "tiny.yaml").write_text("_target_: attending.Tiny\n")
+    monkeypatch.chdir(command.folder)
+    monkeypatch.syspath_prepend(command.folder)
+    rows = []
+    for execution in (["execution=masked"], ["execution=compact", "execution.structure.heads=true"]):
+        folder = command.done(
+            *(
+                "--config-dir",
+                "conf",
+                "model=tiny",
+                "method=filter_l1",
+                "rewind.length=4it",
+                "allocation.structure.heads=true",
+            ),
+            *(one for one in MLP if not one.startswith("model.")),
+            *execution,
+        )
+        rows.append(ledger(folder))
+        attention = ltb.load(folder, level=1).network.encoder.layers[0].self_attn
+        kept = attention.in_proj_weight.any(1).unflatten(0, (3, 4, 2))
+        assert kept.sum() == 3 * 2 * 2  # two of four heads
+        assert torch.equal(kept.all(2).all(0), kept.any(2).any(0))
+        assert torch.equal(
+            attention.in_proj_bias.unflatten(0, (3, 4, 2)).any(2).any(0) <= kept.any(2).any(0), torch.ones(4) > 0
+        )
+        assert torch.equal(attention.out_proj.weight.any(0).unflatten(0, (4, 2)).all(1), kept.any(2).any(0))
+    for masked, compact in zip(*rows, strict=True):
+        assert masked["remaining"] == compact["remaining"]
+        assert float(masked["val/loss"]) == pytest.approx(float(compact["val/loss"]), rel=1e-4)

@@ -77,3 +77,10 @@ def test_glorot_is_the_default():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         ConvN(**{"shape": (3, 32, 32), "classes": 10, **arguments})
+
+
+def test_a_width_scales_all_hidden_layers():
+    model = ConvN((3, 32, 32), 10, depth=6, width=3)
+    outputs = {name: layer.weight.shape[0] for name, layer in model.named_children()}
+    assert list(outputs.values()) == [3, 3, 6, 6, 12, 12, 12, 12, 10]
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

@@ -62,3 +62,10 @@ def test_the_default_initialisation_is_that_of_open_lth():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         VGG(**{"shape": (3, 32, 32), "classes": 10, **arguments})
+
+
+def test_a_width_scales_all_channels():
+    model = VGG((3, 32, 32), 10, depth=13, width=3)
+    outputs = [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert outputs == [3, 3, 6, 6, 12, 12, 24, 24, 24, 24]
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

@@ -44,6 +44,16 @@ def test_what_decides_a_number_and_nothing_else(config, trainer, same):
     assert (settings(config, one, trainer) == settings(CONFIG, one, CPU)) is same
 
 
+@pytest.mark.parametrize("model", ["ltb.models.VGG", "ltb.models.ConvN"])
+def test_a_width_that_was_there_before_it_could_be_set_is_in_no_key(model):
+    node = {"_target_": model, "depth": 2}
+    before, usual, narrow = (
+        settings(changed("module", network={**node, **width}), training(), CPU)
+        for width in ({}, {"width": 64}, {"width": 32})
+    )
+    assert before == usual != narrow
+
+
 def test_the_initialisation_and_the_data_as_served_are_in_it():
     one, other = training(0), training(1)
     assert settings(CONFIG, one, CPU)["initialisation"] != settings(CONFIG, other, CPU)["initialisation"]

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from ltb.common.allowed import Group, Limits
 from ltb.common.step import Step
-from ltb.run.build import _target
+from ltb.run.build import target
 from ltb.run.compose import check as check_sections
 from ltb.run.settings import Settings, check
 from ltb.train import conf
@@ -32,6 +32,7 @@ VALUES = (
 )  # fmt: skip
 # What they set are keys of other groups; a structure is one of allocation=structured, a teacher of objective=distil.
 BUNDLES = ("task", "method", "experiment", "hydra", "structure", "normalisation", "teacher")
+NEEDED = {f"student={name}": ["student.density=0.1"] for name in ("equal_bytes", "equal_flops")}  # what has no default
 TAKEN_AS_GIVEN = ("_target_", "_partial_")
 
 
@@ -47,7 +48,9 @@ def options():
 @cache
 def composed(option):
     with initialize_config_dir(conf(), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", [option] if option else []), resolve=True)
+        return OmegaConf.to_container(
+            compose("train", [option, *NEEDED.get(option, [])] if option else []), resolve=True
+        )
 
 
 def keys(section, hints):
@@ -63,7 +66,7 @@ def keys(section, hints):
 
 def hints_below(hint, value):
     if isinstance(value, dict) and "_target_" in value:
-        return hints_of(_target(value["_target_"], ""))
+        return hints_of(target(value["_target_"], ""))
     inner = [one for one in (hint, *typing.get_args(hint)) if isinstance(one, type) and issubclass(one, Group)]
     return hints_of(inner[0]) if inner else {}
 
