@@ -161,7 +161,8 @@ class Run:
                 self._reused += [reused] if reused else []
                 display.level(row, reused)
                 if mirror is not None:
-                    mirror.level(row | record.further(level))
+                    relative = summary.relative(self._rows, setup.training.judge)
+                    mirror.level(row | record.further(level) | relative)
                 if ends:
                     name, value = next(iter(level.divergence.items()))
                     raise Diverged(f"level {level.index} diverged ({name} {value}): training.on_divergence=stop")

@@ -7,6 +7,7 @@ alone, at the time when this one ends.
 from __future__ import annotations
 
 import glob
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,28 @@ def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dic
     elif worse := no_better_than_untrained(valued[0], metric["name"], metric["direction"]):
         lost = {UNTRAINED: worse, **lost}
     return {f"dense/{name}": dense, "sparsest_matching_sparsity": found, "matching_tolerance": tolerance, **lost}
+
+
+def relative(rows: Sequence[Mapping[str, Any]], judge: tuple[str, str]) -> dict[str, float]:
+    """Return by how much the last of a run's levels is better than its dense network, in the units of the metric of `judge`.
+
+    `judge`: the metric and its direction. Above 0 is better, whichever that is; {} where one of the two has no finite value, or
+    diverged.
+
+    >>> dense, pruned = ({"test/error": value, "diverged": False} for value in (0.5, 0.75))
+    >>> relative([dense, pruned], ("error", "min"))
+    {'relative/error': -0.25}
+    """
+    metric, direction = judge
+    ends = [rows[0], rows[-1]]
+    dense, value = (row.get(f"test/{metric}") for row in ends)
+    if any(row["diverged"] for row in ends) or not all(_finite(one) for one in (dense, value)):
+        return {}
+    return {f"relative/{metric}": (value - dense) * (1.0 if direction == "max" else -1.0) + 0.0}  # type: ignore[operator]
+
+
+def _finite(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def of_last(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

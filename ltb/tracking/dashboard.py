@@ -97,7 +97,7 @@ def workspace(
             project=project,
             name=name,
             sections=[
-                _section("Tickets", [*_curves(metric), _sparsest()]),
+                _section("Tickets", [*_curves(metric), _sparsest()], columns=3),
                 _section("Training", _training(metric)),
             ],
             settings=ws.WorkspaceSettings(max_runs=LINES),
@@ -142,10 +142,10 @@ def _of(study: str) -> str:
     return f'Metric("Group") == "{quoted}"'
 
 
-def _section(name: str, panels: Sequence[Any]) -> ws.Section:
+def _section(name: str, panels: Sequence[Any], *, columns: int = 2) -> ws.Section:
     import wandb_workspaces.workspaces as ws
 
-    layout = ws.SectionLayoutSettings(columns=2, rows=2)
+    layout = ws.SectionLayoutSettings(columns=columns, rows=2)
     return ws.Section(name=name, panels=list(panels), is_open=True, layout_settings=layout)
 
 
@@ -166,12 +166,19 @@ def _line(title: str, x: str, y: str, **given: Any) -> wr.LinePlot:
 
 
 def _curves(metric: str) -> list[wr.LinePlot]:
+    """Return the panels of levels. The first row has accuracy, early stop and what is lost or gained against sparsity.
+
+    `level/relative/<metric>` is 0 at level 0, and above 0 where a level is better than the dense network of its seed.
+    """
     test, called = f"level/test/{metric}", f"Test {metric.replace('_', ' ')}"
     sparsity, density = {"title_x": "sparsity"}, {"title_x": "density (log)", "log_x": True}
     return [
         _line(f"{called} against sparsity", "level/sparsity", test, **sparsity),
-        _line(f"{called} against density", "level/density", test, **density),
         _line("Early-stop step against sparsity", "level/sparsity", "level/early_stop_step", **sparsity),
+        _line(
+            f"{called} relative to dense (above 0: better)", "level/sparsity", f"level/relative/{metric}", **sparsity
+        ),
+        _line(f"{called} against density", "level/density", test, **density),
     ]
 
 

@@ -41,6 +41,12 @@ def test_what_is_drawn(study):
     line = GROUPED | {"smoothingType": "none"}
     assert {title: one for title, one in panels(study=study).items() if "Sparsest" not in title} == {
         "Test accuracy against sparsity": {**SPARSITY, "metrics": ["level/test/accuracy"], **line},
+        "Early-stop step against sparsity": {**SPARSITY, "metrics": ["level/early_stop_step"], **line},
+        "Test accuracy relative to dense (above 0: better)": {
+            **SPARSITY,
+            "metrics": ["level/relative/accuracy"],
+            **line,
+        },
         "Test accuracy against density": {
             "xAxis": "level/density",
             "xAxisTitle": "density (log)",
@@ -48,11 +54,21 @@ def test_what_is_drawn(study):
             "metrics": ["level/test/accuracy"],
             **line,
         },
-        "Early-stop step against sparsity": {**SPARSITY, "metrics": ["level/early_stop_step"], **line},
         "Training loss": {**STEPS, "metrics": ["train/loss"], **line},
         "Validation loss": {**STEPS, "metrics": ["val/loss"], **line},
         "Validation accuracy": {**STEPS, "metrics": ["val/accuracy"], **line},
     }
+
+
+def test_the_first_row_has_accuracy_early_stop_and_what_is_relative_to_dense():
+    tickets = section(study="questions")["panelBankConfig"]["sections"][0]
+    columns = tickets["flowConfig"]["columnsPerPage"]
+    titles = [panel["config"]["chartTitle"] for panel in tickets["panels"]]
+    assert titles[:columns] == [
+        "Test accuracy against sparsity",
+        "Early-stop step against sparsity",
+        "Test accuracy relative to dense (above 0: better)",
+    ]
 
 
 def test_the_sparsest_matching_ticket_of_each_method():

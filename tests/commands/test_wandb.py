@@ -81,7 +81,8 @@ def test_a_run_is_mirrored(offline):
         measured = {"sparsity", "density", "early_stop_step", *(name for name in row if "/" in name)} - {
             "untrained/loss"
         }
-        assert level == {f"level/{k}": float(row[k]) for k in measured if row[k] != ""}
+        relative = {"level/relative/accuracy": float(row["test/accuracy"]) - float(rows[0]["test/accuracy"])}
+        assert level == {f"level/{k}": float(row[k]) for k in measured if row[k] != ""} | relative
         assert {"level/test/accuracy", "level/train/loss"} <= set(level)
     # Training curves against a step that never goes back: 8 steps, then from step 3 to 8 twice.
     curve = rows_of(found, "train/step")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ltb.run import summary
@@ -24,6 +26,30 @@ def seeds(tmp_path, write_run):
         return tmp_path / "imp-toy-s0-a1b2c3"
 
     return write
+
+
+def level(value, *, diverged=False, metric="accuracy"):
+    return {f"test/{metric}": value, "diverged": diverged}
+
+
+@pytest.mark.parametrize(
+    ("rows", "direction", "gain"),
+    [
+        ([level(0.75)], "max", 0.0),
+        ([level(0.75), level(0.1), level(0.5)], "max", -0.25),
+        ([level(0.5), level(0.75)], "max", 0.25),
+        ([level(0.5), level(0.75)], "min", -0.25),
+        ([level(0.5), level(math.nan)], "max", None),
+        ([level(0.5), level(None)], "max", None),
+        ([level(math.inf), level(0.5)], "min", None),
+        ([level(0.5), level(0.5, diverged=True)], "max", None),
+        ([level(0.5, diverged=True), level(0.5)], "max", None),
+        ([level(0.5, metric="f1")] * 2, "max", None),
+    ],
+)
+def test_a_level_relative_to_its_dense_network(rows, direction, gain):
+    found = summary.relative(rows, ("accuracy", direction))
+    assert found == ({} if gain is None else {"relative/accuracy": gain})
 
 
 def test_two_seeds_demonstrate_nothing(seeds):
