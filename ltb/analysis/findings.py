@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ltb.analysis import (
+    choice,
     cost,
     densities,
     examples,
@@ -57,6 +58,8 @@ class Contents:
     diverged: pd.DataFrame
     tolerances: Mapping[str, Tolerance]
     test: str
+    curves: Mapping[str, str]
+    left_out: Mapping[str, Sequence[str]]
     notes: Sequence[str]
 
     @property
@@ -93,18 +96,23 @@ def read(
     tolerance: float | str | None = None,
     reference: str | None = None,
     test: str = PAIRED,
+    curves: Sequence[str] = (),
 ) -> Contents:
     """Return the contents of a report on all runs at or below `paths`.
 
     `tolerance`: how much worse than dense still matches, in the units of the metric and for every task, or "std"; by default
     what the runs of each task were configured with. `reference`: the curve that the others are compared with. `test`:
-    which of the t tests counts, "paired" or "welch".
-    ValueError, one line, if nothing is finished yet or no curve has the reference's name.
+    which of the t tests counts, "paired" or "welch". `curves`: the only ones to report on, in this order, each as CURVE or
+    CURVE=NAME, see `choice.choose`.
+    ValueError, one line, if nothing is finished yet or no curve has the reference's name, or that of one of the `curves`.
     """
     paths = list(paths)
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always", UserWarning)
         runs, rows = ledger.load(paths)
+        chosen = choice.choose(rows, curves)
+        rows = chosen.rows
+        runs = _of(runs, rows) if curves else runs
         drawn = points.table(rows) if len(rows) else rows
         lost = _diverged(rows)
         if drawn.empty and len(lost):
@@ -117,6 +125,8 @@ def read(
             matching.table(its, tolerance=allowed[str(task)].value, test=test)
             for task, its in rows.groupby("task", sort=True)
         ]
+        order = points.curves(drawn, chosen.order)
+        reference = _reference(reference, order)
         compared = meeting.points(rows, reference)
         headline, alone = paired.against(compared, reference=reference, test=test)
         found = partial(
@@ -137,8 +147,11 @@ def read(
             diverged=lost,
             tolerances=allowed,
             test=test,
+            curves=order,
+            left_out={task: names for task, names in chosen.left_out.items() if names},
         )
         more = [
+            *chosen.notes,
             *_named(rows, lost),
             *_untrained(rows),
             *alone,
@@ -147,6 +160,19 @@ def read(
             *provenance.mixtures(rows),
         ]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
+
+
+def _of(runs: Sequence[ledger.Run], rows: pd.DataFrame) -> list[ledger.Run]:
+    """Return the runs that have a row, and those of which no level is finished: whose curve they are is not known."""
+    kept = set(rows["run_id"])
+    return [run for run in runs if run.run_id in kept or run.levels_done == 0]
+
+
+def _reference(asked: str | None, curves: Mapping[str, str]) -> str | None:
+    """Return what the curve is called that was named as the reference, by that name or by its own."""
+    own = {name: called for called, name in curves.items()}
+    found = None if asked is None else choice.find(asked, [*curves, *own])
+    return asked if found is None else found if found in curves else own[found]
 
 
 def _diverged(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -20,6 +22,16 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     long["n"] = long.groupby(["task", "kind", "curve", "level"])["run_id"].transform("nunique")
     pruned = long.groupby(["task", "curve"])["level"].transform("max") > 0
     return long[pruned] if pruned.any() else long
+
+
+def curves(points: pd.DataFrame, order: Sequence[str] = ()) -> dict[str, str]:
+    """Return what each curve is called → its own name, whose look it has; in the `order` given, else from best to worst."""
+    drawn = points.drop_duplicates("curve").set_index("curve")
+    return {
+        called: statistics.name(*(str(drawn.at[called, key]) for key in ("method", "control", "variant")))
+        for called in (order or ranked(points))
+        if called in drawn.index
+    }
 
 
 def ranked(points: pd.DataFrame) -> list[str]:

@@ -90,7 +90,7 @@ def _long(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for column, template in KINDS.items():
         quantity = [template.format(metric) for metric in rows["metric"]]
-        keep = rows[[*POINT, "run_id", "seed", "sparsity", "density", "metric", "direction", "diverged"]]
+        keep = rows[[*POINT, "called", "run_id", "seed", "sparsity", "density", "metric", "direction", "diverged"]]
         value = rows[column].astype("float64")
         parts.append(keep.assign(kind=column, quantity=pd.Series(quantity, index=rows.index, dtype="str"), value=value))
     return pd.concat(parts, ignore_index=True)
@@ -164,10 +164,11 @@ def name(method: str, control: str, variant: str) -> str:
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with `curve`, the name of each one's curve."""
-    curves = rows[["method", "control", "variant"]].drop_duplicates()
-    called = curves.assign(curve=[name(*map(str, key)) for key in curves.itertuples(index=False)])
-    return rows.merge(called.astype({"curve": "str"}), on=["method", "control", "variant"], how="left")
+    """Return the rows with `curve`, what each one's curve is `called` where that was chosen, else its name."""
+    keys = [*CURVE[1:], "called"]
+    curves = rows[keys].drop_duplicates()
+    names = [called or name(*map(str, key)) for *key, called in curves.itertuples(index=False)]
+    return rows.merge(curves.assign(curve=names).astype({"curve": "str"}), on=keys, how="left")
 
 
 def _defaults(rows: pd.DataFrame) -> pd.DataFrame:
@@ -176,6 +177,7 @@ def _defaults(rows: pd.DataFrame) -> pd.DataFrame:
         "metric": "accuracy",
         "direction": "max",
         "variant": "",
+        "called": "",
         "folder": "",
         "diverged": False,
     }

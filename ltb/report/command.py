@@ -1,4 +1,4 @@
-"""`python -m ltb.report PATH...`: ledgers → report.html, figures (PNG, SVG), tidy tables (CSV), tables on the terminal.
+"""`python -m ltb.report PATH...`: ledgers → report.html, figures (PNG, SVG, PDF), tidy tables (CSV), tables on the terminal.
 
 Trains nothing and needs no network. Running, failed and incomplete runs are read as far as they came, and named.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 import warnings
 import webbrowser
@@ -27,9 +28,11 @@ from ltb.common.arguments import Parser
 from ltb.common.text import printable
 from ltb.records import ledger
 from ltb.report import measured, tables
-from ltb.report.figures import curves
+from ltb.report.figures import curves as drawing
+from ltb.report.figures.sheet import Sheet
 
 PAGE = "report.html"
+LARGEST = 5000  # points: 69 inch, and a PNG of 10000 pixels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--test", choices=TESTS, default=PAIRED, help="Student's t paired by seed (default), or Welch's"
     )
-    parser.add_argument("--title", metavar="TEXT", help="default: the study's name")
+    parser.add_argument(
+        "--curve",
+        metavar="CURVE[=NAME]",
+        action="append",
+        default=[],
+        help="report on this curve alone, and call it NAME; several: in this order, compared with one another alone",
+    )
+    parser.add_argument(
+        "--size",
+        metavar="WIDTHxHEIGHT",
+        type=_size,
+        help="of the figures' files, in points of 1/72 inch, such as 468x320 (an SVG's pixels, half a PNG's)",
+    )
+    parser.add_argument(
+        "--title",
+        metavar="TEXT",
+        help="of page and figures; '': figures without heading and caption; default: the study's name",
+    )
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     options = parser.parse_args(arguments)
     try:
@@ -60,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reference=options.reference,
             test=options.test,
             title=options.title,
+            curves=options.curve,
+            size=options.size,
         )
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: {printable(error)}", file=sys.stderr)
@@ -83,6 +105,16 @@ def _tolerance(text: str) -> float | str:
     return value
 
 
+def _size(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)x([0-9]+(?:\.[0-9]+)?)", text)
+    size = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+    if not 0 < min(size) <= max(size) <= LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"{text}: WIDTHxHEIGHT in points of 1/72 inch, each above 0 and at most {LARGEST}"
+        )
+    return size
+
+
 def report(
     paths: Sequence[Path],
     out: Path | None = None,
@@ -92,20 +124,23 @@ def report(
     reference: str | None = None,
     test: str = PAIRED,
     title: str | None = None,
+    curves: Sequence[str] = (),
+    size: tuple[float, float] | None = None,
 ) -> list[Path]:
     """Write the report on all runs at or below `paths` into `out`, print its tables; return the files, the page first.
 
-    `out` is by default the path, if it is one folder, and ./report otherwise; with `text` nothing is written.
-    ValueError if no level is finished.
+    `out` is by default the path, if it is one folder, and ./report otherwise; with `text` nothing is written. `curves`: as for
+    `findings.read`; `title` and `size`: as for `Sheet`.
+    ValueError if no level is finished, or for a choice that cannot be.
     """
-    found = findings.read(paths, tolerance=tolerance, reference=reference, test=test)
+    found = findings.read(paths, tolerance=tolerance, reference=reference, test=test, curves=curves)
     written: list[Path] = []
     if not text:
         alone = len(paths) == 1 and paths[0].is_dir()
         folder = out or (paths[0] if alone else Path("report"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # they are among the notes already
-            written = _write(folder, found, title or _title(found.rows), [str(path) for path in paths])
+            written = _write(folder, found, Sheet(size, title), [str(path) for path in paths])
     _print(found)
     lines = [_counts(found.runs), *(f"not complete: {run}" for run in found.unfinished)]
     lines += [f"note: {note}" for note in found.notes]
@@ -118,19 +153,24 @@ def report(
     return written
 
 
-def _write(folder: Path, found: findings.Contents, title: str, sources: Sequence[str]) -> list[Path]:
+def _write(folder: Path, found: findings.Contents, sheet: Sheet, sources: Sequence[str]) -> list[Path]:
     """Write the page, the figures and the tables into `folder`; return their paths, the page first."""
     from ltb.report import page
     from ltb.report.figures import panel, panels
 
-    drawn, order = panels.panels(found)
-    made = curves.save(found.rows, folder)
+    drawn = panels.panels(found)
+    figures = {"curves": drawing.figure(found.rows, list(found.curves))}
     for kind in ("relative", "layers", "cost"):
         its = [one for one in drawn if one.kind == kind]
-        made += curves.draw(panel.still(its, order), folder, kind) if its else []
+        figures |= {kind: panel.still(its, found.curves)} if its else {}
+    contents: dict[str, bytes] = {}
+    for name, figure in figures.items():
+        contents |= drawing.pictures(figure.svg(sheet), name)
+    made = drawing.write(contents, folder)
     made += [files.write(folder / name, tables.csv(table)) for name, table in found.csv().items()]
+    title = sheet.title or _title(found.rows)
     told = page.Heading(title, datetime.now(UTC).replace(microsecond=0), sources, [file.name for file in made])
-    return [files.write(folder / PAGE, page.html(found, drawn, order, told)), *made]
+    return [files.write(folder / PAGE, page.html(found, drawn, told)), *made]
 
 
 def _title(rows: pd.DataFrame) -> str:
@@ -155,7 +195,7 @@ def _print(found: findings.Contents) -> None:
         summary, cost, groups, headline, matching, measures, examples = (
             table[table["task"] == task] for table in every
         )
-        console.print(tables.summary(task, summary))
+        console.print(tables.summary(task, summary, found.curves))
         if len(cost):
             console.print(tables.cost(task, cost))
         if len(groups):

@@ -43,8 +43,8 @@ class Heading:
     files: Sequence[str]
 
 
-def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], heading: Heading) -> str:
-    """Return the whole page; `order`: the curves from best to worst."""
+def html(found: Contents, panels: Sequence[Panel], heading: Heading) -> str:
+    """Return the whole page."""
     import vl_convert
 
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its types miss the default
@@ -65,10 +65,10 @@ def html(found: Contents, panels: Sequence[Panel], order: Sequence[str], heading
     return environment.get_template("page.html").render(
         title=heading.title,
         when=heading.when,
-        counts=_counts(found, order),
+        counts=_counts(found),
         alerts=[*_alerts(found.runs), *_lost(found)],
         notes=found.notes,
-        tasks=sections.sections(found, named, order),
+        tasks=sections.sections(found, named),
         tolerance=answer.listed(list(dict.fromkeys(sections.within(found, task) for task in found.tasks))),
         made=[(one.commit, one.versions, one.machine, _made_runs(one)) for one in provenance.made(told)],
         commands=commands[:COMMANDS],
@@ -127,11 +127,11 @@ def _css() -> str:
     return f":root{{{block(LIGHT)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{block(DARK)}}}}}"
 
 
-def _counts(found: Contents, order: Sequence[str]) -> list[str]:
+def _counts(found: Contents) -> list[str]:
     complete = sum(run.state == "complete" for run in found.runs)
     known = [f"{complete} complete"] if any(run.state != "unknown" for run in found.runs) else []
     seeds = found.rows["seed"].nunique()
-    return [_plural(len(found.runs), "run"), *known, _plural(len(order), "curve"), _plural(seeds, "seed")]
+    return [_plural(len(found.runs), "run"), *known, _plural(len(found.curves), "curve"), _plural(seeds, "seed")]
 
 
 def _plural(n: int, noun: str) -> str:

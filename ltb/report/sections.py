@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -27,10 +27,10 @@ MARKS = {  # in a box of 34 × 12, around its middle
 }
 
 
-def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str]) -> list[dict[str, Any]]:
+def sections(found: Contents, panels: Mapping[str, Panel]) -> list[dict[str, Any]]:
     """Return each task's section by the names in the template; `panels` by the name that the page gives each."""
     settings = {one.task: one for one in provenance.settings(found.rows)}
-    looks = styles(order)
+    looks = styles(list(found.curves.values()))
     made = []
     for i, task in enumerate(found.tasks):
         its = set(found.points.loc[found.points["task"] == task, "curve"])
@@ -41,11 +41,13 @@ def sections(found: Contents, panels: Mapping[str, Panel], order: Sequence[str])
                 "id": f"task{i}",
                 "name": task,
                 "sentences": _sentences(found, task),
-                "curves": [{"name": name, "swatch": _swatch(looks[name])} for name in order if name in its],
+                "curves": [
+                    {"name": name, "swatch": _swatch(looks[own])} for name, own in found.curves.items() if name in its
+                ],
                 "panels": [_shown(name, panel) for name, panel in panels.items() if panel.task == task],
                 **_matching(found, task),
-                **_comparisons(compared),
-                **_groups(found.groups[found.groups["task"] == task]),
+                **_comparisons(compared, _others(found, task)),
+                **_groups(found.groups[found.groups["task"] == task], _others(found, task)),
                 "measures": [
                     *measured.examples(found.examples[found.examples["task"] == task]),
                     *measured.tables(found.measures[found.measures["task"] == task]),
@@ -78,7 +80,12 @@ def _swatch(look: tuple[str, list[int], str]) -> Markup:
 def _shown(name: str, panel: Panel) -> dict[str, Any]:
     numeric = [i for i, head in enumerate(panel.heads) if head not in ("curve", "layer")]
     fields = ("title", "caption", "description", "heads", "cells", "stops")
-    return {"id": name, "numeric": numeric, **{field: getattr(panel, field) for field in fields}}
+    return {
+        "id": name,
+        "numeric": numeric,
+        "stop": panel.stop if panel.stops else 0,
+        **{field: getattr(panel, field) for field in fields},
+    }
 
 
 def within(found: Contents, task: str) -> str:
@@ -135,7 +142,13 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
     return {"matching": rows, "matching_heads": heads, "matching_caption": caption}
 
 
-def _groups(its: pd.DataFrame) -> dict[str, Any]:
+def _others(found: Contents, task: str) -> str:
+    """Return what is said beside a number of comparisons of curves that were not chosen; "" where all were."""
+    left_out = len(found.left_out.get(task, ()))
+    return f" among the curves that were chosen ({left_out} more left out, see above)" if left_out else ""
+
+
+def _groups(its: pd.DataFrame, others: str) -> dict[str, Any]:
     """Return the table of the best and what is decidedly worse."""
     rows = []
     for one in its.to_dict("records"):
@@ -148,14 +161,14 @@ def _groups(its: pd.DataFrame) -> dict[str, Any]:
     pairs = its["pairs"].max() if len(its) else 0
     caption = (
         "Means at the level at which all are compared. What cannot be told from the highest mean is in a group with it, also ties; "
-        f"what is decidedly worse is so with all {pairs} pairs of curves compared and corrected together (Holm’s p below 0.05), "
-        "for the best is picked by these same results."
+        f"what is decidedly worse is so with all {pairs} pairs of curves compared and corrected together{others} (Holm’s p below "
+        "0.05), for the best is picked by these same results."
     )
     heads = ["curve", "density", "n", "mean", "95 % interval", "p against the best", "group"]
     return {"groups": rows, "groups_heads": heads, "groups_caption": caption}
 
 
-def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
+def _comparisons(compared: pd.DataFrame, others: str) -> dict[str, Any]:
     rows, quotes = [], []
     for _, one in compared.iterrows():
         write = notation.difference(str(one["quantity"]).removeprefix("test/"))
@@ -175,8 +188,8 @@ def _comparisons(compared: pd.DataFrame) -> dict[str, Any]:
         f"Each curve minus {reference}, the reference, in test values of the same seeds at the sparsest level that all "
         "have with all their seeds, which no result chooses; levels meet by target, else by density, else as the nearest within "
         f"{NEAR - 1:.0%} of it. By {answer.CHOSEN[test]}. Intervals are those of single comparisons; the verdict is by Holm’s p "
-        "below 0.05 and needs three seeds. Correlation: of the two values over seeds; where it is low, pairing gains nothing. The "
-        "last p is that of the other test, of the comparison alone."
+        f"below 0.05{others} and needs three seeds. Correlation: of the two values over seeds; where it is low, pairing "
+        "gains nothing. The last p is that of the other test, of the comparison alone."
     )
     heads = ["curve", "density", "n", "difference", "95 % interval", "correlation", "p (Holm)"]
     heads += [f"p ({answer.TESTS[WELCH if test == PAIRED else PAIRED]})", "verdict"]

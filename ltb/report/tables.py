@@ -6,7 +6,8 @@ What the user typed goes in as printable `Text`: it is never read as markup, and
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -25,17 +26,20 @@ from ltb.report.sparkline import scale, sparkline
 Row = dict[Hashable, Any]
 
 
-def summary(task: str, found: pd.DataFrame) -> Table:
+def summary(task: str, found: pd.DataFrame, curves: Mapping[str, str] = MappingProxyType({})) -> Table:
     """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds.
 
+    `curves`: what one is called → its own name, where that is another.
     Beside a mean is said how many of its seeds diverged. Controls have a column where there are any.
     """
     quantities = list(found["quantity"].unique())
     broken = bool(found["control"].ne("none").any())
+    names = {own: called for called, own in curves.items() if called != own}
     table = _empty(task, ["method", *["control"] * broken], ["density", "n", *map(_heading, quantities)])
     for key, curve in found.groupby(statistics.CURVE, sort=False):
         _, method, control, variant = map(str, key)
-        called = [statistics.name(method, "none", variant), *[control] * broken]
+        own = names.get(statistics.name(method, control, variant), statistics.name(method, "none", variant))
+        called = [own, *[control] * broken]
         for _, point in curve.groupby("level"):
             by_quantity = point.set_index("quantity")
             cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]

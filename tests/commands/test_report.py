@@ -167,7 +167,7 @@ def test_the_figures_of_layers_and_cost_are_drawn_where_they_were_recorded(run, 
     assert run("runs", cwd=tmp_path).returncode == 0
     words = {name: texts(study / f"{name}.svg") for name in ("layers", "cost")}
     assert {"a", "b", "imp"} <= words["layers"]
-    assert {"Training steps spent to find the ticket", "4,000", "imp"} <= words["cost"]
+    assert {"Training steps in all (log scale)", "4,000", "imp"} <= words["cost"]
     assert set(pd.read_csv(study / "densities.csv")["layer"]) == {"a.weight", "b.weight"}
 
 
@@ -191,6 +191,73 @@ def test_tolerance_and_reference_are_what_is_asked_for(run, tmp_path, study):
     assert run("runs", "--test", "welch", cwd=tmp_path).returncode == 0
     assert set(pd.read_csv(study / "headline.csv")["test"]) == {"welch"}
     assert "Welch’s t, as asked for" in (study / "report.html").read_text().replace("\xa0", " ")
+
+
+NAME = "<b>IMP</b> & \x1b[31m[red]co"
+
+
+@pytest.mark.slow
+def test_figures_for_a_paper(run, tmp_path, study):
+    """Chosen, in this order, under these names, of this size, without a heading."""
+    for seed in range(3):
+        write_run(study / f"snip-{seed}", method="snip", seed=seed, accuracy=lambda level: 0.6 - 0.1 * level)
+    chosen = ["--curve", "one_shot=One shot", "--curve", f"imp={NAME}", "--reference", "imp"]
+    done = run("runs", *chosen, "--size", "468x300", "--title", "", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = r"<b>IMP</b> & \x1b[31m[red]co"
+    assert f"toy compared with {shown}, seed by seed" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert (
+        "note: 2 of 3 curves of toy were chosen, left out is snip; what is compared and corrected for together"
+        in done.stdout
+    )
+    assert "6 runs, 6 complete" in done.stdout
+    for name in ("curves", "relative", "cost"):
+        svg = ET.parse(study / f"{name}.svg").getroot()
+        assert (svg.get("width"), svg.get("height")) == ("468", "300")
+        words = ["".join(node.itertext()) for node in svg.iter("{http://www.w3.org/2000/svg}text")]
+        assert [word for word in words if word in ("One shot", shown)][:2] == ["One shot", shown]
+        assert not {"toy", "snip", "imp", "one_shot"} & set(words)
+        with Image.open(study / f"{name}.png") as image:
+            assert image.size == (936, 600)
+        assert b"/MediaBox [0 0 468 300]" in (study / f"{name}.pdf").read_bytes()
+    headline = pd.read_csv(study / "headline.csv")
+    assert headline[["a", "b", "comparisons"]].values.tolist() == [["One shot", NAME, 1]]
+    page = (study / "report.html").read_text().replace("\xa0", " ")
+    assert "&lt;b&gt;IMP&lt;/b&gt; &amp; \\x1b[31m[red]co" in page
+    assert "<b>IMP" not in page
+    assert "\x1b" not in page
+    assert "<title>study</title>" in page
+    assert "2 of 3 curves of toy were chosen, left out is snip; what is compared" in page
+    assert "compared and corrected together among the curves that were chosen (1 more left out, see above)" in page
+
+
+@pytest.mark.slow
+def test_a_control_is_chosen_as_it_is_typed_and_a_title_is_that_of_the_figures_too(run, tmp_path, study):
+    for seed in range(3):
+        write_run(
+            study / f"c{seed}", control="reinit", seed=seed, run_id=f"imp-reinit-s{seed}", accuracy=lambda level: 0.6
+        )
+    done = run("runs", "--curve", "imp-reinit", "--curve", "imp", "--title", "T & co", cwd=tmp_path)
+    assert done.returncode == 0
+    svg = (study / "curves.svg").read_text()
+    assert svg.index("imp · reinit") < svg.index(">imp<")
+    assert "T &amp; co" in svg
+    assert "<title>T &amp; co</title>" in (study / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_curves_that_are_equal_are_listed_under_their_figures(run, tmp_path, study):
+    for seed in range(3):
+        write_run(
+            study / f"same-{seed}",
+            method="same",
+            seed=seed,
+            accuracy=lambda level, seed=seed: 0.7 + 0.01 * (seed - level),
+        )
+    assert run("runs", cwd=tmp_path).returncode == 0
+    assert "Equal test accuracy at every density: imp, same." in (study / "curves.svg").read_text()
+    assert "Equal at every density: imp, same." in (study / "report.html").read_text()
 
 
 @pytest.mark.slow
@@ -253,6 +320,18 @@ def test_what_a_person_typed_is_not_markup(run, tmp_path):
         ),
         (["runs", "--test", "z"], "argument --test: invalid choice: 'z'"),
         (["runs", "--reference", "imq"], "reference='imq': no such curve; one of imp, one_shot"),
+        (["runs", "--curve", "imq"], "curve='imq': no such curve; one of imp, one_shot"),
+        (["runs", "--curve", "shot=x"], "curve='shot=x': no such curve; one of one_shot, imp"),
+        (["runs", "--curve", "imp", "--curve", "imp=\x1b[2J"], r"curve='imp=\x1b[2J': imp is asked for twice"),
+        (["runs", "--curve", "imp="], "curve='imp=': a name after the ="),
+        (["runs", "--curve", "imp", "--reference", "one_shot"], "reference='one_shot': no such curve; one of imp"),
+        (
+            ["runs", "--size", "9"],
+            "argument --size: 9: WIDTHxHEIGHT in points of 1/72 inch, each above 0 and at most 5000",
+        ),
+        (["runs", "--size", "0x9"], "argument --size: 0x9: WIDTHxHEIGHT in points"),
+        (["runs", "--size", "9x9e9"], "argument --size: 9x9e9: WIDTHxHEIGHT in points"),
+        (["runs", "--size", "60x60"], "size=60x60: at least "),
         (["runs", "--format", "pdf"], "argument --format: invalid choice: 'pdf'"),
         (["runs", "--wrong"], "unrecognized arguments: --wrong (--help says more)"),
     ],

@@ -15,14 +15,15 @@ import pandas as pd
 
 from ltb.analysis import points, statistics
 from ltb.common import files
+from ltb.report.figures import equal
 from ltb.report.figures.marks import Spec, Tables, density_axis, extent, level_lines, marks, means
-from ltb.report.figures.palette import GREY, INK, paint, scales, theme
+from ltb.report.figures.palette import paint, scales
+from ltb.report.figures.sheet import Figure, Row
 
 if TYPE_CHECKING:
     import altair as alt
 
 WIDTH, HEIGHT = 420, 290
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
 def save(rows: pd.DataFrame, folder: str | Path) -> list[Path]:
@@ -30,21 +31,24 @@ def save(rows: pd.DataFrame, folder: str | Path) -> list[Path]:
 
     No browser and no network. A file is replaced as a whole: a reader during a run never sees half of it.
     """
-    return draw(spec(rows), Path(folder), "curves")
+    return write(pictures(figure(rows).svg(), "curves"), Path(folder))
 
 
-def draw(figure: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
-    """Write a specification as `name`.png, .svg and .pdf into `folder`, in light colours."""
+def pictures(svg: str, name: str) -> dict[str, bytes]:
+    """Return a figure as the contents of `name`.png, .svg and .pdf."""
     import vl_convert  # here: code that only reads or prints numbers need not wait for a JavaScript engine
 
-    svg = vl_convert.vegalite_to_svg(paint(figure))
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {
+    return {
         f"{name}.png": vl_convert.svg_to_png(svg, scale=2, ppi=72),
         f"{name}.svg": svg.encode(),
         f"{name}.pdf": vl_convert.svg_to_pdf(svg),
     }
-    return [files.write(folder / file, content) for file, content in drawn.items()]
+
+
+def write(contents: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write files by name into `folder`, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [files.write(folder / name, content) for name, content in contents.items()]
 
 
 def chart(rows: pd.DataFrame) -> alt.VConcatChart:
@@ -53,77 +57,41 @@ def chart(rows: pd.DataFrame) -> alt.VConcatChart:
 
     import altair as alt
 
-    return alt.VConcatChart.from_dict(json.loads(paint(spec(rows))))
+    return alt.VConcatChart.from_dict(json.loads(paint(figure(rows).spec())))
 
 
-def spec(rows: pd.DataFrame) -> Spec:
-    """Return the figure as a Vega-Lite specification; ValueError if no row has a value to draw."""
+def figure(rows: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
+    """Return the figure, its curves in `order` or from best to worst; ValueError if no row has a value to draw."""
     drawn = points.table(rows)
     if drawn.empty:
         raise ValueError("no finished level to draw")
     dense = statistics.dense(rows)
-    order = points.ranked(drawn)
-    looks = scales(order)
+    named = points.curves(drawn, order)
+    looks = scales(named)
     tables = Tables()
     tasks = sorted(drawn["task"].unique())
-    panels = [_task(drawn[drawn["task"] == task], dense, looks, tables) for task in tasks]
-    panels[0] = {"hconcat": [panels[0], legend(order, looks, tables, dense)]}
-    return paper(panels, tables)
+    each = [_task(drawn[drawn["task"] == task], dense, looks, tables) for task in tasks]
+    return Figure(each, tables, named, WIDTH, HEIGHT, dense)
 
 
-def paper(panels: Sequence[Spec], tables: Tables) -> Spec:
-    """Return panels one above the other, on white, as a file shows them."""
-    sheet = {"background": "white", "padding": 16, "config": theme()}
-    return {"$schema": SCHEMA, "vconcat": list(panels), "spacing": 40, "datasets": tables, **sheet}
-
-
-def legend(order: Sequence[str], looks: Mapping[str, Spec], tables: Tables, dense: pd.DataFrame | None = None) -> Spec:
-    """Return a legend drawn by hand: Vega's own cannot show a line with its dash and its marker in one symbol."""
-    network = pd.DataFrame({"curve": ["dense network"] * (dense is not None and bool(dense["n"].any()))})
-    band = network if dense is not None and dense["std"].notna().any() else network.iloc[:0]
-    curves = pd.DataFrame({"curve": list(order)})
-    entries = pd.concat([curves, network], ignore_index=True)
-    names, grey = tables.add(curves), tables.add(network)
-    left, middle, right, text = ({"value": x} for x in (0, 17, 34, 43))
-    padding = {"paddingInner": 0.2, "paddingOuter": 0.1}
-    y = {"field": "curve", "type": "nominal", "sort": None, "axis": None, "scale": padding}
-    written = {"type": "text", "align": "left", "fontSize": 13, "color": INK}
-    layers: list[tuple[Spec, Spec, Spec]] = [
-        (
-            names,
-            {"type": "rule", "strokeWidth": 2},
-            {"x": left, "x2": right, "color": looks["color"], "strokeDash": looks["dash"]},
-        ),
-        (
-            names,
-            {"type": "point", "size": 52, "filled": True, "opacity": 1},
-            {"x": middle, "color": looks["color"], "shape": looks["shape"]},
-        ),
-        (
-            tables.add(band),
-            {"type": "bar", "color": GREY, "opacity": 0.16, "height": 12},
-            {"x": left, "x2": right},
-        ),
-        (grey, {"type": "rule", "color": GREY, "strokeWidth": 1.2}, {"x": left, "x2": right}),
-        (tables.add(entries), written, {"x": text, "text": {"field": "curve", "type": "nominal"}}),
-    ]
-    return {
-        "layer": [{"data": data, "mark": mark, "encoding": {**at, "y": y}} for data, mark, at in layers],
-        "width": 34,
-        "height": 24 * len(entries),
-    }
-
-
-def _task(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], tables: Tables) -> Spec:
+def _task(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], tables: Tables) -> Row:
     task = str(points["task"].iloc[0])
     dense = dense[dense["task"] == task]
-    panels = [
-        {"layer": layers(points[points["kind"] == kind], dense, looks, kind, tables), "width": WIDTH, "height": HEIGHT}
-        for kind in ("value", "early_stop_step")
-        if (points["kind"] == kind).any()
-    ]
-    subtitle = [caption(points), *dense_caption(dense)]
-    return {"hconcat": panels, "spacing": 32, "title": {"text": task, "subtitle": subtitle}}
+    kinds = [kind for kind in ("value", "early_stop_step") if (points["kind"] == kind).any()]
+    panels = [layers(points[points["kind"] == kind], dense, looks, kind, tables) for kind in kinds]
+    return Row("", task, [caption(points), *dense_caption(dense), *_equal(points, kinds)], panels)
+
+
+def _equal(points: pd.DataFrame, kinds: Sequence[str]) -> list[str]:
+    """Return the sentence on the curves that lie on each other, one a panel where they are not the same ones."""
+    found = {kind: equal.groups(means(points[points["kind"] == kind]), ["density"]) for kind in kinds}
+    if all(groups == found[kinds[0]] for groups in found.values()):
+        return list(filter(None, [equal.listed(found[kinds[0]])]))
+    names = {
+        "value": f"Equal test {points['metric'].iloc[0]}".replace("_", " "),
+        "early_stop_step": "Equal early-stop step",
+    }
+    return [equal.listed(groups, names[kind]) for kind, groups in found.items() if groups]
 
 
 def layers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -11,8 +10,7 @@ from ltb.report import notation
 from ltb.report.figures.marks import Spec, Tables, marks, round_densities
 from ltb.report.figures.palette import GREY
 from ltb.report.figures.panel import Panel
-
-NEAR = 1.15  # densities within this factor share a stop of the slider: 4.4 % and 5 %, never a level and the next
+from ltb.report.figures.stops import at, stops
 
 COLUMNS = ["curve", "stop", "place", "short", "mean", "low", "high", "said", "span", "at", "n"]
 
@@ -25,7 +23,7 @@ def panel(parts: pd.DataFrame, looks: Mapping[str, Spec], order: Sequence[str]) 
     layers_ = list(dict.fromkeys(parts["layer"]))
     drawn = _drawn(parts)
     whole = pd.DataFrame(drawn.groupby("stop")["whole"].mean().reset_index())
-    stops = [notation.density(value) for value in whole["whole"]]
+    places = [notation.density(value) for value in whole["whole"]]
     least = float(drawn.loc[drawn["mean"] > 0, "mean"].min())
     y = {
         "type": "quantitative",
@@ -39,9 +37,11 @@ def panel(parts: pd.DataFrame, looks: Mapping[str, Spec], order: Sequence[str]) 
         "type": "nominal",
         "sort": [_short(name) for name in layers_],
         "title": "Layer, in the network's order",
-        "axis": {"labelAngle": angle, "labelLimit": 120, "grid": False},
-        "scale": {"type": "point", "padding": 0.5},
+        "axis": {"labelAngle": angle, "labelLimit": 120, "grid": True, "tickBand": "extent"},
+        "scale": {"type": "band", "paddingInner": 0.2, "paddingOuter": 0.1},
     }
+    names = [name for name in order if name in set(drawn["curve"])]
+    beside = {"field": "curve", "type": "nominal", "scale": {"domain": names}, "sort": None}
 
     def layers(tables: Tables, live: bool) -> list[Spec]:
         tooltip = {
@@ -53,13 +53,15 @@ def panel(parts: pd.DataFrame, looks: Mapping[str, Spec], order: Sequence[str]) 
             "n": "n",
         }
         none = pd.DataFrame({"curve": [], "short": [], "value": []})
-        at = {"filter": f"datum.stop == {'stop' if live else len(stops) - 1}"}
-        found = marks(drawn[COLUMNS], none, looks, x, y, tables, live=live, tooltip=tooltip, area=False, along="place")
+        here = at(len(places) - 1, live)
+        found = marks(
+            drawn[COLUMNS], none, looks, x, y, tables, live=live, tooltip=tooltip, area=False, line=False, beside=beside
+        )
         for one in found:
-            one["transform"] = [at, *one.get("transform", [])]
+            one["transform"] = [here, *one.get("transform", [])]
         rule = {
             "data": tables.add(whole),
-            "transform": [at],
+            "transform": [here],
             "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.2, "strokeDash": [3, 3]},
             "encoding": {"y": {**y, "field": "whole"}},
         }
@@ -70,12 +72,13 @@ def panel(parts: pd.DataFrame, looks: Mapping[str, Spec], order: Sequence[str]) 
         [str(row[name]) for name in ("curve", "at", "layer", "said", "span", "n")] for row in last.to_dict("records")
     ]
     caption = (
-        "Which layers are thinned: mean over seeds, bars from minimum to maximum. Dashed: the density of the whole "
+        "Which layers are thinned: marks are means over seeds, in the order of the legend, bars from minimum to maximum. "
+        "Dashed: the density of the whole "
         "network, which each layer would have if all were thinned alike."
     )
     heads = ["curve", "density", "layer", "layer's density", "minimum to maximum", "n"]
     title = "Density of each layer"
-    return Panel("layers", str(parts["task"].iloc[0]), title, caption, layers, heads, cells, stops)
+    return Panel("layers", str(parts["task"].iloc[0]), title, caption, layers, heads, cells, places)
 
 
 def _drawn(parts: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +87,7 @@ def _drawn(parts: pd.DataFrame) -> pd.DataFrame:
     groups = parts.groupby(["curve", "level", "layer"], sort=False)
     table = groups["layer_density"].agg(n="count", mean="mean", low="min", high="max")
     table = table.join(groups["density"].mean().rename("whole")).reset_index()
-    table["stop"] = _stops(table)
+    table["stop"] = stops(table)
     table = table.dropna(subset="stop").astype({"stop": "int64"})
     return table.assign(
         place=table["layer"].map(places),
@@ -93,23 +96,6 @@ def _drawn(parts: pd.DataFrame) -> pd.DataFrame:
         said=[notation.density(value) for value in table["mean"]],
         span=[notation.DENSITY.interval(*ends) for ends in zip(table["low"], table["high"], strict=True)],
     ).sort_values(["stop", "curve", "place"], ignore_index=True)
-
-
-def _stops(table: pd.DataFrame) -> list[int | None]:
-    """Return the place of each row's level on the slider, whose stops are the densities of the curve with the most."""
-    levels = table.drop_duplicates(["curve", "level"])
-    densities = {
-        str(curve): dict(zip(its["level"], its["whole"], strict=True)) for curve, its in levels.groupby("curve")
-    }
-    stops = sorted(max(densities.values(), key=len).values(), reverse=True)
-    near: dict[tuple[str, int], int] = {}
-    for curve, its in densities.items():
-        for stop, density in enumerate(stops):
-            away = {level: abs(math.log(whole / density)) for level, whole in its.items()}
-            level = min(away, key=lambda one: away[one])
-            if away[level] <= math.log(NEAR):
-                near.setdefault((curve, level), stop)
-    return [near.get(key) for key in zip(table["curve"], table["level"], strict=True)]
 
 
 def _short(layer: str) -> str:

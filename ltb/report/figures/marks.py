@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ltb.analysis import statistics
+from ltb.report.figures import equal
 from ltb.report.figures.palette import GREY
 
 Spec = dict[str, Any]
@@ -69,41 +70,54 @@ def marks(
     tooltip: Mapping[str, str] = MappingProxyType({}),
     live: bool = False,
     area: bool = True,
-    along: str = "level",
+    line: bool = True,
+    beside: Spec | None = None,
 ) -> list[Spec]:
     """Return the layers of a panel, back to front: bands, seeds, lines, means and, if live, what the pointer finds.
 
-    `drawn`: one row a mean (curve, mean, low, high, x's field, and the number `along` which a line goes); `seeds`: one
+    `drawn`: one row a mean (curve, mean, low, high, x's field, and `level`, along which a `line` goes); `seeds`: one
     row a seed (curve, value and x's field). A band is an `area` where x grows along the curve, else a bar at each mean.
-    A mean of which some seeds `diverged` has a ring. `tooltip`: field → title.
+    Curves that lie on each other have a rim around the next. A mean of which some seeds `diverged` has a ring. `tooltip`: field →
+    title; `beside`: the channel that puts marks of one x beside each other.
     """
     many = drawn["curve"].nunique() > CROWDED
     color, dash, shape = scales["color"], scales["dash"], scales["shape"]
+    same = [] if beside else equal.groups(drawn, [x["field"], *(["stop"] if "stop" in drawn else [])])
+    rims: dict[str, Spec] = {}
+    if same:
+        drawn = equal.layered(drawn, same, color["scale"]["domain"])
+        rims = {
+            name: {"field": name, "type": "quantitative", "scale": None, "legend": None} for name in ("width", "size")
+        }
     mean = tables.add(drawn)
     known = drawn.dropna(subset=["low", "high"])
     band = {"type": "area", "clip": True} if area else {"type": "rule", "clip": True, "strokeWidth": 1.4}
     opacity = (0.08 if many else 0.13) if area else 0.5
     faint = 0.2 if many else 0.45
     # Only bands may reach beyond a panel; a clipped mark costs a canvas of its own where files are drawn.
-    line: Spec = {"type": "line", "strokeWidth": 2, "strokeJoin": "round"}
+    path: Spec = {"type": "line", "strokeJoin": "round"} | ({} if same else {"strokeWidth": 2})
     dot = {"type": "point", "filled": True}
     value, low, middle = ({**y, "field": name} for name in ("value", "low", "mean"))
-    point = {"x": x, "color": color, "shape": shape}
+    place = {"x": x, "color": color} | ({"xOffset": beside} if beside else {})
+    point = {**place, "shape": shape}
     layers: list[Spec] = []
     if len(known):
-        ends = {"x": x, "y": low, "y2": {"field": "high"}, "color": color}
-        layers.append(_layer(tables.add(known), band, ends, opacity, live))
+        layers.append(_layer(tables.add(known), band, {**place, "y": low, "y2": {"field": "high"}}, opacity, live))
     if len(seeds):
         layers.append(_layer(tables.add(seeds), {**dot, "size": 11}, {**point, "y": value}, faint, live, hovered=0.95))
-    path = {"x": x, "y": middle, "color": color, "strokeDash": dash}
-    path["order"] = {"field": along, "type": "quantitative"}
-    layers.append(_layer(mean, line, path, 1, live))
-    layers.append(_layer(mean, {**dot, "size": 40 if many else 52}, {**point, "y": middle}, 1, live))
+    if line:
+        along = {"x": x, "y": middle, "color": color, "strokeDash": dash}
+        along["order"] = {"field": "level", "type": "quantitative"}
+        along |= {"strokeWidth": rims["width"]} if rims else {}
+        layers.append(_layer(mean, path, along, 1, live))
+    sized = {**point, "y": middle} | ({"size": rims["size"]} if rims else {})
+    layers.append(_layer(mean, {**dot, "size": 40 if many else 52}, sized, 1, live))
     lost = drawn[drawn["diverged"] > 0] if "diverged" in drawn else drawn.iloc[:0]
     if len(lost):
         ring = {"type": "point", "filled": False, "shape": "circle", "size": 170, "strokeWidth": 1.4}
-        layers.append(_layer(tables.add(lost), ring, {"x": x, "y": middle, "color": color}, 1, live))
-    return [*layers, _finder(mean, x, middle, tooltip)] if live else layers
+        layers.append(_layer(tables.add(lost), ring, {**place, "y": middle}, 1, live))
+    del place["color"]
+    return [*layers, _finder(mean, {**place, "y": middle}, tooltip)] if live else layers
 
 
 def _layer(data: Spec, mark: Spec, encoding: Spec, opacity: float, live: bool, hovered: float | None = None) -> Spec:
@@ -120,7 +134,7 @@ def _layer(data: Spec, mark: Spec, encoding: Spec, opacity: float, live: bool, h
     return {"data": data, "mark": mark, "encoding": {**encoding, "opacity": shown}}
 
 
-def _finder(data: Spec, x: Spec, y: Spec, tooltip: Mapping[str, str]) -> Spec:
+def _finder(data: Spec, at: Mapping[str, Spec], tooltip: Mapping[str, str]) -> Spec:
     """Return an invisible mark at each mean that is not faded; the nearest to the pointer shows its tooltip."""
     hover = {"type": "point", "fields": ["curve"], "on": "pointerover", "clear": "pointerout", "nearest": True}
     return {
@@ -128,7 +142,7 @@ def _finder(data: Spec, x: Spec, y: Spec, tooltip: Mapping[str, str]) -> Spec:
         "transform": [{"filter": f"!({FADED})"}],
         "params": [{"name": "hover", "select": hover}],
         "mark": {"type": "point", "filled": True, "opacity": 0, "size": 90},
-        "encoding": {"x": x, "y": y, "detail": {"field": "curve"}, "tooltip": _told(tooltip)},
+        "encoding": {**at, "detail": {"field": "curve"}, "tooltip": _told(tooltip)},
     }
 
 

@@ -35,14 +35,17 @@ LIGHT |= {f"c{i}": colour for i, colour in enumerate(PALETTE)}
 DARK |= {f"c{i}": colour for i, colour in enumerate(PALETTE_DARK)}
 
 
-def scales(order: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return scales of colour, dash and shape by curve's name, so that the legend's order does not change a colour."""
+def scales(curves: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return scales of colour, dash and shape of what curves are called (→ their own names, see `points.curves`).
+
+    A look follows from the own name, so that neither the legend's order nor another name changes a colour.
+    """
 
     def channel(kind: int) -> dict[str, Any]:
-        domain = {"domain": list(order), "range": [looks[curve][kind] for curve in order]}
+        domain = {"domain": list(curves), "range": [looks[own][kind] for own in curves.values()]}
         return {"field": "curve", "type": "nominal", "scale": domain, "legend": None}
 
-    looks = styles(order)
+    looks = styles(list(curves.values()))
     return {"color": channel(0), "dash": channel(1), "shape": channel(2)}
 
 

@@ -6,12 +6,12 @@ Both are made from the same layers, so that they cannot disagree.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ltb.report.figures import curves
 from ltb.report.figures.marks import Spec, Tables
-from ltb.report.figures.palette import scales, theme
+from ltb.report.figures.palette import theme
+from ltb.report.figures.sheet import SCHEMA, Figure, Row
 
 WIDTH, HEIGHT = 590, 300
 
@@ -20,7 +20,8 @@ WIDTH, HEIGHT = 590, 300
 class Panel:
     """A figure of one task. `layers(tables, live)` are its layers; `heads` and `cells` the table of its numbers.
 
-    `stops`: texts of the places of a slider, which sets the signal `stop`; without them there is no slider.
+    `stops`: texts of the places of a slider, which sets the signal `stop`; without them there is no slider. `first`: the place at
+    which it is first, and the file's.
     """
 
     kind: str
@@ -31,6 +32,12 @@ class Panel:
     heads: Sequence[str]
     cells: Sequence[Sequence[str]]
     stops: Sequence[str] = field(default=())
+    first: int = -1
+
+    @property
+    def stop(self) -> int:
+        """The place at which the slider is first, from 0 on."""
+        return self.first % len(self.stops)
 
     @property
     def description(self) -> str:
@@ -42,10 +49,10 @@ class Panel:
         tables = Tables()
         params: list[Spec] = [{"name": "picked", "value": []}]
         if self.stops:
-            params.append({"name": "stop", "value": len(self.stops) - 1})
+            params.append({"name": "stop", "value": self.stop})
         layers = self.layers(tables, True)
         return {
-            "$schema": curves.SCHEMA,
+            "$schema": SCHEMA,
             "width": "container",
             "height": HEIGHT,
             "autosize": {"type": "fit-x", "contains": "padding"},
@@ -58,13 +65,12 @@ class Panel:
         }
 
 
-def still(panels: Sequence[Panel], order: Sequence[str]) -> Spec:
-    """Return one figure for a file: a kind's panels, one above the other, with a legend."""
-    tables, looks = Tables(), scales(order)
-    drawn: list[Spec] = []
+def still(panels: Sequence[Panel], order: Mapping[str, str]) -> Figure:
+    """Return one figure for a file: a kind's panels, one above the other, with a legend; `order`: of `points.curves`."""
+    tables = Tables()
+    rows = []
     for panel in panels:
-        stop = f" Here: {panel.stops[-1]}." if panel.stops else ""
-        title = {"text": f"{panel.title} · {panel.task}", "subtitle": textwrap.wrap(panel.caption + stop, 105)}
-        drawn.append({"layer": panel.layers(tables, False), "width": WIDTH, "height": HEIGHT, "title": title})
-    drawn[0] = {"hconcat": [drawn[0], curves.legend(order, looks, tables)]}
-    return curves.paper(drawn, tables)
+        where = f" at {panel.stops[panel.stop]} of the weights" if panel.stops else ""
+        caption = textwrap.wrap(panel.caption, 105)
+        rows.append(Row(panel.title + where, panel.task, caption, [panel.layers(tables, False)]))
+    return Figure(rows, tables, order, WIDTH, HEIGHT)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from ltb.analysis import points
 from ltb.analysis.findings import Contents
 from ltb.report import notation
-from ltb.report.figures import curves, layerwise
-from ltb.report.figures.marks import Spec, Tables, density_axis, extent, level_lines, marks, means, two_as_range
+from ltb.report.figures import curves, equal, layerwise
+from ltb.report.figures import spent as spending
+from ltb.report.figures.marks import Spec, Tables, density_axis, extent, level_lines, marks, means
 from ltb.report.figures.palette import scales
 from ltb.report.figures.panel import Panel
-from ltb.report.notation import Notation
-
-# The tooltip of the mean nearest to the pointer: column of `told` → title.
-TOLD = {"curve": "curve", "at": "density", "said": "mean", "band": "95 % interval", "n": "n", "seeds": "by seed"}
+from ltb.report.figures.told import TOLD, table, told
 
 # What starts a fit: the same step is not as much training for all of them.
 EARLY = (
     "Steps are those of the dense run’s clock, of fine-tuning those from its own start; learning-rate rewinding and fine-tuning "
     "start from trained weights."
 )
-DRAWN = ["n", "diverged", "mean", "low", "high"]
 
 
 def against_density(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[str, Spec], kind: str) -> Panel:
@@ -34,9 +28,10 @@ def against_density(points: pd.DataFrame, dense: pd.DataFrame, looks: Mapping[st
     metric = str(its["metric"].iloc[0])
     write = notation.of(metric) if kind == "value" else notation.STEPS
     caption = curves.caption(its)
-    caption = " ".join([caption, *(curves.dense_caption(dense) if kind == "value" else [EARLY])])
     name = metric.replace("_", " ")
     drawn = told(means(its), its, write)
+    more = curves.dense_caption(dense) if kind == "value" else [EARLY]
+    caption = " ".join(filter(None, [caption, *more, equal.listed(equal.groups(drawn, ["density"]))]))
 
     def layers(tables: Tables, live: bool) -> list[Spec]:
         return curves.layers(its, dense, looks, kind, tables, drawn=drawn, live=live, tooltip=TOLD)
@@ -79,91 +74,16 @@ def relative(points: pd.DataFrame, looks: Mapping[str, Spec], tolerance: float) 
     turned = " (sign turned: lower is better)" if down else ""
     caption = (
         f"Each run against the dense network of its own seed{turned}; above 0 is better than dense. "
-        f"Grey: worse by no more than the tolerance of {write(tolerance).removeprefix('+')}. {curves.caption(its)}"
-    )
+        f"Grey: worse by no more than the tolerance of {write(tolerance).removeprefix('+')}. {curves.caption(its)} "
+        f"{equal.listed(equal.groups(drawn, ['density']))}"
+    ).rstrip()
     title = f"Test {metric.replace('_', ' ')} relative to dense"
     return Panel("relative", str(its["task"].iloc[0]), title, caption, layers, *table(drawn, write))
 
 
-def cost(spent: pd.DataFrame, points: pd.DataFrame, looks: Mapping[str, Spec]) -> Panel | None:
-    """Return the panel of the metric against training spent to find the ticket; `spent`: one task's `cost.table`."""
-    spent = spent[spent["curve"].isin(points["curve"]) & spent["search_steps"].notna() & np.isfinite(spent["mean"])]
-    its = points[points["kind"] == "value"]
-    if spent.empty or its.empty:
-        return None
-    metric = str(its["metric"].iloc[0])
-    write = notation.of(metric)
-    drawn = told(two_as_range(spent)[["curve", "level", "density", "search_steps", "search_flops", *DRAWN]], its, write)
-    drawn["spent"] = [notation.STEPS(float(steps)) for steps in drawn["search_steps"]]
-    drawn["flops"] = [notation.FLOPS(float(flops)) for flops in drawn["search_flops"]]
-    drawn = drawn.drop(columns="search_flops")
-    percent = "accuracy" in metric
-    y = {
-        "type": "quantitative",
-        "title": f"Test {metric.replace('_', ' ')}",
-        "scale": extent(
-            [*drawn["low"], *drawn["high"], *drawn["mean"]], drawn["mean"], ceiling=1.0 if percent else math.inf
-        ),
-        "axis": {"format": "~%" if percent else "~g", "tickCount": 6},
-    }
-    x = {
-        "field": "search_steps",
-        "type": "quantitative",
-        "title": "Training steps spent to find the ticket",
-        "axis": {"format": ",~f", "labelOverlap": True, "tickCount": 5},
-    }
-
-    def layers(tables: Tables, live: bool) -> list[Spec]:
-        told_too = {**TOLD, "spent": "steps spent", "flops": "FLOPs spent"}
-        none = pd.DataFrame({"curve": [], "search_steps": [], "value": []})
-        return marks(drawn, none, looks, x, y, tables, live=live, tooltip=told_too, area=False)
-
-    caption = (
-        "Steps of training spent before the ticket's own, its ancestors once each: what finding it costs. Their FLOPs "
-        "are those of dense steps, forward and backward: masks save none. "
-        "A line follows one curve from the dense network to its sparsest ticket."
-    )
-    caption += f" Bars: {curves.band(drawn['n'])}." if drawn["n"].max() > 1 else ""
-    heads, cells = table(drawn, write)
-    cells = [[*row, *spent] for row, *spent in zip(cells, drawn["spent"], drawn["flops"], strict=True)]
-    title = f"Test {metric.replace('_', ' ')} against search cost"
-    return Panel(
-        "cost", str(its["task"].iloc[0]), title, caption, layers, [*heads, "steps spent", "FLOPs spent"], cells
-    )
-
-
-def told(drawn: pd.DataFrame, points: pd.DataFrame, write: Notation) -> pd.DataFrame:
-    """Return means with the texts of their tooltips: `at` (density), `said` (mean), `band`, `seeds`."""
-    pairs = {
-        key: notation.each(list(zip(one["seed"], one["value"], strict=True)), write.bare)
-        for key, one in points.groupby(["curve", "level"], sort=False)
-    }
-    kept = drawn[[name for name in drawn.columns if name not in ("std", "min", "max")]]
-    return kept.assign(
-        at=[notation.density(value) for value in drawn["density"]],
-        said=[
-            write(value) + notation.diverged(lost, n)
-            for value, lost, n in zip(drawn["mean"], drawn["diverged"], drawn["n"], strict=True)
-        ],
-        band=[
-            write.interval(low, high) + " (min to max)" * (n == 2)
-            for low, high, n in zip(drawn["low"], drawn["high"], drawn["n"], strict=True)
-        ],
-        seeds=[pairs.get(key, "") for key in zip(drawn["curve"], drawn["level"], strict=True)],
-    )
-
-
-def table(drawn: pd.DataFrame, write: Notation) -> tuple[list[str], list[list[str]]]:
-    """Return the head and the cells of the table behind a figure: curve, density, n, mean, interval."""
-    heads = ["curve", "density", "n", "mean", "95 % interval"]
-    fields = ("curve", "at", "n", "said", "band")
-    return heads, [[str(one) for one in row] for row in drawn[list(fields)].itertuples(index=False)]
-
-
-def panels(found: Contents) -> tuple[list[Panel], list[str]]:
-    """Return all figures of all tasks, and the curves from best to worst."""
-    order = points.ranked(found.points)
-    looks = scales(order)
+def panels(found: Contents) -> list[Panel]:
+    """Return all figures of all tasks."""
+    looks = scales(found.curves)
     drawn: list[Panel | None] = []
     for task in found.tasks:
         its, dense, spent, parts = (
@@ -175,6 +95,6 @@ def panels(found: Contents) -> tuple[list[Panel], list[str]]:
             if (its["kind"] == kind).any()
         ]
         drawn.append(relative(its, looks, found.tolerances[task].value))
-        drawn.append(layerwise.panel(parts, looks, order))
-        drawn.append(cost(spent, its, looks))
-    return [panel for panel in drawn if panel], order
+        drawn.append(layerwise.panel(parts, looks, list(found.curves)))
+        drawn.append(spending.panel(spent, its, dense, looks, list(found.curves)))
+    return [panel for panel in drawn if panel]
