@@ -165,10 +165,14 @@ def name(method: str, control: str, variant: str) -> str:
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with `curve`, what each one's curve is `called` where that was chosen, else its name."""
-    keys = [*CURVE[1:], "called"]
+    keys = [key for key in (*CURVE[1:], "called") if key in rows.columns]
     curves = rows[keys].drop_duplicates()
-    names = [called or name(*map(str, key)) for *key, called in curves.itertuples(index=False)]
+    names = ["".join(key[3:]) or name(*key[:3]) for key in _texts(curves)]
     return rows.merge(curves.assign(curve=names).astype({"curve": "str"}), on=keys, how="left")
+
+
+def _texts(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    return [tuple(map(str, row)) for row in table.itertuples(index=False)]
 
 
 def _defaults(rows: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ LEAST = (70, 60)  # of one panel's own width and height, in points
 NARROW = 200  # of a figure's width for each panel of a row: with less, they stand one above the other
 LETTER = 6.8  # the width of a letter of a legend, and a bit
 AXIS = 44  # of what is left of a panel's own width, where a legend below begins
-HEADING = 9  # the width of a letter of a heading, and a bit
+HEADING = 10  # the width of a letter of a heading, and a bit
 ENTRY, DENSE_ENTRY = 24, 18  # the height of a legend's line beside a figure, and below one
 PLACES = {"left": 0, "middle": 17, "right": 34, "text": 43}  # in a legend's entry, from its left
 
