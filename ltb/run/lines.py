@@ -46,6 +46,8 @@ def one_line(error: BaseException) -> str:
     asked = re.search(r"Interpolation key '([\w.]+)' not found", text)
     if asked and key:
         return f"{key}: it is taken from {asked[1]}, which is not set; give {asked[1]}, in its yaml or with a +, or {key} itself"
+    if key and text.startswith("Missing mandatory value"):
+        return f"{key} is not set; give {key}=VALUE"
     if key and not text.startswith(key):
         text = f"{key}={getattr(error, 'child_node', None)}: {text}"
     if text.startswith("Config group override must be"):

@@ -71,7 +71,7 @@ def test_a_sweep_over_densities_is_a_network_for_each(command):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["student=equal_bytes"], "ltb: student.density=???: Missing mandatory value: density"),
+        (["student=equal_bytes"], "ltb: student.density is not set; give student.density=VALUE"),
         (["student=equal_flops", "student.density=2"], "ltb: student.density=2: a number, above 0, to 1"),
         (["student.density=0.1"], "ltb: student.density=0.1: there is no such setting; it is a setting of "
                                   "student=equal_bytes, student=equal_flops: name that option too"),
