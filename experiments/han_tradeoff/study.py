@@ -138,14 +138,14 @@ def figure(table: pd.DataFrame) -> alt.LayerChart:
         scale=alt.Scale(domain=[-0.05, 0.3], clamp=True),
         axis=alt.Axis(format="%"),
     )
-    dash = alt.StrokeDash(
-        "procedure:N", title=None, sort=list(PROCEDURES), legend=alt.Legend(symbolType="stroke", symbolSize=400)
-    )
+    stroke = alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeColor="black", symbolStrokeWidth=2)
+    dash = alt.StrokeDash("procedure:N", title=None, sort=list(PROCEDURES), legend=stroke)
     color = alt.Color("penalty:N", title="penalty", sort=list(PENALTIES))
     drawn = table[table["level"] > 0].assign(removed=lambda t: 1 - t["density"])
-    lines = alt.Chart(drawn).mark_line(point=True).encode(x, y, color, dash)
+    lines = alt.Chart(drawn).mark_line().encode(x, y, color, dash, detail="procedure:N")
+    dots = alt.Chart(drawn).mark_point(filled=True, opacity=1).encode(x, y, color, detail="procedure:N")
     rule = alt.Chart(pd.DataFrame({"loss": [0.0]})).mark_rule(color="grey").encode(y="loss:Q")
-    return (rule + lines).properties(width=560, height=340)
+    return (rule + lines + dots).properties(width=560, height=340)
 
 
 def main() -> None:
