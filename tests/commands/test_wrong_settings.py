@@ -17,7 +17,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from tests.run.test_keys import OPTIONS, VALUES, cases, right
+from tests.run.test_keys import NEEDED, OPTIONS, VALUES, cases, right
 
 SECTIONS = sorted(set(OPTIONS.values()))
 
@@ -95,7 +95,7 @@ def test_wrong_settings_through_the_whole_command(command, quick, monkeypatch, c
     swallowed = []
     for option, override in drawn(random.Random(count), count):
         try:
-            result = command(*filter(None, [option]), override)
+            result = command(*filter(None, [option]), *NEEDED.get(option, []), override)
             assert (result.code, result.out) == (2, "")
             assert [path for path in command.folder.rglob("*") if path.name != "data"] == []
             # By the very key, or an entry of it.
