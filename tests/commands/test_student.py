@@ -98,17 +98,10 @@ class Tiny(nn.Sequential):
 
 
 @pytest.mark.slow
-def test_a_model_of_ones_own_has_its_width_named(command, monkeypatch):
-    (command.folder / "small.py").write_text(OWN)
-    (command.folder / "conf" / "model").mkdir(parents=True)
-    (command.folder / "conf" / "model" / "tiny.yaml").write_text("_target_: small.Tiny\n")
-    monkeypatch.syspath_prepend(command.folder)
-    tiny = [one for one in DENSE if not one.startswith("model.")]
+def test_a_model_of_ones_own_has_its_width_named(command):
     given = (
-        "--config-dir",
-        "conf",
-        *tiny,
-        "model=tiny",
+        *command.own_model("small", OWN),
+        *(one for one in DENSE if not one.startswith("model.")),
         "protocol.layer_rates={}",
         "student=equal_flops",
         "student.density=0.25",

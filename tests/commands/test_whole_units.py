@@ -94,22 +94,13 @@ class Tiny(nn.Module):
 
 @pytest.mark.slow
 def test_heads_of_attention_are_pruned_whole_and_a_compact_run_says_nearly_the_same(command, monkeypatch):
-    (command.folder / "attending.py").write_text(OWN)
-    (command.folder / "conf" / "model").mkdir(parents=True)
-    (command.folder / "conf" / "model" / "tiny.yaml").write_text("_target_: attending.Tiny\n")
+    tiny = command.own_model("attending", OWN)
     monkeypatch.chdir(command.folder)
-    monkeypatch.syspath_prepend(command.folder)
     rows = []
     for execution in (["execution=masked"], ["execution=compact", "execution.structure.heads=true"]):
         folder = command.done(
-            *(
-                "--config-dir",
-                "conf",
-                "model=tiny",
-                "method=filter_l1",
-                "rewind.length=4it",
-                "allocation.structure.heads=true",
-            ),
+            *tiny,
+            *("method=filter_l1", "rewind.length=4it", "allocation.structure.heads=true"),
             *(one for one in MLP if not one.startswith("model.")),
             *execution,
         )

@@ -48,6 +48,14 @@ class Command:
         self.folder, self._capture, self._monkeypatch = folder, capture, monkeypatch
         self.runs = folder / "runs"
 
+    def own_model(self, module: str, source: str) -> tuple[str, ...]:
+        """Write a user's file with the class Tiny and its ``model=tiny``, and return the arguments that choose it."""
+        (self.folder / f"{module}.py").write_text(source)
+        (self.folder / "conf" / "model").mkdir(parents=True)
+        (self.folder / "conf" / "model" / "tiny.yaml").write_text(f"_target_: {module}.Tiny\n")
+        self._monkeypatch.syspath_prepend(self.folder)
+        return "--config-dir", "conf", "model=tiny"
+
     def __call__(self, *arguments: str) -> Result:
         self._capture.readouterr()
         with self._monkeypatch.context() as patch:
