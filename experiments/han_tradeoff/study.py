@@ -23,6 +23,7 @@ LEVEL, UNTRAINED = (
     5,
     2,
 )  # where procedures that retrain are compared, and where those that do not: 1/32, 1/4 of the weights
+AT = ", strength at the level"
 SHARES = {0: 0.0, 1: 0.5, 2: 0.75, 3: 0.875, 4: 0.9375, 5: 0.96875, 6: 0.984375}  # level -> target sparsity
 
 
@@ -59,31 +60,36 @@ def _run(folder: Path) -> pd.DataFrame:
     ).assign(retrained=lambda table: table["retrained"].clip(lower=0))
 
 
-def strengths(table: pd.DataFrame) -> pd.DataFrame:
+def strengths(table: pd.DataFrame, *, at_compared: bool = False) -> pd.DataFrame:
     """Return for each penalty and procedure the strength of the highest validation accuracy, a mean over pruned levels and seeds.
 
-    Those of `one-shot` are what runs that are retrained as long have.
+    Or that at the compared level alone. Those of `one-shot` by the first are what runs that are retrained as long have.
     """
     grid = table[(table["level"] > 0) & table["procedure"].isin(["no retraining", "one-shot", "iterative"])]
     grid = grid[grid["penalty"] != "L1, then L2"]
+    grid = grid[(grid["level"] == grid["procedure"].map(_level)) | (not at_compared)]
     means = grid.groupby(["penalty", "procedure", "strength"])["val_accuracy"].mean().reset_index()
     return means.sort_values(["val_accuracy", "strength"]).groupby(["penalty", "procedure"]).last().reset_index()
 
 
-def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the chosen strengths, and of what has one strength alone."""
-    found = strengths(table)
+def _level(procedure: str) -> int:
+    return UNTRAINED if procedure == "no retraining" else LEVEL
+
+
+def chosen(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the strengths `found`, and of what has one strength alone."""
     keys = set(zip(found["penalty"], found["procedure"], found["strength"], strict=True))
     once = (table["procedure"] == "one-shot, as long") | (table["penalty"] == "L1, then L2")
     kept = [key in keys for key in zip(table["penalty"], table["procedure"], table["strength"], strict=True)]
     return table[pd.Series(kept, index=table.index) | once]
 
 
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparisons of test accuracy, one family."""
+def compared(table: pd.DataFrame, remark: str = "") -> pd.DataFrame:
+    """Return the comparisons of test accuracy on a task, one family; their names end in the task and a `remark`."""
 
-    def at(penalty: str, procedure: str, level: int = LEVEL) -> pd.Series:
-        here = (table["penalty"] == penalty) & (table["procedure"] == procedure) & (table["level"] == level)
+    def at(penalty: str, procedure: str) -> pd.Series:
+        here = (table["penalty"] == penalty) & (table["procedure"] == procedure)
+        here &= table["level"] == _level(procedure)
         return table[here].set_index("seed")["test_accuracy"]
 
     pairs = [
@@ -93,12 +99,7 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
         ("iterative", "L1", "L2"),
     ]
     pairs += [("iterative", "L1", "none"), ("iterative", "L2", "none"), ("iterative", "L1, then L2", "L1")]
-    of_penalties = [
-        difference(
-            f"{how}: {a} − {b}", *(at(kind, how, UNTRAINED if how == "no retraining" else LEVEL) for kind in (a, b))
-        )
-        for how, a, b in pairs
-    ]
+    of_penalties = [difference(f"{how}: {a} − {b}", at(a, how), at(b, how)) for how, a, b in pairs]
     of_procedures = [
         difference(f"{kind}: iterative − {how}", at(kind, "iterative"), at(kind, how))
         for kind in ("none", "L1", "L2")
@@ -106,7 +107,7 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
     ]
     task = table["task"].iloc[0]
     there = [one for one in of_penalties + of_procedures if one["n"]]
-    return family({**one, "comparison": f"{one['comparison']}, {task}"} for one in there)
+    return family({**one, "comparison": f"{one['comparison']}, {task}{remark}"} for one in there)
 
 
 def losses(table: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +135,7 @@ def figure(table: pd.DataFrame) -> alt.LayerChart:
     x = alt.X("removed:Q", title="weights removed", scale=alt.Scale(domain=[0.4, 1]), axis=alt.Axis(format="%"))
     y = alt.Y(
         "mean(loss):Q",
-        title="loss of test accuracy",
+        title="loss of test accuracy (more than 30 % drawn at 30 %)",
         scale=alt.Scale(domain=[-0.05, 0.3], clamp=True),
         axis=alt.Axis(format="%"),
     )
@@ -155,20 +156,25 @@ def main() -> None:
     every = pd.read_csv(ROWS, keep_default_na=False, na_values=[""])
     panels = []
     for task, table in every.groupby("task"):
-        found = losses(chosen(table))
-        print(f"\n### {task}\n\n{_shown(strengths(table))}\n\n{means(found)}\n\n{shown(compared(found))}")
+        over, at = strengths(table), strengths(table, at_compared=True)
+        found, others = losses(chosen(table, over)), chosen(table, at)
+        print(f"\n### {task}\n\n{_shown(table, over, at)}\n\n{means(found)}\n\n{shown(compared(found))}")
+        print(f"\nWith the strengths chosen at the compared level:\n\n{shown(compared(others, AT))}")
         panels.append(figure(found).properties(title=str(task)))
     alt.hconcat(*panels).save(str(FIGURE), scale_factor=1.5)
 
 
-def _shown(table: pd.DataFrame) -> str:
-    lines = [
-        [row["penalty"], row["procedure"], f"{row['strength']:g}", f"{100 * row['val_accuracy']:.2f}"]
-        for _, row in table[table["penalty"] != "none"].iterrows()
-    ]
-    return markdown(
-        ["penalty", "procedure", "strength chosen", "validation accuracy, mean over levels and seeds"], lines
-    )
+def _shown(table: pd.DataFrame, over: pd.DataFrame, at: pd.DataFrame) -> str:
+    lines = []
+    for (_, one), (_, other) in zip(over.iterrows(), at.iterrows(), strict=True):
+        if one["penalty"] != "none":
+            alike = (table["penalty"] == one["penalty"]) & (table["procedure"] == one["procedure"])
+            tried = table[alike]["strength"]
+            strength, edge = other["strength"], " (the largest tried)" if other["strength"] == tried.max() else ""
+            known = [f"{tried.min():g} to {tried.max():g}", f"{one['strength']:g}", f"{100 * one['val_accuracy']:.2f}"]
+            lines.append([one["penalty"], one["procedure"], *known, f"{strength:g}{edge}"])
+    header = ["penalty", "procedure", "tried", "strength chosen", "validation accuracy, mean over levels and seeds"]
+    return markdown([*header, "strength chosen at the compared level"], lines)
 
 
 if __name__ == "__main__":
