@@ -160,11 +160,17 @@ def _on_average(table: pd.DataFrame) -> str:
     found = table.dropna(subset="mean_density").sort_values("mean_density", kind="stable")
     if found.empty:
         return "In the mean over seeds no curve matches at any pruned level."
-    one = found.iloc[0]
-    seeds = "in its one seed" if one["mean_n"] == 1 else "in the mean over seeds"
+    tied = found[found["mean_density"] == found["mean_density"].iloc[0]]
+    seeds = "in its one seed" if (tied["mean_n"] == 1).all() else "in the mean over seeds"
+    surely = "" if tied["demonstrated"].all() else ", which demonstrates nothing,"
+    named = listed([_though(one) for _, one in tied.iterrows()])
+    verb, are = ("matches", "is") if len(tied) == 1 else ("match", "are")
+    return f"The sparsest that {verb} {seeds}{surely} {are} {named}."
+
+
+def _though(one: pd.Series) -> str:
     fails = "" if pd.isna(one["mean_fails"]) else f", though not at {notation.density(one['mean_fails'])}"
-    surely = "" if one["demonstrated"] else ", which demonstrates nothing,"
-    return f"The sparsest that matches {seeds}{surely} is {one['curve']} at {notation.density(one['mean_density'])}{fails}."
+    return f"{one['curve']} at {notation.density(one['mean_density'])}{fails}"
 
 
 def seeds(row: Mapping[Hashable, Any] | pd.Series) -> str:

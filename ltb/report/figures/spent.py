@@ -23,8 +23,8 @@ COSTS = {"search": "search steps", "total": "steps in all", "flops": "FLOPs in a
 LETTER, LINE, MARK = 7.5, 15, 6  # of a label: a letter's width, a line's height, and half a mark's
 CAPTION = (
     "Each mark: a curve’s ticket at one density of the whole network, against all training that it costs: that spent to find it, "
-    "its ancestors once each and what scoring costs, and its own. FLOPs are those of dense steps, forward and backward: masks "
-    "save none."
+    "its ancestors once each and what scoring costs, and its own. FLOPs, among the numbers, are those of dense steps, forward and "
+    "backward: masks save none."
 )
 
 
@@ -53,7 +53,7 @@ def panel(
         names = [] if live else _labels(drawn[drawn["stop"] == stop], x, y, looks, tables)
         return [*level_lines(lines, tables, y), *found, *names]
 
-    caption = [CAPTION, *["Grey: the dense network."] * bool(len(lines))]
+    caption = [CAPTION, *["Grey, across: the dense network."] * bool(len(lines))]
     caption += [f"Bars: {curves.band(drawn['n'])}."] if drawn["n"].max() > 1 else []
     caption.append(equal.listed(equal.groups(drawn, ["density", "total_steps"])))
     every = _written(told(spent.assign(stop=0)[COLUMNS], its, write))
