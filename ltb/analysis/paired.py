@@ -88,15 +88,14 @@ def against(points: pd.DataFrame, *, reference: str | None, test: str) -> tuple[
 
 
 def _references(points: pd.DataFrame) -> pd.Series:
-    """Return for each task the curve that the others are compared with when none is named."""
-    curves = points.groupby(["task", "curve"], sort=True).agg(
+    """Return for each task the curve that the others are compared with when none is named; no other name changes which."""
+    curves = points.groupby(["task", "method", "control", "variant", "curve"], sort=True).agg(
         seeds=("seed", "nunique"),
         levels=("target", "nunique"),
-        control=("control", "last"),
-        variant=("variant", "last"),
     )
-    curves = curves.assign(control=curves["control"] == "none", variant=curves["variant"] == "").reset_index()
-    order = ["seeds", "levels", "control", "variant"]
+    curves = curves.reset_index()
+    curves = curves.assign(plain=curves["control"] == "none", whole=curves["variant"] == "")
+    order = ["seeds", "levels", "plain", "whole"]
     chosen = curves.sort_values(order, ascending=False, kind="stable").drop_duplicates("task")
     return chosen.set_index("task")["curve"]
 

@@ -119,10 +119,14 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
 
     What diverged is in neither n nor the mean: `diverged` counts those seeds, and where all did n is 0 and the mean NaN.
     All methods of a task grow from one dense network per seed, which counts once. Where one seed has several that
-    differ (settings differ between runs), their mean stands for the seed and a warning says so.
+    differ (settings differ between runs), their mean stands for the seed and a warning says so. Where a task has curves that
+    are pruned, it is theirs: a run without pruned levels may be of another size, a student.
     """
     keys = ["task", "quantity", "direction"]
-    level0 = distinct(rows).query("level == 0")
+    every = distinct(rows)
+    pruned = every["level"].gt(0).groupby([every[key] for key in CURVE]).transform("any")
+    grown = pruned | ~pruned.groupby(every["task"]).transform("any")
+    level0 = every[grown].query("level == 0")
     without = level0[level0["diverged"]].groupby(keys, sort=False)["seed"].nunique().rename("diverged")
     sound = level0[~level0["diverged"]].dropna(subset="value")
     networks = sound.drop_duplicates(["task", "quantity", "direction", "seed", "value"])

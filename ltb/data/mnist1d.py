@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class MNIST1D(InMemory):
 def _signals(root: Path) -> tuple[Tensor, ...]:
     """The signals and their classes; making them takes seconds, so that they are kept in a file below `root`.
 
-    The file names what made it, and opens with the SHA-256 of the rest: one that is not whole is made anew. Where it cannot be
-    written there is none.
+    The file names what made it, and opens with the SHA-256 of the rest: one that is not whole is made anew, with a line. Where it
+    cannot be written there is none.
     """
     path = root / "mnist1d" / f"{_makers()}.bin"
     try:
@@ -62,6 +63,8 @@ def _signals(root: Path) -> tuple[Tensor, ...]:
     except OSError:
         content = b""
     if hashlib.sha256(content[32:]).digest() != content[:32]:
+        if path.is_file():
+            print(f"ltb: {path}: damaged; it is made again", file=sys.stderr)
         made = dict(zip(NAMES, _made(), strict=True))
         content = save(made)
         content = hashlib.sha256(content).digest() + content

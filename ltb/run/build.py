@@ -60,7 +60,8 @@ def _described(node: Any, key: str) -> bool:
     if not node and node in (None, {}):
         return False
     if not isinstance(node, Mapping) or "_target_" not in node:
-        raise ValueError(f"{key}={node!r}: it must have a _target_, the class to make")
+        none = f"; {key}=none takes no settings" if isinstance(node, Mapping) else ""
+        raise ValueError(f"{key}={node!r}: it must have a _target_, the class to make{none}")
     return True
 
 

@@ -15,9 +15,9 @@ from ltb.training import Training
 NUISANCES = ("root", "workers", "num_workers")
 # Settings of ltb's own classes that came later, with what they were before: as such they are in no key, so that older keys stay.
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "ltb.training.Classification": {"label_smoothing": 0.0, "metrics": {}},
-    "ltb.models.ConvN": {"width": 64},
-    "ltb.models.VGG": {"width": 64},
+    "Classification": {"label_smoothing": 0.0, "metrics": {}},
+    "ConvN": {"width": 64},
+    "VGG": {"width": 64},
 }
 LENGTH = ("length", "evaluate_every")  # what of the training decides; when a run ends because of its results does not
 
@@ -55,11 +55,12 @@ def settings(config: Config, training: Training, trainer: Mapping[str, Any]) -> 
 def _identified(node: Any) -> Any:
     """The node with what each ``_target_`` is in place of where it is."""
     if isinstance(node, Mapping):
-        later = LATER.get(str(node.get("_target_")), {})
-        told = {key: value for key, value in node.items() if key not in later or (value or later[key]) != later[key]}
+        whose = identities([node["_target_"]])[node["_target_"]] if "_target_" in node else {}
+        later = LATER.get(whose["name"], {}) if whose.keys() == {"name"} else {}  # ltb's own
+        told = {key: value for key, value in node.items() if key not in later or value not in (None, later[key])}
         found = {key: _identified(value) for key, value in told.items()}
         if "_target_" in node:
-            found["_target_"] = identities([node["_target_"]])[node["_target_"]]
+            found["_target_"] = whose
             if str(node["_target_"]).startswith("hydra.utils.get_") and "path" in node:
                 found["path"] = identities([node["path"]])[node["path"]]  # names code as a _target_ does
         return found

@@ -51,7 +51,7 @@ def settled(composed: DictConfig, config: Checked) -> tuple[Checked, str]:
             return student.size(_training(at(width), usual))
         except ValueError as error:
             raise ValueError(
-                f"student.multiple={student.multiple}: of what the model takes; model.{argument}={width}: {error}"
+                f"student.multiple={student.multiple}: one whose multiples the model takes; model.{argument}={width}: {error}"
             ) from error
 
     most = max(_listed(own))
@@ -66,7 +66,7 @@ def settled(composed: DictConfig, config: Checked) -> tuple[Checked, str]:
             f"pruned one {budget:,.0f}; a higher density"
         )
     found = f"{said}, {size(units):,.0f} of at most {budget:,.0f} {student.unit}"
-    pruned = f"those of model.{argument}={own} {taken}at density {student.density:g}"
+    pruned = f"what model.{argument}={own} takes {taken}at density {student.density:g}"
     return at(narrow), f"student: {found}, {pruned}"
 
 
@@ -126,7 +126,10 @@ def _argument(config: Checked, named: str | None) -> tuple[str, Width]:
     name = getattr(called, "__name__", model["_target_"])
     if len(found) != 1:
         there = ", ".join(known)
-        raise ValueError(f"student.argument=null: {name} has no one {' or '.join(ARGUMENTS)}; name it: {there}")
+        lacks = "both of" if found else "neither of"
+        raise ValueError(
+            f"student.argument=null: {name} has {lacks} {' and '.join(ARGUMENTS)}; the argument that is its width: {there}"
+        )
     (argument,) = found
     if argument not in known:
         raise ValueError(f"student.argument={argument!r}: {name} has no such argument; {nearest(argument, known)}")

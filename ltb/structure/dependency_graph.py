@@ -49,8 +49,9 @@ class DependencyGraph(Structure):
         scored(module)  # what is frozen is traced too
         (batch,) = batches_of(batches(), 1)
         _draw(network)
+        of_attention = _heads(network) if self.heads else []
         try:
-            groups = _traced(network, lambda: loss(batch)) + (heads(network) if self.heads else [])
+            groups = _traced(network, lambda: loss(batch)) + of_attention
             groups = _exact(groups, network, lambda: float(loss(batch).detach()))
         except Exception as error:
             told = " ".join(str(error).split())
@@ -58,6 +59,16 @@ class DependencyGraph(Structure):
                 f"structure=DependencyGraph: the loss cannot be traced: {type(error).__name__}: {told}"
             ) from error
         return gathered(groups)
+
+
+def _heads(network: nn.Module) -> list[Group]:
+    found = heads(network)
+    if not found:
+        raise ValueError(
+            "structure.heads=true: false, for no layer has heads that are known: no nn.MultiheadAttention, derived from or with "
+            "add_bias_kv or add_zero_attn"
+        )
+    return found
 
 
 def _traced(network: nn.Module, loss: Callable[[], Tensor]) -> list[Group]:

@@ -263,6 +263,15 @@ def test_the_headline_is_at_the_sparsest_target_where_all_seeds_are():
     assert found[["a", "level_a", "level_b"]].values.tolist() == [["c", 2, 2], ["d", 7, 3]]
 
 
+@pytest.mark.parametrize("names", [("z", "a"), ("a", "z"), ("", "")])
+def test_the_name_that_a_curve_is_given_does_not_choose_the_reference(names):
+    first, second = (
+        curve([[0.5, 0.5]] * 3, m, called=name) for m, name in zip(("imp", "one_shot"), names, strict=True)
+    )
+    (row,) = paired.headline(together(second, first)).to_dict("records")
+    assert (row["a"], row["b"]) == (names[1] or "one_shot", names[0] or "imp")
+
+
 def test_the_reference_is_chosen_by_what_there_is_and_not_by_results():
     def chosen(better):
         parts = {

@@ -241,10 +241,19 @@ def test_dense_counts_each_seed_once_over_all_methods(row):
 
 
 def test_dense_networks_that_differ_for_one_seed_are_said_so(row):
-    rows = pd.concat([runs(row, [[0.70]]), runs(row, [[0.60]], method="other", run_id="other")])
+    rows = pd.concat([runs(row, [[0.70, 0.6]]), runs(row, [[0.60, 0.5]], method="other", run_id="other")])
     with pytest.warns(UserWarning, match="toy: the dense networks of one seed differ"):
         found = statistics.dense(rows).iloc[0]
     assert (found["n"], found["mean"]) == (1, pytest.approx(0.65))
+
+
+def test_a_student_beside_tickets_is_not_of_their_dense_network(row):
+    tickets = runs(row, [[0.70, 0.6]], variant="")
+    student = runs(row, [[0.60], [0.50]], method="dense", variant="student", run_id=None)
+    student["run_id"] = "student" + student["seed"].astype(str)
+    found = statistics.dense(pd.concat([tickets, student])).iloc[0]
+    assert (found["n"], found["mean"]) == (1, 0.70)
+    assert statistics.dense(student).iloc[0]["mean"] == pytest.approx(0.55)  # alone it is the dense network itself
 
 
 def test_a_regression_run_counts_its_own_metric(tmp_path, write_run):

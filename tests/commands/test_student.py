@@ -23,7 +23,7 @@ def test_the_width_is_found_and_said_and_the_run_is_that_of_the_width_typed(comm
     folder = command.done(*given)
     widths = yaml.safe_load((folder / "config.yaml").read_text())["model"]["widths"]
     assert plan[0].startswith(f"student: model.widths={widths}, ")
-    assert plan[0].endswith(" bytes, those of model.widths=[40, 20] as relative at density 0.1")
+    assert plan[0].endswith(" bytes, what model.widths=[40, 20] takes as relative at density 0.1")
     assert plan[1] == folder.name
     assert json.loads((folder / "identity.json").read_text())["settings"]["module.network.widths"] == widths
     (row,) = ledger(folder)
@@ -107,11 +107,11 @@ def test_a_model_of_ones_own_has_its_width_named(command):
         "student.density=0.25",
     )
     assert command(*given).line == (
-        "ltb: student.argument=null: Tiny has no one width or widths; name it: hidden"
+        "ltb: student.argument=null: Tiny has neither of width and widths; the argument that is its width: hidden"
     )  # fmt: skip
     named = (*given, "student.argument=hidden")
     line = command(*named).line
-    assert line.startswith("ltb: student.multiple=1: of what the model takes; model.hidden=")
+    assert line.startswith("ltb: student.multiple=1: one whose multiples the model takes; model.hidden=")
     assert line.endswith("hidden must be even")
     folder = command.done(*named, "student.multiple=2")
     assert yaml.safe_load((folder / "config.yaml").read_text())["model"] == {"_target_": "small.Tiny", "hidden": 8}

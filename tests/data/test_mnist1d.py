@@ -41,7 +41,7 @@ def test_it_is_the_same_data_each_time_it_is_made_and_read(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b + b"0"]
 )
-def test_a_file_that_is_not_whole_is_made_anew(tmp_path, monkeypatch, damage):
+def test_a_file_that_is_not_whole_is_made_anew(tmp_path, monkeypatch, capsys, damage):
     made = [torch.arange(4.0).reshape(2, 2), torch.tensor([0, 1]), torch.ones(1, 2), torch.tensor([1])]
     times = []
     monkeypatch.setattr("ltb.data.mnist1d._made", lambda: times.append(1) or made)
@@ -52,10 +52,12 @@ def test_a_file_that_is_not_whole_is_made_anew(tmp_path, monkeypatch, damage):
         return len(times)
 
     assert (read(), read()) == (1, 1)
+    assert capsys.readouterr().err == ""
     (path,) = tmp_path.rglob("*.bin")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert (read(), read()) == (2, 2)
+    assert capsys.readouterr().err == f"ltb: {path}: damaged; it is made again\n"
     assert path.read_bytes() == whole
     _signals.cache_clear()
 

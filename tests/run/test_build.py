@@ -58,7 +58,10 @@ def test_what_is_made(config, expected):
     [
         ({"box": 3}, "box=3: it must have a _target_, the class to make"),
         ({"box": "Box"}, "box='Box': it must have a _target_, the class to make"),
-        ({"box": {"size": 1}}, "box={'size': 1}: it must have a _target_, the class to make"),
+        (
+            {"box": {"size": 1}},
+            "box={'size': 1}: it must have a _target_, the class to make; box=none takes no settings",
+        ),
         (box(), "box: Box needs size"),
         (box(size="1"), "box.size='1': a whole number"),
         (box(size=1.5), "box.size=1.5: a whole number"),

@@ -44,7 +44,7 @@ def test_what_decides_a_number_and_nothing_else(config, trainer, same):
     assert (settings(config, one, trainer) == settings(CONFIG, one, CPU)) is same
 
 
-@pytest.mark.parametrize("model", ["ltb.models.VGG", "ltb.models.ConvN"])
+@pytest.mark.parametrize("model", ["ltb.models.VGG", "ltb.models.vgg.VGG", "ltb.models.ConvN"])
 def test_a_width_that_was_there_before_it_could_be_set_is_in_no_key(model):
     node = {"_target_": model, "depth": 2}
     before, usual, narrow = (

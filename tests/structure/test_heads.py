@@ -7,7 +7,7 @@ from torch import nn
 from ltb.core.units import groups_of
 from ltb.structure import DependencyGraph
 from ltb.structure.heads import heads
-from tests.structure.networks import Classifier, batch
+from tests.structure.networks import Classifier, Concatenated, batch
 
 
 class Attending(nn.Module):
@@ -60,6 +60,11 @@ class Derived(nn.MultiheadAttention):
 )
 def test_what_heads_are_not_known_of_has_none(layer):
     assert heads(nn.Sequential(layer)) == []
+
+
+def test_heads_that_are_asked_for_must_be_there():
+    with pytest.raises(ValueError, match=r"^structure\.heads=true: false, for no layer has heads that are known"):
+        DependencyGraph(heads=True)(Classifier(Concatenated()), lambda: iter([batch((4, 4, 4))]))
 
 
 def test_a_network_whose_loss_looks_at_the_weights_of_attention_keeps_its_heads():
