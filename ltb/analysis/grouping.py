@@ -37,8 +37,7 @@ def table(points: pd.DataFrame, headline: pd.DataFrame, *, test: str = PAIRED) -
     found = (
         statistics.spread(groups["value"]).join(groups[["density"]].mean()).join(groups["diverged"].sum()).reset_index()
     )
-    sign = found["direction"].map({"max": 1.0, "min": -1.0})
-    found = found.assign(score=sign * found["mean"])
+    found = found.assign(score=statistics.sign(found) * found["mean"])
     found["top"] = found["score"] == found.groupby("task")["score"].transform("max")
     found = found.merge(_against_best(there, found, test), on=["task", "curve"], how="left")
     found["group"] = np.select([found["n"] == 0, found["p_best"] < 1 - statistics.CONFIDENCE], [NEITHER, WORSE], BEST)
@@ -66,9 +65,9 @@ def _against_best(there: pd.DataFrame, found: pd.DataFrame, test: str) -> pd.Dat
     pairs = family.groupby(every["task"]).count().rename("pairs")
     top = pd.MultiIndex.from_frame(found.loc[found["top"], ["task", "curve"]])
     sides = []
-    for best, other, sign in (("a", "b", 1.0), ("b", "a", -1.0)):
+    for best, other, side in (("a", "b", 1.0), ("b", "a", -1.0)):
         its = every[pd.MultiIndex.from_frame(every[["task", best]]).isin(top)]
-        better = sign * its["mean"] * its["direction"].map({"max": 1.0, "min": -1.0})
+        better = side * its["mean"] * statistics.sign(its)
         sides.append(
             its.assign(curve=its[other], p_best=its["p_best"].where(better > 0, 1.0).mask(its["p_best"].isna()))
         )

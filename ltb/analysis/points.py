@@ -37,8 +37,7 @@ def curves(points: pd.DataFrame, order: Sequence[str] = ()) -> dict[str, str]:
 def ranked(points: pd.DataFrame) -> list[str]:
     """Return the curves from best to worst at their sparsest common point: the order at the right end of the figure."""
     value = points[points["kind"] == "value"]
-    sign = value["direction"].map({"max": 1.0, "min": -1.0})
-    value = value.assign(value=sign * value["value"])
+    value = value.assign(value=statistics.sign(value) * value["value"])
     common = value.groupby(["task", "curve"])["sparsity"].max().groupby("task").transform("min").min()
     there = value[value["sparsity"] >= common - 1e-9]
     scores = there.sort_values("sparsity").groupby(["task", "curve", "run_id"])["value"].first()

@@ -99,19 +99,21 @@ def _long(rows: pd.DataFrame) -> pd.DataFrame:
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Return mean and spread over seeds of every point of every curve, one row per point and quantity.
 
-    Columns: task, method, control, variant, level, target_sparsity, sparsity, density, quantity, n (seeds), mean,
+    Columns: task, curve (`named`), method, control, variant, level, target_sparsity, sparsity, density, quantity, n (seeds), mean,
     std (sample, n − 1; NaN for one seed), low and high (95 % t interval of the mean; NaN for one seed), min, max,
     diverged and seeds: how many seeds diverged there, of how many. They are in n and the mean, unless their value is NaN.
     Accuracies are fractions in [0, 1], early_stop_step a step of the training clock.
     """
-    long = _long(rows)
-    keys = [*POINT, "kind", "quantity"]
+    long = named(_long(rows))
+    keys = [*POINT, "curve", "kind", "quantity"]
     groups = long[long["value"].notna() | (long["diverged"] & (long["kind"] == "value"))].groupby(keys, sort=False)
     means = groups[["sparsity", "density"]].mean().join(lost(groups))
     table = spread(groups["value"]).join(means).reset_index()
     table["order"] = table["kind"].map(list(KINDS).index)
     table = table.sort_values([*CURVE, "order", "level"], kind="stable", ignore_index=True)
-    return table.loc[:, [*POINT, "sparsity", "density", "quantity", *STATISTICS, "diverged", "seeds"]]
+    return table.loc[
+        :, ["task", "curve", *POINT[1:], "sparsity", "density", "quantity", *STATISTICS, "diverged", "seeds"]
+    ]
 
 
 def dense(rows: pd.DataFrame) -> pd.DataFrame:
@@ -153,9 +155,13 @@ def against_dense(rows: pd.DataFrame) -> pd.DataFrame:
     start = levels[levels["level"] == 0].drop_duplicates("run_id").set_index("run_id")
     without = levels["run_id"].isin(start.index[start["diverged"]])
     base = levels["run_id"].map(start["value"]).astype("float64").mask(without)
-    sign = levels["direction"].map({"max": 1.0, "min": -1.0})
-    gap = sign * (levels["value"] - base).mask(levels["diverged"])
+    gap = sign(levels) * (levels["value"] - base).mask(levels["diverged"])
     return levels.assign(dense=base, dense_diverged=without, gap=gap)
+
+
+def sign(rows: pd.DataFrame) -> pd.Series:
+    """Return 1.0 where more is better and −1.0 where less is, by each row's `direction`."""
+    return rows["direction"].map({"max": 1.0, "min": -1.0})
 
 
 def name(method: str, control: str, variant: str) -> str:

@@ -195,7 +195,7 @@ def _print(found: findings.Contents) -> None:
         summary, cost, groups, headline, matching, measures, examples = (
             table[table["task"] == task] for table in every
         )
-        console.print(tables.summary(task, summary, found.curves))
+        console.print(tables.summary(task, summary))
         if len(cost):
             console.print(tables.cost(task, cost))
         if len(groups):

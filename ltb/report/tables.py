@@ -6,8 +6,7 @@ What the user typed goes in as printable `Text`: it is never read as markup, and
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ltb.analysis import grouping, paired, statistics
+from ltb.analysis import grouping, paired
 from ltb.analysis.inference import LEAST, PAIRED, WELCH
 from ltb.analysis.tolerances import Tolerance
 from ltb.common.text import inert, printable
@@ -26,20 +25,15 @@ from ltb.report.sparkline import scale, sparkline
 Row = dict[Hashable, Any]
 
 
-def summary(task: str, found: pd.DataFrame, curves: Mapping[str, str] = MappingProxyType({})) -> Table:
+def summary(task: str, found: pd.DataFrame) -> Table:
     """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds.
 
-    `curves`: what one is called → its own name, where that is another.
-    Beside a mean is said how many of its seeds diverged. Controls have a column where there are any.
+    Beside a mean is said how many of its seeds diverged.
     """
     quantities = list(found["quantity"].unique())
-    broken = bool(found["control"].ne("none").any())
-    names = {own: called for called, own in curves.items() if called != own}
-    table = _empty(task, ["method", *["control"] * broken], ["density", "n", *map(_heading, quantities)])
-    for key, curve in found.groupby(statistics.CURVE, sort=False):
-        _, method, control, variant = map(str, key)
-        own = names.get(statistics.name(method, control, variant), statistics.name(method, "none", variant))
-        called = [own, *[control] * broken]
+    table = _empty(task, ["curve"], ["density", "n", *map(_heading, quantities)])
+    for called, curve in found.groupby("curve", sort=False):
+        said = str(called)
         for _, point in curve.groupby("level"):
             by_quantity = point.set_index("quantity")
             cells = [f"{by_quantity['density'].iloc[0]:.2%}", str(by_quantity["n"].max())]
@@ -49,8 +43,8 @@ def summary(task: str, found: pd.DataFrame, curves: Mapping[str, str] = MappingP
                 for q, one in by_quantity.iterrows()
             }
             cells += [spreads.get(q, "") for q in quantities]
-            table.add_row(*map(_text, [*called, *cells]))
-            called = [""] * len(called)
+            table.add_row(*map(_text, [said, *cells]))
+            said = ""
         table.add_section()
     return table
 

@@ -48,7 +48,7 @@ def test_the_summary(study):
     assert "one_shot 100.00% 3 71.00 ± 1.00 70.50 ± 1.00 800 ± 0" in lines
     assert "80.00% 3 69.00 ± 0.90 68.50 ± 0.90 800 ± 0" in lines
     broken = tables.summary("toy", statistics.summarise(rows.assign(control="reinit")))
-    assert "one_shot reinit 100.00% 3" in " ".join(text(broken))
+    assert "one_shot · reinit 100.00% 3" in " ".join(text(broken))
 
 
 def test_the_sparsest_matching_ticket(study):

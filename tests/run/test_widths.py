@@ -157,7 +157,7 @@ def test_without_a_student_nothing_changes():
     ("overrides", "said"),
     [
         (["model=resnet18", "data.shape=[3,8,8]"],
-         r"^student.argument=null: TorchvisionResNet has neither of width and widths; the argument that is its width: shape, classes, depth, cifar_stem"),
+         r"^student.argument=null: TorchvisionResNet has neither of width and widths; the argument that is its width: shape, "),
         (["student.argument=widhts"], r"^student.argument='widhts': MLP has no such argument; the nearest is widths$"),
         (["student.argument=initialiser"], r"^student.argument='initialiser': a whole number or a list of them, 1 or more; model"),
         (["model.widths=[]"], r"^student.argument='widths': a whole number or a list of them, 1 or more; model.widths=\[\]$"),
