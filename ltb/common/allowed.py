@@ -241,8 +241,9 @@ def _plain_value(kind: Any, value: Any) -> Any:
 
 
 def _one_of(hints: tuple[Any, ...], value: Any, key: str, section: Section | None) -> Any:
-    """By the first that takes the value as it is, else by the first that takes it; an empty group is null."""
-    if value == {} and type(None) in hints and any(map(is_group, hints)):
+    """By the first that takes the value as it is, else by the first that takes it; an empty group or section is null."""
+    of_plain = {*PLAIN, *LISTS, *MAPPINGS}
+    if value == {} and type(None) in hints and any(is_class(hint) and hint not in of_plain for hint in hints):
         return None
     found = []
     for hint in hints:

@@ -74,6 +74,7 @@ class Execution(ABC):
               `Fit.aim` says what its masks are to come to.
     changes:  whether its bodies can hold other masks under way, as dynamics ask them to.
     compares: whether it compares the weights that were scored with those at the start: then they must be others.
+    removes:  whether units are taken out of the network that it trains.
     afterwards: whether it is for trained networks, each level's and the dense one, in a branch off them; then it trains them on for
               `length`, from their end.
     version:  raised when the same settings come to give other weights.
@@ -82,6 +83,7 @@ class Execution(ABC):
     prunes: ClassVar[bool] = False
     changes: ClassVar[bool] = True
     compares: ClassVar[bool] = False
+    removes: ClassVar[bool] = False
     afterwards: ClassVar[bool] = False
     length: ClassVar[Step] = Step(0)
     version: ClassVar[int] = 1

@@ -113,6 +113,11 @@ class Recipe:
                 f"prune_from='start': {self.execution!r} compares the weights that are scored with those at the start, and these "
                 "are the same; previous or dense is allowed"
             )
+        if self.during is not None and self.during.removes and self.objective is not None and self.objective.by_unit:
+            raise ValueError(
+                f"execution={type(self.execution).__name__} removes units that objective={type(self.objective).__name__} compares "
+                "one by one; leave it at execution=masked, or take hints@objective.hints=attention"
+            )
         if self.execution is not None and self.execution.prunes:
             self._check_execution(f"execution={type(self.execution).__name__}")
         self._check_signs()

@@ -33,6 +33,7 @@ class Compact(MaskedUnits):
     """
 
     changes: ClassVar[bool] = False
+    removes: ClassVar[bool] = True
 
     def prepared(self, bench: Bench) -> Execution:
         return CompactOfGroups(found(self.structure, bench))

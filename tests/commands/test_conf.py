@@ -221,8 +221,9 @@ ELSEWHERE = {
     "structure",
     "student",
     "teacher",
+    "hints",
     "normalisation",
-}  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts, test_launchers and test_student
+}  # above (with what has them), and in test_plugin, test_wandb, test_first_attempts, test_launchers, test_student and test_distil
 SHORT = {
     "schedule=explicit": ["schedule.sparsities=[0.3,0.7]"],
     "schedule=linear": ["schedule.levels=2"],

@@ -54,3 +54,17 @@ def test_teachers_of_two_levels_are_two_curves_and_equal_networks_one_key(comman
     status = json.loads((teacher / "status.json").read_text())
     (teacher / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
     assert "run is the folder of a finished run" in command(*given, f"dense_objective.teacher.run={teacher}").line
+
+
+def test_layers_learn_from_the_teachers_layers(command):
+    given = (*TINY, "method=one_shot", "schedule.levels=1", "objective=distil")
+    hinted = (*given, "hints@objective.hints=features", "objective.hints.layers={fc1: 0.1}")
+    made = [command.done(*one) for one in (given, hinted, (*hinted, "objective.hints.layers={fc1: 0.2}"))]
+    dense, levels = ([ledger(folder)[level]["val/loss"] for folder in made] for level in (0, 1))
+    assert (len({*dense}), len({*levels})) == (1, 3)
+    assert command(*given, "hints@objective.hints=features").line == (
+        "ltb: objective.hints.layers is not set; give objective.hints.layers=VALUE"
+    )
+    assert command(*hinted[:-1], "objective.hints.layers={fc: 1}").line == (
+        "ltb: objective.hints.layers.fc: the network has no such layer; the nearest is fc1"
+    )

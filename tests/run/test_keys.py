@@ -30,8 +30,8 @@ VALUES = (
     None, True, 0, 1, -1, 10**30, -(10**30), 0.5, -0.5, math.nan, math.inf, -math.inf, "", "abc", "müller", "1e-3", "5", "0it",
     "3ep", [], [None], [0], ["abc"], [-1, 2], [0.5, 0.75], {}, {"abc": 1},
 )  # fmt: skip
-# What they set are keys of other groups; a structure is one of allocation=structured, a teacher of objective=distil.
-BUNDLES = ("task", "method", "experiment", "hydra", "structure", "normalisation", "teacher")
+# What they set are keys of other groups; a structure is one of allocation=structured, teacher and hints of objective=distil.
+BUNDLES = ("task", "method", "experiment", "hydra", "structure", "normalisation", "teacher", "hints")
 NEEDED = {f"student={name}": ["student.density=0.1"] for name in ("equal_bytes", "equal_flops")}  # what has no default
 TAKEN_AS_GIVEN = ("_target_", "_partial_")
 
@@ -84,7 +84,10 @@ def right(hint, value):
         limits = [extra for extra in inner[1:] if isinstance(extra, Limits)]
         return right(inner[0], value) and all(within(one, inner[0], value) for one in limits)
     if origin in (typing.Union, types.UnionType):
-        empty = value == {} and any(isinstance(one, type) and issubclass(one, Group) for one in inner)
+        sections = [
+            one for one in inner if isinstance(one, type) and (issubclass(one, Group) or inspect.isabstract(one))
+        ]
+        empty = value == {} and type(None) in inner and bool(sections)
         return empty or any(right(one, value) for one in inner)
     if origin is typing.Literal:
         return any(value == one and type(value) is type(one) for one in inner)

@@ -1,4 +1,4 @@
-"""Distillation: a teacher's outputs as targets beside the labels."""
+"""Distillation: a teacher's outputs as targets beside the labels, and hints from its layers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn.functional import kl_div, log_softmax
 
 from ltb.common.allowed import Limits, Positive, settle
 from ltb.core.contracts import loss_of, network_of
+from ltb.core.objectives.hints import Hints, listened
 from ltb.core.objectives.objective import Objective
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ class Distil(Objective):
     What a fit costs is recorded as for one without: neither the teacher's pass nor the student's second one is in its FLOPs.
 
     temperature: T; alpha: α, the weight of the soft targets; theirs are T from 1 to 20 and an α close to 1.
+    hints:       what is added for layers inside of the networks; None for nothing.
     """
 
     teacher: Teacher
     temperature: Positive = 4.0
     alpha: Share = 0.9
+    hints: Hints | None = None
 
     def __post_init__(self) -> None:
         settle(self, "objective")
@@ -57,8 +60,15 @@ class Distil(Objective):
     def prepared(self, bench: Bench, result: Callable[[Stage], Result]) -> Objective:
         return _Taught(self, self.teacher.module(bench, result))
 
+    @property
+    def by_unit(self) -> bool:
+        return self.hints is not None and self.hints.by_unit
+
     def check(self, module: Any, batch: Any) -> None:
-        outputs(module, batch)
+        with listened(network_of(module), self.hints.names if self.hints else ()) as own:
+            outputs(module, batch)
+        if self.hints:
+            self.hints(own, own)  # a distance that there is not
 
     def __call__(self, module: Any, batch: Any) -> Tensor:
         raise AssertionError("it is prepared for each fit")
@@ -77,21 +87,23 @@ class _Taught(Objective):
     teacher: Any
 
     def __call__(self, module: Any, batch: Any) -> Tensor:
-        with torch.no_grad():
-            self.teacher.to(module.device)
+        names = self.how.hints.names if self.how.hints else ()
+        self.teacher.to(module.device)
+        with torch.no_grad(), listened(network_of(self.teacher), names, "teacher") as shown:
             try:
                 _, theirs = outputs(self.teacher, batch)
             except (IndexError, RuntimeError) as error:
                 raise ValueError(
                     f"objective.teacher: its network cannot do with this run's examples: {error}"
                 ) from None
-        with _buffers_kept(network_of(module)):
+        with _buffers_kept(network_of(module)), listened(network_of(module), names) as own:
             loss, ours = outputs(module, batch)
         if theirs.shape != ours.shape:
             raise ValueError(
                 f"objective.teacher: its outputs are {tuple(theirs.shape)}, those of the student {tuple(ours.shape)}"
             )
-        return self.how.alpha * (self.how.divergence(ours, theirs.to(ours)) - loss)
+        found = self.how.alpha * (self.how.divergence(ours, theirs.to(ours)) - loss)
+        return found + self.how.hints(own, shown) if self.how.hints else found
 
 
 def outputs(module: Any, batch: Any) -> tuple[Tensor, Tensor]:

@@ -30,5 +30,10 @@ class Objective(ABC):
     def check(self, module: Any, batch: Any) -> None:  # noqa: B027 - most need none
         """Raise ValueError for a module that it cannot do with, where that shows without what it waits for; by default nothing."""
 
+    @property
+    def by_unit(self) -> bool:
+        """Whether it compares layers unit by unit, so that none may be removed; by default not."""
+        return False
+
     @abstractmethod
     def __call__(self, module: Any, batch: Any) -> Tensor: ...
