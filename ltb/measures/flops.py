@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ltb.core import tensors
 from ltb.core.contracts import Bench, loss_of, network_of
+from ltb.core.counting import counted
 from ltb.core.measure import Measure
 from ltb.core.results import Measurement, Number, Result, Spent
 from ltb.core.tensors import Weights
@@ -27,8 +28,7 @@ BOTH = {torch.ops.aten.convolution_backward.default}
 class Flops(Measure):
     """The FLOPs of the dense network, and those in which a kept weight stands; a multiply-add counts as two.
 
-    Torch counts the matrix products and convolutions (`FlopCounterMode`), padded places too; what is elementwise counts as nothing,
-    and so does what torch does not count (on the CPU attention's products of activations);
+    Torch counts matrix products and convolutions (`ltb.core.counting`), padded places too; what is elementwise counts as nothing;
     of a grouped convolution it counts the weight's gradient as if there were no groups.
     The *kept* numbers are those that remain of them where each product with a pruned weight, forward and in both gradients, is left
     out: a theory, not a time (see ``measure=latency``). They ask for kernels that compute no gradient of a pruned weight.
@@ -44,6 +44,8 @@ class Flops(Measure):
     fit_kept, and what sums it, is None where the number of kept weights changed under way. Executions that train scores compute
     all gradients, and save forward alone.
     """
+
+    version: ClassVar[int] = 2
 
     def prepared(self, spent: Callable[[], Sequence[Spent]]) -> Measure:
         return FlopsOf(tuple(spent()))
@@ -119,7 +121,7 @@ class FlopsProbe:
         batch = next(iter(batches()))
         # A bias stands in no product.
         parameters = {name: one for name, one in tensors.parameters(network_of(module)).items() if one.ndim > 1}
-        with FlopCounterMode(display=False) as counter:
+        with counted(network_of(module)) as counter:
             with _ByParameter(parameters, counter) as forward:
                 found = loss(batch)
             whole = counter.get_total_flops()

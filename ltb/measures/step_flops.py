@@ -18,6 +18,7 @@ class StepFlops(Measure):
     It is the same at every level: masks save none of them. Values: step_flops.
     """
 
+    version: ClassVar[int] = 2
     initial: ClassVar[bool] = True
     ledger: ClassVar[bool] = True
 

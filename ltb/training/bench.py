@@ -13,12 +13,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import DoublePrecision
 from pytorch_lightning.utilities import move_data_to_device
-from torch.utils.flop_counter import FlopCounterMode
 
 from ltb.common.step import Clock, Step
 from ltb.core import masks as m
 from ltb.core import optimizer_state, tensors
 from ltb.core.contracts import network_of
+from ltb.core.counting import counted
 from ltb.core.execution import MASKED, Execution
 from ltb.core.masks import Masks
 from ltb.core.measure import Measure
@@ -234,9 +234,9 @@ class Bench:
     def step_flops(self) -> int:
         """Return the FLOPs of one training step, forward and backward, a multiply-add counted as two.
 
-        Counted by torch in the matrix products and convolutions of the first minibatch. Masks save none of them.
+        Counted in the matrix products and convolutions of the first minibatch (`counted`). Masks save none of them.
         """
-        with quiet(), FlopCounterMode(display=False) as counter:
+        with quiet(), counted(self._build("init", self.clock)) as counter:
             self._one_step(False, None, None)
         return counter.get_total_flops()
 

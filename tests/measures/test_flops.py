@@ -96,7 +96,7 @@ def test_layers_and_their_gradients_are_those_of_torchs_counter():
     forward = counter.get_total_flops()
     with FlopCounterMode(display=False) as counter:
         network.loss(batch).backward()
-    assert int(probed["whole"]["forward"]) == forward
+    assert int(probed["whole"]["forward"]) == forward + 2 * (2 * 4 * 16 * 16 * 16)
     by_hand = {
         "first.weight": 2 * 4 * 81 * 8 * 27,
         "second.weight": 2 * 4 * 16 * 16 * 2 * 9,
@@ -105,12 +105,41 @@ def test_layers_and_their_gradients_are_those_of_torchs_counter():
         "output.weight": 2 * 4 * 16 * 5,
     }
     assert {name: int(count) for name, count in probed["forward"].items() if count} == by_hand
-    assert forward == sum(by_hand.values())  # torch does not count the CPU's attention, in which no weight stands
+    # Torch does not count the CPU's attention: two products of 16 × 16 places in 16 channels, in which no weight stands.
+    assert forward == sum(by_hand.values())
     gradients = {name: int(count) for name, count in probed["backward"].items() if count}
     # The first layer has no gradient of its input; torch counts the weight's gradient of 4 groups as that of one.
     times = {"first.weight": 1, "second.weight": 1 + 4}
     assert gradients == {name: times.get(name, 2) * count for name, count in by_hand.items()}
     assert counter.get_total_flops() == forward + sum(gradients.values())
+
+
+class Tagger(nn.Module):
+    """A recurrent layer and a class for each place."""
+
+    def __init__(self, kind, **given):
+        super().__init__()
+        self.recurrent = kind(5, 7, batch_first=True, **given)
+        self.output = nn.Linear(7 * (1 + self.recurrent.bidirectional), 3)
+
+    def forward(self, x):
+        return self.output(self.recurrent(x)[0])
+
+    def loss(self, batch):
+        return self(batch[0]).logsumexp(2).mean()
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_recurrent_layers_are_counted_place_by_place(kind, gates, directions):
+    network = Tagger(kind, bidirectional=directions == 2)
+    probed = FlopsProbe()(network, lambda: [(torch.randn(2, 6, 5), torch.zeros(2))])
+    found = {name: int(count) for name, count in probed["forward"].items()}
+    for back in ("", "_reverse")[:directions]:
+        assert found[f"recurrent.weight_ih_l0{back}"] == 2 * 2 * 6 * gates * 7 * 5
+        assert found[f"recurrent.weight_hh_l0{back}"] == 2 * 2 * 6 * gates * 7 * 7
+    assert found["output.weight"] == 2 * 2 * 6 * 3 * 7 * directions
+    assert int(probed["whole"]["forward"]) == sum(found.values())
 
 
 def test_a_networks_layers_are_those_of_torch_pruning():
