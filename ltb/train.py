@@ -58,6 +58,7 @@ def _job(config: DictConfig) -> float | None:
 
         settings.check_overrides(HydraConfig.get())
         settings.empty(config, HydraConfig.get())
+        settings.check_taken(config, HydraConfig.get())
         # Before the seconds of imports that the rest takes.
         checked = settings.resolve(config)
         names = chosen(HydraConfig.get(), checked)

@@ -127,9 +127,12 @@ class InMemory(Dataset):
     def _check_content(self, part: str, x: Tensor, y: Tensor, examples: int) -> None:
         if tuple(x.shape) != (examples, *self.shape) or tuple(y.shape) != (examples,):
             raise Damaged(
-                f"the {part} set of {type(self).__name__} must be {examples} examples of shape {list(self.shape)},"
-                f" but what was read is {list(x.shape)} with labels {list(y.shape)}"
+                f"the {part} set of {type(self).__name__} must be {examples} examples of shape {list(self.shape)}, with one label "
+                f"each, but what was read is {list(x.shape)} with labels {list(y.shape)}; what is labelled otherwise is served by "
+                "a LightningDataModule"
             )
+        if y.is_floating_point() or y.is_complex():
+            raise Damaged(f"the {part} set of {type(self).__name__} must have whole numbers as labels, not {y.dtype}")
         counts = y.bincount(minlength=self.classes)
         if len(counts) > self.classes or counts.min() == 0:
             raise Damaged(

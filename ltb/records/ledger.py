@@ -172,10 +172,18 @@ def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tasks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a task for each data set and network: what was exchanged under one name is not compared."""
+    """Return the rows with a task for each data set and network: what was exchanged under one name is not compared.
+
+    Nor is what was trained before and after its data were changed.
+    """
     several = rows.groupby("task")[["data", "model"]].transform("nunique").gt(1).any(axis=1)
     named = rows["task"] + " (" + rows["data"] + ", " + rows["model"] + ")"
-    return rows.assign(task=rows["task"].where(~several, named).astype("str"))
+    rows = rows.assign(task=rows["task"].where(~several, named).astype("str"))
+    versions: dict[str, str] = {}
+    for _, folders in rows.drop_duplicates("folder").groupby("task", sort=False)["folder"]:
+        versions |= variants.changed_beneath(_identities(folders)) if len(folders) > 1 else {}
+    version = rows["folder"].map(versions)
+    return rows.assign(task=rows["task"].where(version.isna(), rows["task"] + " (data " + version + ")").astype("str"))
 
 
 def _variants(rows: pd.DataFrame) -> pd.Series:
@@ -190,7 +198,15 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
 
 
 def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if it keeps no settings.
+    """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if it keeps no settings."""
+    told = _identities(folders)
+    return {
+        folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)} for folder, found in told.items()
+    }
+
+
+def _identities(folders: Iterable[str]) -> dict[str, dict[str, object]]:
+    """Return by folder the settings that decide a run's numbers, dotted.
 
     Raises `Damaged` for a run whose configuration is there and its identity not: what of it decides is not to be guessed.
     """
@@ -202,10 +218,7 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
             raise Damaged(
                 f"{Path(folder) / IDENTITY} is missing, so what tells its run from others is not known; run it again"
             )
-    told = variants.without_own_splits(identities)
-    return {
-        folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)} for folder, found in told.items()
-    }
+    return variants.without_own_splits(identities)
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 
 DRAW = "control.draw"  # of several draws of a control for one ticket, which are averaged over within their seed
 SPLIT = "data.split_seed"
+DATA = ("data.", "label_noise.")
 MISSING = object()  # unlike any value, so that an absent key differs from null
 TARGET = "._target_"
+LENGTH = "schedule.levels"  # it lengthens a curve, and changes no level that two have: others are named first
 LONGEST = 40  # characters of a label that still reads well in a legend
 
 
@@ -38,6 +40,30 @@ def without_own_splits(runs: Mapping[str, Mapping[str, object]]) -> dict[str, di
     several = len({one.get("seed") for one in runs.values()}) > 1
     dropped = {SPLIT, "fingerprint"} if own and several else set()
     return {name: {key: value for key, value in one.items() if key not in dropped} for name, one in runs.items()}
+
+
+def changed_beneath(runs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Return for each run the beginning of its data's fingerprint where equal settings of one seed have others; {} where none do.
+
+    Then the data were changed between the runs, and not by a setting: files, or the code that reads them. `runs` are dotted.
+
+    >>> changed_beneath({"a": {"seed": 0, "fingerprint": "1f"}, "b": {"seed": 0, "fingerprint": "2e"}})
+    {'a': '1f', 'b': '2e'}
+    >>> changed_beneath({"a": {"seed": 0, "fingerprint": "1f"}, "b": {"seed": 1, "fingerprint": "2e"}})
+    {}
+    """
+    found: dict[str, set[object]] = {}
+    for one in runs.values():
+        said = {key: _class(key, value) for key, value in one.items() if key.startswith(DATA) or key == "seed"}
+        found.setdefault(_text(said), set()).add(one.get("fingerprint"))
+    if all(len(seen) == 1 for seen in found.values()):
+        return {}
+    return {name: str(one.get("fingerprint"))[:6] for name, one in runs.items()}
+
+
+def _class(key: str, value: object) -> object:
+    """A setting; of a class its name alone, for its source changes with what else is in its file."""
+    return str(value).partition(" ")[0] if key.endswith(TARGET) else value
 
 
 def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
@@ -92,6 +118,7 @@ def _telling(settings: Sequence[Mapping[str, object]], keys: Sequence[str]) -> l
                 keys,
                 key=lambda key: (
                     -told([*found, key]),
+                    key == LENGTH,
                     not key.endswith(TARGET),
                     max(map(len, values[key])),
                     len(key),
@@ -113,7 +140,7 @@ def _said(key: str, value: str, longest: int) -> str:
     >>> _said("criterion._target_", "Growth 0d1e2f", 40), _said("lr.base", "0.1", 40)
     ('criterion=Growth', 'lr.base=0.1')
     """
-    name = value.partition(" ")[0] if _plain(key) != key else value
+    name = str(_class(key, value))
     return f"{_plain(key)}={_cut(name, longest)}"
 
 

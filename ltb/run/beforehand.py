@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from ltb.run import launchers
 from ltb.run.chosen import Chosen, chosen
 from ltb.run.settings import Checked as CheckedSettings
-from ltb.run.settings import check_overrides, empty, resolve
+from ltb.run.settings import check_overrides, check_taken, empty, resolve
 
 SHOWN = 3  # jobs that a line names, at most
 
@@ -71,6 +71,7 @@ class Checked:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         check_overrides(composed.hydra)
         empty(composed, composed.hydra)
+        check_taken(composed, composed.hydra)
         with open_dict(composed):
             hydra = composed.pop("hydra")
         config = resolve(composed)

@@ -73,12 +73,9 @@ class Chosen:
 def chosen(hydra: Any, config: Mapping[str, Any]) -> Chosen:
     """Return what was chosen; `hydra` is Hydra's own configuration, `config` the resolved one.
 
-    Raises ValueError for a model that is asked for where the module takes none, and for a name that holds `JOINTS`.
+    Raises ValueError for a name that holds `JOINTS`.
     """
     task, data, model, module = (str(hydra.runtime.choices.get(group)) for group in GROUPS)
-    asked = next((one for one in hydra.overrides.task if re.match(r"\+*model[=.]", one)), None)
-    if asked and "model" not in config:
-        raise ValueError(f"{asked}: module={module} makes its own network and takes no model")
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     usual = {"module": "classification"} | of_task(task, folders)
     for group, option in zip(GROUPS, (task, data, model, module), strict=True):

@@ -7,6 +7,7 @@ together is checked where they meet. Torch is not imported here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -239,6 +240,18 @@ def empty(config: DictConfig, hydra: Any) -> None:
             OmegaConf.update(config, key, {}, merge=False)
 
 
+def check_taken(config: DictConfig, hydra: Any) -> None:
+    """Raise ValueError for a model, optimizer or learning rate that the command line sets and nothing takes."""
+    from omegaconf import OmegaConf
+
+    given: Any = OmegaConf.to_container(config)
+    for override in _overrides(hydra):
+        group = re.split(r"[.=]", override.lstrip("+"))[0]
+        if group in TAKEN and given.get(group) and f"${{{group}" not in json.dumps({**given, group: None}, default=str):
+            module = hydra.runtime.choices.get("module")
+            raise ValueError(f"{override}: module={module} makes its own {TAKEN[group]} and takes no {group}")
+
+
 def without_foreign_reason(config: Checked, hydra: Any, exchanged: Sequence[str] = ()) -> Checked:
     """Return the configuration without the reason for its tolerance where the command line gives another one, and no reason.
 
@@ -275,6 +288,9 @@ def check_overrides(hydra: Any) -> None:
                 f"{key}={value}: a run has one {key}; with -m, {key}={value.strip('[]')} is a run for each"
             )
 
+
+# What a module takes if it is written so, and what it makes by itself otherwise.
+TAKEN = {"model": "network", "optimizer": "optimizer", "lr": "learning rates"}
 
 # What Hydra takes without a range, or writes beside the run: its key → what it may be.
 OF_HYDRA: Mapping[str, Any] = {

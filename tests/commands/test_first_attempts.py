@@ -65,10 +65,19 @@ def test_a_shape_that_data_do_not_say_is_asked_for_in_one_line(own):
     assert result.line.startswith("ltb: model.shape: it is taken from data.shape, which is not set; give data.shape, ")
 
 
-@pytest.mark.parametrize("asked", ["model=tiny", "+model.width=3"])
-def test_a_model_that_the_module_does_not_take_is_refused(own, asked):
+@pytest.mark.parametrize(
+    ("asked", "own_things"),
+    [
+        ("model=tiny", "network and takes no model"),
+        ("+model.width=3", "network and takes no model"),
+        ("lr=cosine", "learning rates and takes no lr"),
+        ("lr.base=0.1", "learning rates and takes no lr"),
+        ("optimizer=sgd", "optimizer and takes no optimizer"),
+    ],
+)
+def test_what_the_module_does_not_take_is_refused(own, asked, own_things):
     result = own(*OWN[:3], "module=alone", "data=bare", asked)
-    assert (result.code, result.line) == (2, f"ltb: {asked}: module=alone makes its own network and takes no model")
+    assert (result.code, result.line) == (2, f"ltb: {asked}: module=alone makes its own {own_things}")
 
 
 def test_the_ledger_and_its_settings_say_so_too(own):

@@ -141,6 +141,32 @@ def test_other_data_or_another_network_under_one_task_are_never_one_curve(tmp_pa
     assert tasks["imp-s0-b"].startswith("toy (digits, ")
 
 
+def test_data_that_changed_between_runs_are_two_tasks(tmp_path, write_run):
+    def run(name, seed, fingerprint, source="1f", **data):
+        config = {"data": {"_target_": f"Mine {source}", **data}, "fingerprint": fingerprint}
+        write_run(tmp_path / name, run_id=f"imp-s{seed}-{name}", seed=seed, config=config)
+
+    for seed in (0, 1):
+        run(f"before{seed}", seed, "aaaaaaaa")
+        run(f"edited{seed}", seed, "aaaaaaaa", source="2e")  # the class's file, and no example
+    tasks = ledger.read([tmp_path])["task"]
+    assert set(tasks) == {"toy"}
+    run("noisy", 0, "cccccccc", size=10)  # other data by a setting: another curve, named by it
+    assert set(ledger.read([tmp_path])["task"]) == {"toy"}
+    run("after", 0, "bbbbbbbb", source="2e")
+    found = ledger.read([tmp_path]).drop_duplicates("run_id").groupby("task")["run_id"].nunique().to_dict()
+    assert found == {"toy (data aaaaaa)": 4, "toy (data bbbbbb)": 1, "toy (data cccccc)": 1}
+
+
+def test_data_of_each_seeds_own_are_one_task(tmp_path, write_run):
+    for seed in (0, 1):
+        config = {"data": {"split_seed": seed}, "fingerprint": f"{seed}aaaaaaa"}
+        for method in ("imp", "one_shot"):
+            name = f"{method}-s{seed}-a"
+            write_run(tmp_path / name, run_id=name, method=method, seed=seed, config=config)
+    assert set(ledger.read([tmp_path])["task"]) == {"toy"}
+
+
 def _edit(folder, name, change):
     path = folder / name
     path.write_text(change(path.read_text()))

@@ -106,3 +106,10 @@ def test_a_split_that_goes_with_the_seed_is_a_part_of_what_a_seed_decides(splits
     }
     kept = without_own_splits(runs)
     assert kept == ({name: {"seed": one["seed"], "rate": 1} for name, one in runs.items()} if dropped else runs)
+
+
+def test_how_far_a_curve_goes_is_not_what_names_it():
+    embeddings = "prunable.embeddings_of_the_network"
+    short, long = {"schedule.levels": 3, embeddings: True}, {"schedule.levels": 5, embeddings: None}
+    assert label([short, long])[0] == f"{embeddings}=True"
+    assert label([{"schedule.levels": 3}, {"schedule.levels": 5}])[0] == "schedule.levels=3"
