@@ -1,4 +1,4 @@
-"""``python -m ltb.export RUN OUT [--level N] [--format FORMAT] [--what trained|ticket]``: a level's weights as a file for others.
+"""``python -m ltb.export RUN OUT [--level N] [--format FORMAT] [--what trained|ticket] [--compact]``: a level as a file for others.
 
 Exit codes: 0 done, 2 it cannot be written.
 """
@@ -30,11 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=export_formats.FORMATS, default="safetensors",
                         help="safetensors (default), torch: a state dict; lightning: a checkpoint; onnx: the network; "
                         "the others: what is prunable, sparse")  # fmt: skip
+    parser.add_argument("--compact", action="store_true",
+                        help="without the units that nothing reads or makes: a smaller network of the same outputs")  # fmt: skip
     given = parser.parse_args(argv)
     try:
         if os.path.lexists(given.out):
             raise ValueError(f"{given.out} is there already")
-        size = exporting.export(given.run, given.level, given.what, given.format, given.out)
+        size = exporting.export(given.run, given.level, given.what, given.format, given.out, compact=given.compact)
     except (ValueError, OSError) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2

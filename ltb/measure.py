@@ -2,7 +2,7 @@
 
 Each run's numbers go into its folder as measures.csv (run_id, level, stage, measure, quantity, value), and the report shows
 them. What was measured before is read from the store. Exit codes: 0 done, 1 a run could not be measured, 2 the command cannot
-be run, 130 interrupted.
+be run, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ltb.common.arguments import Parser
 from ltb.common.text import printable
-from ltb.run import launchers
+from ltb.run import launchers, signals
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,15 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         asked = measuring.Asked.parse(settings, given.config_dir)
-        if given.across:
-            return measuring.across(folders, asked, given.across)
-        return measuring.each(folders, asked)
+        with signals.listening():
+            if given.across:
+                return measuring.across(folders, asked, given.across)
+            return measuring.each(folders, asked)
     except ValueError as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("ltb: interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)
-        return 130
+        return signals.TERMINATED if isinstance(error, signals.Terminated) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

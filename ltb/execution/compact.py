@@ -144,11 +144,11 @@ def cut(network: nn.Module, kept: Mapping[str, Mapping[int, Tensor]]) -> None:
                 narrowed(network, module, rows[rows < module.embed_dim][:: module.head_dim] // module.head_dim)
 
 
-# In this order: channels are counted by a convolution's groups, of which only depthwise ones are cut.
+# In this order: channels are counted by a convolution's groups, of which a depthwise one loses some.
 SIZES: Mapping[str, Callable[[Any], int]] = {
     "out_features": lambda linear: linear.weight.shape[0],
     "in_features": lambda linear: linear.weight.shape[1],
-    "groups": lambda convolution: convolution.weight.shape[0] if convolution.groups > 1 else 1,
+    "groups": lambda one: one.weight.shape[0] if one.groups == one.in_channels == one.out_channels else one.groups,
     "out_channels": lambda one: one.weight.shape[one.transposed] * (one.groups if one.transposed else 1),
     "in_channels": lambda one: one.weight.shape[not one.transposed] * (1 if one.transposed else one.groups),
     "num_features": lambda norm: len(norm.running_mean if norm.running_mean is not None else norm.weight),

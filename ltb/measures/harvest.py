@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ltb.core.results import Measurement, Result
 from ltb.core.units import Group, left, whole
 from ltb.execution.compact import CompactOfGroups
 from ltb.structure import DependencyGraph
+from ltb.structure.heads import heads
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class Harvest(Measure):
 
     Dead are units that nothing reads, and units that nothing makes: all their incoming weights are pruned, so that what they give
     is the same for every example, and is folded into the biases of the layers that read them. Where a layer has no bias, or pads
-    what is not 0, that is not exact, and the unit stays. For inference: batch norms are those of evaluation.
+    what is not 0, that is not exact, and the unit stays. Heads of attention are units, too (`ltb.structure.heads`), and are removed
+    where nothing reads them. For inference: batch norms are those of evaluation.
 
     Values: ``parameters`` of the dense network, those ``left``, and ``freed``; ``units`` and ``dead_units`` (those removed);
     ``loss_difference``, of the loss on the first test minibatch without them, relative to that of the masked network.
     """
+
+    version: ClassVar[int] = 2
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
@@ -56,13 +60,15 @@ class Harvest(Measure):
 
 
 @torch.no_grad()
-def harvested(result: Result, bench: Bench) -> tuple[Any, tuple[Group, ...], Masks]:
-    """Return the module without its dead units; the groups of all units, and the masks without the weights that went with them."""
-    training: Any = bench  # it can be probed too
-    groups = found(DependencyGraph(), training)
+def harvested(result: Result, bench: Bench, asked_by: str = "measure=harvest") -> tuple[Any, tuple[Group, ...], Masks]:
+    """Return the module without its dead units; the groups of all units, and the masks without the weights that went with them.
+
+    Raises ValueError that names the setting `asked_by` where the module has no `loss`.
+    """
     batch = next(iter(bench.batches("test")))
     module = bench.module(result.point, result.masks)
-    loss = loss_of(module, "measure=harvest")
+    loss = loss_of(module, asked_by)
+    groups = found(DependencyGraph(heads=bool(heads(network_of(module)))), bench)
     masks = folded(module, lambda: loss(batch), groups, result.masks)
     point = Point(tensors.weights_of(network_of(module)), result.point.step)
     return bench.module(point, masks, CompactOfGroups(groups)), groups, masks
@@ -114,7 +120,9 @@ def _fold(group: Group, layers: Mapping[str, Any], inputs: Mapping[str, Tensor],
     """Fold one group's units where it is exact for all that read them; whether there were any."""
     unmade = (group.sums(masks, group.made.items()) == 0) & group.is_read(masks)
     for name, index in group.read.items():
-        if name not in inputs:
+        if (
+            name not in inputs or len(inputs[name]) != index.numel()
+        ):  # a convolution in groups has one index for several inputs
             return False
         values = inputs[name].cpu()
         exact = (values == values[:, :1]).all(1) & ((values[:, 0] == 0) | _takes_constants(layers[name]))

@@ -205,7 +205,7 @@ def _print(found: findings.Contents) -> None:
         if len(matching):
             console.print(tables.matching(task, matching, tolerance=found.tolerances[task]))
         for one in [*measured.examples(examples), *measured.tables(measures)]:
-            console.print(tables.measure(task, one))
+            console.print(*tables.measure(task, one))
 
 
 def _counts(runs: Sequence[ledger.Run]) -> str:

@@ -24,6 +24,9 @@ from ltb.report.sparkline import scale, sparkline
 
 Row = dict[Hashable, Any]
 
+KEYS = 3  # columns of a measure's table that say of what it is: curve, density, n
+COLUMNS = 6  # of a table in a terminal beside them
+
 
 def summary(task: str, found: pd.DataFrame) -> Table:
     """Return `statistics.summarise` of one task: a row per point of each curve, mean ± sample std over n seeds.
@@ -184,13 +187,18 @@ def cost(task: str, found: pd.DataFrame) -> Table:
     return table
 
 
-def measure(task: str, found: Shown) -> Table:
-    """Return a measure of one task, mean ± sample standard deviation over n seeds."""
-    heads = [printable(head) for head in found.heads]
-    table = _empty(f"{task}: {found.title}", heads[:1], heads[1:])
-    for row in found.cells:
-        table.add_row(*map(_text, row))
-    return table
+def measure(task: str, found: Shown) -> list[Table]:
+    """Return a measure of one task, mean ± sample standard deviation over n seeds; as several tables where it has many columns."""
+    heads, tables = [printable(head) for head in found.heads], []
+    blocks = range(KEYS, max(len(heads), KEYS + 1), COLUMNS)
+    for start in blocks:
+        shown = [*range(KEYS), *range(start, min(start + COLUMNS, len(heads)))]
+        part = f" ({(start - KEYS) // COLUMNS + 1} of {len(blocks)})" if len(blocks) > 1 else ""
+        table = _empty(f"{task}: {found.title}{part}", heads[:1], [heads[i] for i in shown[1:]])
+        for row in found.cells:
+            table.add_row(*(_text(row[i]) for i in shown))
+        tables.append(table)
+    return tables
 
 
 def csv(table: pd.DataFrame) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ltb.core import masks as m
+from ltb.core import tensors
+from ltb.core.contracts import loss_of, network_of
 from ltb.core.loop import Loop
 from ltb.run.export_formats import FORMATS, Export
 from ltb.run.measuring import again
@@ -17,35 +21,60 @@ if TYPE_CHECKING:
     from ltb.run.setup import Setup
 
 WHAT = ("trained", "ticket")
+COMPACT = ("safetensors", "torch", "onnx")
+SAME = 1e-4  # of the loss
 
 
-def load(run: str | Path, level: int = -1) -> pl.LightningModule:
+def load(run: str | Path, level: int = -1, *, compact: bool = False) -> pl.LightningModule:
     """Return the module of a finished run with the trained, masked weights of a level, in evaluation mode.
 
-    level: as in the run's ledger; -1, the last, by default. Raises ValueError where the run or the level cannot be made again.
+    level: as in the run's ledger; -1, the last, by default. compact: without the units that are dead, which nothing reads or makes
+    (`ltb.measures.Harvest`): a smaller network of the same outputs. Raises ValueError where the run or the level cannot be made
+    again, and for a compact network that gives something else.
     """
     made, found = _finished(Path(run), level)
-    module: Any = made.training.module(found.point, {})
+    module: Any = _compact(made, found) if compact else made.training.module(found.point, {})
     return module  # type: ignore[no-any-return]
 
 
-def export(run: Path, level: int, what: str, form: str, out: Path) -> int:
+def export(run: Path, level: int, what: str, form: str, out: Path, *, compact: bool = False) -> int:
     """Write the weights of a level, `what` of `WHAT`, to `out` in a format of `FORMATS`; the file's size in bytes.
 
-    Names are the network's own, as its `load_state_dict` takes them. What was written is read back and compared. Raises
-    ValueError where the level cannot be made again, and where the format needs a package that is not there.
+    compact: as for `load`, of trained weights, in a format of `COMPACT`. Names are the network's own, which its `load_state_dict`
+    takes. What was written is read back and compared. Raises ValueError where the level cannot be made again, and where the format
+    needs a package that is not there.
     """
     kind = FORMATS[form]
     kind.check()
+    if compact and (what != "trained" or form not in COMPACT):
+        raise ValueError(f"--compact: of --what trained, and --format {', '.join(COMPACT)}")
     made, found = _finished(run, level, ticket=what == "ticket")
     point = found.point if what == "trained" else found.origin
-    module: Any = made.training.module(point, {}).cpu()
     batch = next(iter(made.training.batches("test")))
-    one = Export(module, point.weights, m.standing(found.masks, point.weights), batch)
+    if compact:
+        module: Any = _compact(made, found).cpu()
+        one = Export(module, tensors.weights_of(network_of(module)), {}, batch)
+    else:
+        module = made.training.module(point, {}).cpu()
+        one = Export(module, point.weights, m.standing(found.masks, point.weights), batch)
     kind.write(out, one)
     if not kind.same(out, one):
         raise AssertionError(f"{out}: what was read back is not what was written")
     return out.stat().st_size
+
+
+def _compact(made: Setup, found: Trained) -> Any:
+    from ltb.measures.harvest import harvested
+
+    small, _, _ = harvested(found, made.training, "--compact")
+    batch = next(iter(made.training.batches("test")))
+    with torch.no_grad():
+        before, after = (
+            float(loss_of(one, "--compact")(batch)) for one in (made.training.module(found.point, {}), small)
+        )
+    if abs(after - before) > SAME * abs(before):
+        raise ValueError(f"--compact: without its dead units the network's loss is {after:g}, and with them {before:g}")
+    return small
 
 
 def _finished(run: Path, level: int, *, ticket: bool = False) -> tuple[Setup, Trained]:

@@ -114,17 +114,16 @@ def again(folder: Path) -> tuple[Setup, list[dict[str, str]]]:
     return made, rows
 
 
-def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], wanted: Sequence[Measure], folder: Path) -> Rows:
-    """Return the rows of measures.csv for the levels of a ledger, under the run's name there; tensors go into its `folder`."""
+def measured(made: Setup, ledger_rows: Sequence[Mapping[str, str]], measure: Measure, folder: Path) -> Rows:
+    """Return a measure's rows of measures.csv for the levels of a ledger, under the run's name there; tensors go into `folder`."""
     loop = Loop(made.training, made.store, trains=False)
     stages, run_id = made.stages[: len(ledger_rows)], ledger_rows[0]["run_id"]
     rows: Rows = []
-    for measure in wanted:
-        for level, stage in asked(measure, stages, made.training.clock).items():
-            key = "" if level is None else made.store.keys(stages[level])
-            rows += record.quantity_rows(run_id, level, key, measure.label, loop.result(stage).values)
-            if level is not None:
-                links.measured(made.store, measure, stage, level, folder)
+    for level, stage in asked(measure, stages, made.training.clock).items():
+        key = "" if level is None else made.store.keys(stages[level])
+        rows += record.quantity_rows(run_id, level, key, measure.label, loop.result(stage).values)
+        if level is not None:
+            links.measured(made.store, measure, stage, level, folder)
     return rows
 
 
@@ -136,20 +135,24 @@ def each(paths: Sequence[Path], wanted: Asked) -> int:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("runs"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("measuring", total=len(folders))
-        for folder in folders:
+        task = bar.add_task("measuring", total=len(folders) * len(wanted.files))
+        for i, folder in enumerate(folders):
             try:
                 made, ledger_rows = again(folder)
-                new = measured(made, ledger_rows, wanted.measures(made.config), folder)
-                record.merge_measures(folder, new)
-                print(printable(f"{folder.name}: {len(new)} numbers in {os.path.relpath(folder / record.MEASURES)}"))
+                numbers = 0
+                for measure in wanted.measures(made.config):
+                    bar.update(task, description=printable(f"{folder.name}: {measure.name}"))
+                    new = measured(made, ledger_rows, measure, folder)
+                    record.merge_measures(folder, new)  # each at once: the next may take minutes
+                    numbers += len(new)
+                    bar.advance(task)
+                print(printable(f"{folder.name}: {numbers} numbers in {os.path.relpath(folder / record.MEASURES)}"))
             except Exception as error:  # noqa: BLE001 (whatever the user's own code raises: the others are measured)
                 code = _failed(folder.name, error)
-            bar.advance(task)
+            bar.update(task, completed=(i + 1) * len(wanted.files))
     return code
 
 

@@ -277,7 +277,7 @@ class Run:
             console.print(table(self._rows, metric))
         values = [row[name] for row in self._rows if row.get(name := f"test/{metric}") is not None]
         console.print(f"test {metric} by level  {sparkline(values)}  {scale(values, '{:.4f}'.format)}".rstrip())
-        for line in summary.lines(self._summary("complete")):
+        for line in summary.lines(self._summary("complete"), pruned=len(self._rows) > 1):
             console.print(line)
         if lost := diverged(self._rows):
             console.print(lost)

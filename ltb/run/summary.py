@@ -111,8 +111,8 @@ def demonstrated(folder: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return a run's summary as a terminal shows it: what is demonstrated, then what this one seed has.
+def lines(summary: Mapping[str, Any], *, pruned: bool = True) -> list[str]:
+    """Return a run's summary as a terminal shows it: what is demonstrated, then what this one seed has; if levels are pruned.
 
     >>> print(lines({"demonstrated_matching_sparsity": FEW})[0])
     demonstrated to match dense: not known, fewer than 3 seeds
@@ -120,7 +120,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     ['sparsest level within 0.01 of dense, in this seed: 80.00% removed']
     """
     said = []
-    if "demonstrated_matching_sparsity" in summary:
+    if pruned and "demonstrated_matching_sparsity" in summary:
         found = summary["demonstrated_matching_sparsity"]
         count = f" (n = {summary['demonstrated_seeds']})" if "demonstrated_seeds" in summary else ""
         told = (
@@ -132,7 +132,7 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
         )
         said.append(f"demonstrated to match dense: {told}")
     found = summary.get("sparsest_matching_sparsity")
-    if found is not None:
+    if pruned and found is not None:
         told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
         said.append(f"sparsest level within {summary['matching_tolerance']:g} of dense, in this seed: {told}")
     if UNTRAINED in summary:

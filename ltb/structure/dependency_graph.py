@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,14 @@ class DependencyGraph(Structure):
     The graph is that of the module's loss on one training minibatch, in evaluation mode. Each of its groups is then tried on
     weights that are drawn for it: where half of its units are read by nothing, other weights that make them must not change
     the loss. A group that fails is left out, as are those that nothing reads (the network's outputs): so are units that are
-    normalised with others (LayerNorm, GroupNorm), and whatever the graph takes for something else than it is. Left out are
-    also convolutions in groups other than depthwise ones, and attention.
+    normalised with others (LayerNorm, GroupNorm), and whatever the graph takes for something else than it is. Left out is also
+    attention. Of a convolution in groups, other than a depthwise one, the channels at one place of each of its groups are one unit,
+    so that all groups keep as many.
 
     heads: whether the heads of attention are units, too (`ltb.structure.heads`), tried likewise; by default they are not.
     """
 
+    version: ClassVar[int] = 2
     heads: bool | None = None  # None, also for False: in no key
 
     def __post_init__(self) -> None:
@@ -89,30 +91,58 @@ def _group(graph: Any, items: Sequence[Any], names: Mapping[nn.Module, str], ord
     """A group of the graph, its tensors and its name in the network's own order."""
     made: dict[str, Tensor] = {}
     read: dict[str, Tensor] = {}
+    alike: list[set[int]] = []
     for item in items:
         module, makes = item.dep.target.module, graph.is_out_channel_pruning_fn(item.dep.handler)
         if module not in names:  # a sum, a view
             continue
         units = item.root_idxs
-        if None in units or not _told(module, makes):
+        if None in units:
             return None
+        places = item.idxs
+        if size := _of_one_group(module, makes):
+            alike += [{unit for at, unit in zip(places, units, strict=True) if at % size == one} for one in range(size)]
         for name, tensor, dim in _tensors(module, makes):
-            if names[module] + name not in order or max(item.idxs) >= tensor.shape[dim]:
+            if size:
+                places = [at % tensor.shape[dim] for at in item.idxs]
+            if names[module] + name not in order or max(places) >= tensor.shape[dim]:
                 continue  # a buffer that is in no point, one number for all channels
             index = torch.full((tensor.shape[dim],), -1)
-            index[torch.tensor(item.idxs)] = torch.tensor(units)
+            index[torch.tensor(places)] = torch.tensor(units)
             shape = [1] * tensor.ndim
             shape[dim] = -1
             (made if makes else read)[names[module] + name] = index.reshape(shape)
+    if alike:
+        made, read = _merged(made, read, alike)
     made, read = (dict(sorted(side.items(), key=lambda one: order[one[0]])) for side in (made, read))
     root = next((name for name, index in made.items() if index.ndim > 1), None)
     return None if root is None else Group(root, made, read)
 
 
-def _told(module: nn.Module, makes: bool) -> bool:
-    """Return whether the channels of a layer are its tensors' rows or columns: not in convolutions of several channels a group."""
+def _of_one_group(module: Any, makes: bool) -> int:
+    """Return how many channels each group of a convolution makes or reads; 0 for one without groups, and a depthwise one."""
     groups = getattr(module, "groups", 1)
-    return groups == 1 or (makes and groups == getattr(module, "out_channels", 0) == getattr(module, "in_channels", 0))
+    if groups == 1 or groups == module.out_channels == module.in_channels:
+        return 0
+    return int((module.out_channels if makes else module.in_channels) // groups)
+
+
+def _merged(
+    made: Mapping[str, Tensor], read: Mapping[str, Tensor], alike: Sequence[set[int]]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the indices with units that are alike as one; none where all are."""
+    unit = torch.arange(1 + max(int(index.max()) for index in made.values()))
+    for together in alike:
+        its = unit[list(together)]
+        unit[torch.isin(unit, its)] = its.min()
+    _, unit = unit.unique(return_inverse=True)
+    if unit.max() == 0:
+        return {}, {}
+    one, other = (
+        {name: torch.where(index < 0, index, unit[index.clamp(min=0)]) for name, index in side.items()}
+        for side in (made, read)
+    )
+    return one, other
 
 
 def _tensors(module: nn.Module, makes: bool) -> Iterator[tuple[str, Tensor, int]]:

@@ -228,7 +228,7 @@ class Bench:
         if f"test/{metric}" not in logged:
             raise ValueError(
                 f"metric.name={metric!r}: the module logs {', '.join(sorted(logged)) or 'nothing'} in its test step, and "
-                f"test/{metric} is wanted"
+                f"test/{metric} is wanted{' (the name is without test/)' if metric.startswith('test/') else ''}"
             )
 
     def step_flops(self) -> int:

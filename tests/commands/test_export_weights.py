@@ -1,5 +1,7 @@
 """python -m ltb.export and ltb.load: a level's weights for others, whole commands."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -8,6 +10,7 @@ import ltb
 from ltb import export, formats
 from ltb.core import tensors
 from ltb.core.contracts import network_of
+from ltb.formats import onnx
 from ltb.store.ticket import Ticket
 from tests.support.command import TINY, ledger
 
@@ -112,3 +115,30 @@ def test_a_run_that_is_not_there_and_a_damaged_file(run, capsys, tmp_path):
     (tmp_path / "a").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no weights in a format"):
         formats.read(tmp_path / "a")
+
+
+def test_a_compact_network_is_smaller_and_gives_the_same(command, monkeypatch, capsys):
+    given = ("method=filter_l1", "rewind.length=4it", "schedule=explicit", "schedule.sparsities=[0.6]")
+    run = command.done(*(one for one in TINY if not one.startswith("schedule.")), *given)
+    monkeypatch.chdir(command.folder)
+    full, small = ltb.load(run), ltb.load(run, compact=True)
+    assert network_of(small).fc1.weight.shape == (6, 40)  # of 16 units
+    x = torch.randn(8, 40)
+    with torch.no_grad():
+        assert torch.allclose(small(x), full(x), atol=1e-6)
+    assert (
+        export.main([str(run), "small", "--compact"])
+        == export.main([str(run), "small.onnx", "--compact", "--format", "onnx"])
+        == 0
+    )
+    found = load_file("small")
+    assert tensors.digest(found) == tensors.digest(tensors.state(network_of(small)))
+    assert export.main([str(run), "full"]) == 0
+    assert Path("small").stat().st_size < Path("full").stat().st_size
+    with torch.no_grad():
+        assert torch.allclose(onnx.run(onnx.session(Path("small.onnx"), 1), x), full(x), atol=1e-5)
+    for further in (["--format", "csr"], ["--what", "ticket"]):
+        capsys.readouterr()
+        assert export.main([str(run), "other", "--compact", *further]) == 2
+        assert capsys.readouterr().err == "ltb: --compact: of --what trained, and --format safetensors, torch, onnx\n"
+        assert not Path("other").exists()

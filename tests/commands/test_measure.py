@@ -8,7 +8,7 @@ import torch
 from ltb import measure
 from ltb.analysis import examples
 from ltb.report import command as report
-from ltb.run import plan
+from ltb.run import plan, signals
 from ltb.store.ticket import Ticket
 from tests.support.command import TINY, folders, ledger
 
@@ -199,3 +199,16 @@ def test_which_examples_are_right_is_in_the_runs_folders_and_the_report(command,
             assert right.mean() == pytest.approx(float(row["test/accuracy"]))
     assert report.main([str(command.runs), "--format", "text"]) == 0
     assert "over seeds and examples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("interruption", "code"), [(KeyboardInterrupt, 130), (signals.Terminated, 143)])
+def test_what_was_measured_before_an_interruption_is_in_the_file(command, ask, monkeypatch, interruption, code):
+    run = command.done(*TINY, "method=one_shot", "schedule.levels=1")
+
+    def interrupted(self, of, bench):
+        raise interruption
+
+    monkeypatch.setattr("ltb.measures.flops.FlopsOf.__call__", interrupted)
+    found, told = ask(run, "measure=bytes,flops")
+    assert (found, told.err) == (code, "ltb: interrupted; what was measured is kept, and the same command goes on\n")
+    assert "dense" in (run / "measures.csv").read_text()

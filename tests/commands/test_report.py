@@ -81,7 +81,18 @@ def test_a_folder_of_runs_becomes_figures_a_table_and_a_tidy_file_in_it(run, tmp
     assert (study / "report.html").read_text().startswith("<!doctype html>")
     table = pd.read_csv(study / "summary.csv", keep_default_na=False)
     assert list(table.columns) == [
-        *("task", "method", "control", "variant", "level", "target_sparsity", "sparsity", "density", "quantity"),
+        *(
+            "task",
+            "curve",
+            "method",
+            "control",
+            "variant",
+            "level",
+            "target_sparsity",
+            "sparsity",
+            "density",
+            "quantity",
+        ),
         *("n", "mean", "std", "low", "high", "min", "max", "diverged", "seeds"),
     ]
     assert len(table) == 2 * 3 * 3

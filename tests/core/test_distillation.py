@@ -46,6 +46,17 @@ def test_the_divergence_is_the_papers(seed, temperature):
     assert numpy.allclose(gradient.numpy(), temperature * (q - p) / 5, atol=1e-12)
 
 
+@given(st.integers(0, 10**6), st.sampled_from([1, -1]), st.sampled_from([(4,), (2, 3)]))
+def test_of_pixels_and_tokens_it_is_the_mean_over_places(seed, classes, places):
+    shape = (2, 5, 3, *places) if classes == 1 else (2, 5, *places, 3)
+    student, teacher = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    flat = [outputs.movedim(classes, -1).reshape(-1, 3) for outputs in (student, teacher)]
+    found = Distil(Dense(), classes=classes).divergence(student, teacher)
+    assert found.item() == pytest.approx(Distil(Dense()).divergence(*flat).item(), abs=1e-12)
+    with pytest.raises(ValueError, match=r"^objective.classes=null: of outputs \(5, "):
+        Distil(Dense()).divergence(student, teacher)
+
+
 @pytest.mark.parametrize("alpha", [0.3, 1.0])
 def test_with_the_loss_it_is_the_weighted_sum_and_running_statistics_stay(alpha):
     one = training(1, dropout=0.0)

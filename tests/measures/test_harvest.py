@@ -13,8 +13,10 @@ from ltb.core.results import Trained
 from ltb.execution.compact import CompactOfGroups
 from ltb.measures import Harvest
 from ltb.measures.harvest import folded
+from ltb.training import Classification, Constant, Training
 from tests.structure.networks import NETWORKS, Classifier, batch, groups
-from tests.training.small import dense, training
+from tests.structure.test_heads import Attending
+from tests.training.small import dense, source, training
 
 
 def ticket(make, seed=0, density=0.2):
@@ -104,3 +106,25 @@ def test_the_measure_counts_what_is_freed():
     assert values.pop("loss_difference") < 1e-5
     # of each unit 6 weights, a bias, two of the norm, 3 weights that read it
     assert values == {"parameters": 111, "left": 111 - 2 * 12, "freed": 2 * 12, "units": 9, "dead_units": 2}
+
+
+class Alike(Attending):
+    """Attention over an example three times."""
+
+    def forward(self, x):
+        return super().forward(x[:, None].expand(-1, 3, -1))
+
+
+def test_heads_that_nothing_reads_are_removed():
+    def make():
+        return Classification(Alike(), torch.optim.SGD, Constant(base=0.05))
+
+    one = Training(make, source(), "5it", 0)
+    weights = one.initial()
+    masks = m.ones(weights, one.prunable)
+    masks["attention.out_proj.weight"][:, 2:6] = False  # the second and third of four heads, two numbers each
+    result = Trained(masks, Point(weights, 0), Point(m.apply(weights, masks), 5))
+    values = one.measure(Harvest(), [result]).values
+    assert values["loss_difference"] < 1e-5
+    assert values["dead_units"] == 2
+    assert values["freed"] == 3 * 4 * (8 + 1) + 8 * 4

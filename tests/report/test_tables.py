@@ -10,6 +10,7 @@ from ltb.analysis import cost, grouping, matching, meeting, paired, statistics
 from ltb.analysis.tolerances import Tolerance
 from ltb.records import ledger
 from ltb.report import tables
+from ltb.report.measured import Shown
 
 POINT = Tolerance(0.01, "why")
 
@@ -152,3 +153,14 @@ def test_in_the_place_of_a_matching_ticket_stands_that_the_dense_network_diverge
     lines = text(tables.matching("toy", matching.table(rows, tolerance=0.01), tolerance=POINT))
     assert "imp the dense network diverged" in lines
     assert any("0 of 2; 1 more: the dense network diverged" in line for line in lines)
+
+
+def test_a_measure_of_many_quantities_is_several_tables_whose_columns_can_be_read():
+    heads = ["curve", "density", "n", *(f"q{i}" for i in range(14))]
+    cells = [[name, "50 %", "3", *(f"{i}.{name}" for i in range(14))] for name in ("imp", "random")]
+    shown = tables.measure("toy", Shown("bytes", "", heads, cells))
+    assert [text(one)[0] for one in shown] == [f"toy: bytes ({i} of 3)" for i in (1, 2, 3)]
+    assert "imp 50 % 3 6.imp 7.imp 8.imp 9.imp 10.imp 11.imp" in text(shown[1])
+    assert "random 50 % 3 12.random 13.random" in text(shown[2])
+    (one,) = tables.measure("toy", Shown("few", "", heads[:4], [cells[0][:4]]))
+    assert text(one)[0] == "toy: few"

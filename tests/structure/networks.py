@@ -42,8 +42,8 @@ class Concatenated(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.grouped = nn.Conv2d(4, 4, 3, padding=1, groups=2)
-        self.left, self.right = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(4, 3, 1)
+        self.grouped = nn.Conv2d(4, 8, 3, padding=1, groups=2)
+        self.left, self.right = nn.Conv2d(8, 6, 3, padding=1), nn.Conv2d(8, 3, 1)
         self.depthwise = nn.Conv2d(3, 3, 3, padding=1, groups=3)
         self.norm, self.act = nn.BatchNorm2d(9), nn.PReLU(9)
         self.output = nn.Linear(9 * 16, CLASSES)
@@ -54,11 +54,29 @@ class Concatenated(nn.Module):
         return self.output(self.act(self.norm(x)).flatten(1))
 
 
+class Grouped(nn.Module):
+    """A block of ResNeXt: a convolution in four groups between two of one place, beside a residual."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(4, 8, 1)
+        self.first, self.norm1 = nn.Conv2d(8, 24, 1, bias=False), nn.BatchNorm2d(24)
+        self.grouped, self.norm2 = nn.Conv2d(24, 16, 3, padding=1, groups=4), nn.BatchNorm2d(16)
+        self.last, self.output = nn.Conv2d(16, 8, 1), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        x = self.stem(x)
+        inner = self.norm1(self.first(x)).relu()
+        inner = self.norm2(self.grouped(inner)).relu()
+        return self.output((x + self.last(inner)).mean((2, 3)))
+
+
 # name -> (network, shape of an example)
 NETWORKS = {
     "mlp": (lambda: MLP([6], CLASSES, [9, 8]), (6,)),
     "residual": (Residual, (6,)),
     "concatenated": (Concatenated, (4, 4, 4)),
+    "grouped": (Grouped, (4, 4, 4)),
     "conv2": (lambda: ConvN([3, 8, 8], CLASSES, 2), (3, 8, 8)),
     "resnet20": (lambda: ResNetCIFAR([3, 8, 8], CLASSES, 20), (3, 8, 8)),
 }

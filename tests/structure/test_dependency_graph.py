@@ -8,7 +8,7 @@ from torch import nn
 
 from ltb.core import tensors
 from ltb.structure import DependencyGraph
-from tests.structure.networks import NETWORKS, Classifier, batch, groups
+from tests.structure.networks import NETWORKS, Classifier, Grouped, batch, groups
 
 
 def found(name):
@@ -42,13 +42,47 @@ def test_a_layer_that_reads_what_it_makes_and_a_norm_over_features():
 
 def test_concatenation_depthwise_convolution_and_flattening():
     of = found("concatenated")
-    assert {name: group.count for name, group in of.items()} == {"left.weight": 6, "right.weight": 3}
+    assert {name: group.count for name, group in of.items()} == {
+        "grouped.weight": 4,
+        "left.weight": 6,
+        "right.weight": 3,
+    }
     left, right = of["left.weight"], of["right.weight"]
     assert left.made["norm.running_var"].tolist() == [0, 1, 2, 3, 4, 5, -1, -1, -1]
     assert right.made["norm.weight"].tolist() == right.made["act.weight"].tolist() == [-1] * 6 + [0, 1, 2]
     assert right.made["depthwise.weight"].flatten().tolist() == [0, 1, 2]
     columns = [-1] * 96 + [unit for unit in range(3) for _ in range(16)]
     assert right.read["output.weight"].tolist() == [columns]
+
+
+def test_channels_at_one_place_of_each_group_of_a_convolution_are_one_unit():
+    of = found("grouped")
+    assert {name: group.count for name, group in of.items()} == {
+        "stem.weight": 8,
+        "first.weight": 6,
+        "grouped.weight": 4,
+    }
+    first, grouped = of["first.weight"], of["grouped.weight"]
+    assert first.made["norm1.running_mean"].tolist() == [0, 1, 2, 3, 4, 5] * 4
+    assert first.read["grouped.weight"].shape == (1, 6, 1, 1)
+    assert first.read["grouped.weight"].flatten().tolist() == [0, 1, 2, 3, 4, 5]
+    assert grouped.made["grouped.bias"].tolist() == grouped.read["last.weight"].flatten().tolist() == [0, 1, 2, 3] * 4
+
+
+@pytest.mark.parametrize(("number", "left"), [(1, {"stem.weight": 8, "grouped.weight": 4}),
+                                              (2, {"stem.weight": 4, "grouped.weight": 4}),
+                                              (4, {"stem.weight": 2, "grouped.weight": 4}),
+                                              (8, {})])  # fmt: skip
+def test_a_convolution_in_groups_behind_another(number, left):
+    """What is alike for one of them is alike. Of 8 groups that make 8 channels of 16 the graph does not know what they read."""
+
+    class Twice(Grouped):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Conv2d(16, 8, 1, groups=number)
+
+    of = groups(Twice(), (4, 4, 4))
+    assert {group.name: group.count for group in of} == left | {"first.weight": 6}
 
 
 def test_channels_of_a_residual_stage_are_coupled():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import nextafter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +39,16 @@ class Distil(Objective):
     """Knowledge distillation (Hinton et al. 2015, section 2): (1 − α) · loss + α · T² · KL(p_T(teacher) ‖ p_T(student)).
 
     p_T is the softmax of the network's outputs, logits of shape (batch, classes), divided by the temperature T; the divergence is
-    the mean over the batch. The gradient of the cross-entropy with the teacher's soft targets, which the paper has, is the same.
+    the mean over the batch, and over places where there are any (of pixels, of tokens). The gradient of the cross-entropy with the
+    teacher's soft targets, which the paper has, is the same.
     The outputs are what the module's ``loss`` of a batch comes from, so that it needs that method; the student goes through it once
     more for them, without moving its running statistics again, and with draws of its own where it has dropout.
 
     What a fit costs is recorded as for one without: neither the teacher's pass nor the student's second one is in its FLOPs.
 
     temperature: T; alpha: α, the weight of the soft targets; theirs are T from 1 to 20 and an α close to 1.
+    classes:     the dimension of the outputs in which the classes are, where that is not said by (batch, classes): 1 of pixels in
+                 (batch, classes, …), −1 of tokens in (batch, …, classes).
     hints:       what is added for layers inside of the networks; None for nothing.
     """
 
@@ -53,6 +56,7 @@ class Distil(Objective):
     temperature: Positive = 4.0
     alpha: Share = 0.9
     hints: Hints | None = None
+    classes: Literal[1, -1] | None = None
 
     def __post_init__(self) -> None:
         settle(self, "objective")
@@ -66,7 +70,8 @@ class Distil(Objective):
 
     def check(self, module: Any, batch: Any) -> None:
         with listened(network_of(module), self.hints.names if self.hints else ()) as own:
-            outputs(module, batch)
+            _, found = outputs(module, batch)
+        self._dimension(found)
         if self.hints:
             self.hints(own, own)  # a distance that there is not
 
@@ -75,8 +80,18 @@ class Distil(Objective):
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return T² · KL of two batches of outputs, a scalar."""
-        theirs, ours = (log_softmax(outputs / self.temperature, dim=1) for outputs in (teacher, student))
-        return self.temperature**2 * kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        dim = self._dimension(student)
+        theirs, ours = (log_softmax(outputs / self.temperature, dim=dim) for outputs in (teacher, student))
+        summed = kl_div(ours, theirs, reduction="sum", log_target=True)
+        return self.temperature**2 * (summed / (ours.numel() // ours.shape[dim]))
+
+    def _dimension(self, outputs: Tensor) -> int:
+        if self.classes is None and outputs.ndim > 2:
+            raise ValueError(
+                f"objective.classes=null: of outputs {tuple(outputs.shape)} it must be said where the classes are: 1 of "
+                "(batch, classes, places …), -1 of (batch, places …, classes)"
+            )
+        return self.classes or 1
 
 
 @dataclass(frozen=True, eq=False)
