@@ -88,6 +88,10 @@ def larger():
         "vgg11": (lambda: VGG([3, 32, 32], 5, 11), (3, 32, 32)),
         "resnet18": (lambda: models.resnet18(num_classes=5), (3, 32, 32)),
         "mobilenet_v2": (lambda: models.mobilenet_v2(num_classes=5, dropout=0.0), (3, 32, 32)),
+        "resnext": (
+            lambda: models.ResNet(models.resnet.Bottleneck, [1, 2, 1, 1], num_classes=5, groups=8, width_per_group=8),
+            (3, 32, 32),
+        ),
         "densenet": (lambda: models.DenseNet(8, (2, 3), 16, num_classes=5), (3, 32, 32)),
         "vit": (
             lambda: models.VisionTransformer(16, 8, 2, 2, 16, 32, num_classes=5),
