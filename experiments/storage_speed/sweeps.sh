@@ -9,6 +9,6 @@ python -m ltb.train -m task=fashion_lenet study=storage_speed method=one_shot_fi
     rewind.length=300it lr.after=1.2e-4 schedule=explicit schedule.sparsities=[0.75,0.9,0.97] training.length=1200it \
     training.evaluate_every=300it measure=[bytes,flops,latency,memory] measure.latency.cpu_time=true measure.latency.rounds=15 \
     threads=1 logger=none progress=false runs="$runs" "$@"
-python -m ltb.measure "$runs"/one_shot_fine_tune-*-s0-* measure=latency measure.latency.int8=true measure.latency.onnx=true \
+python -m ltb.measure "$runs" measure=latency measure.latency.int8=true measure.latency.onnx=true \
     measure.latency.cpu_time=true measure.latency.rounds=15 # pip install 'ltb[int8,onnx]'
 python -m experiments.storage_speed.layers
