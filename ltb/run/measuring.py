@@ -182,13 +182,15 @@ class Joined:
 
 
 def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
-    """Compare runs with each other, level by level, those of one task, model and data, by measures of masks; the exit code.
+    """Compare runs with each other, level by level, those of one task, model, data and prunable parameters, by measures of masks.
+
+    Returns the exit code.
 
     A run that cannot be read is named, and the others are compared.
     """
     if files.there(file) and not file.is_file():
         raise ValueError(f"--across {file}: it is there, and is no regular file")
-    groups: dict[tuple[str, ...], list[tuple[Setup, dict[str, str]]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[Setup, dict[str, str]]]] = {}
     code = 0
     for folder in ledger.find(paths):
         try:
@@ -197,10 +199,10 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
             code = _failed(folder.name, error)
             continue
         for row in rows[1:]:
-            place = (row["task"], row["model"], row["data"], row["level"])
+            place = (row["task"], row["model"], row["data"], row["level"], made.training.prunable)
             groups.setdefault(place, []).append((made, row))
     found: Rows = []
-    for (task, model, data, level), members in groups.items():
+    for (task, model, data, level, _), members in groups.items():
         if len(members) < 2:
             continue
         first, names = members[0][0], [row["run_id"] for _, row in members]
@@ -223,7 +225,7 @@ def across(paths: Sequence[Path], wanted: Asked, file: Path) -> int:
     if not found and code:
         return code
     if not found:
-        raise ValueError("there are no two runs of one task, model and data to compare")
+        raise ValueError("there are no two runs of one task, model, data and prunable parameters to compare")
     record.write_rows(file, found)
     print(printable(f"{len(found)} numbers in {file}"))
     return code

@@ -106,6 +106,18 @@ def test_runs_are_compared_across_their_own_stores_and_one_that_cannot_be_read_s
     assert iou == pytest.approx(float((one & other).sum() / (one | other).sum()))
 
 
+def test_runs_that_prune_other_layers_are_compared_among_themselves(command, ask):
+    given = (*TINY, "method=one_shot", "schedule.levels=1")
+    made = [command.done(*given, f"seed={seed}") for seed in (0, 1)]
+    command.done(*given, "prunable.exclude=[fc1.weight]")
+    code, shown = ask("runs", "measure=overlap", "--across", "overlap.csv")
+    assert (code, shown.err) == (0, "")
+    from ltb.records import record
+
+    found = {row["runs"] for row in record.read_rows(command.folder / "overlap.csv")}
+    assert found == {";".join(folder.name for folder in made)}
+
+
 def test_a_run_of_one_level_compares_nothing_with_itself(command, ask):
     run = command.done(*TINY, "method=dense", "schedule.levels=0", "measure=overlap")
     assert not (run / "measures.csv").exists()
