@@ -39,14 +39,18 @@ class Notation:
         return self(value).removesuffix(self.unit)
 
     def interval(self, low: float, high: float) -> str:
-        """Return two ends with the unit once; a dash where they are not known, or say nothing, with the reason.
+        """Return two ends with the unit once, those of a fraction within 0 and 1; a dash where they are not known, or say nothing.
 
         >>> Notation(100, ".1f", " %").interval(0.655, 0.695), Notation().interval(0.5, 0.5)
         ('65.5 to 69.5 %', '– (no spread)')
+        >>> DENSITY.interval(0.375, 1.164)
+        '37.5 to 100 %'
         """
         if math.isnan(low) or math.isnan(high):
             return NONE
         why = self.empty(low, high)
+        if self.fraction:
+            low, high = max(low, 0.0), min(high, 1.0)  # a t interval may end beyond what there is
         return f"{NONE} ({why})" if why else f"{self.bare(low)} to {self(high)}"
 
     def empty(self, low: float, high: float) -> str:
