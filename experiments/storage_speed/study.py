@@ -133,16 +133,27 @@ def networks(table: pd.DataFrame) -> str:
 
 
 def others(table: pd.DataFrame) -> str:
-    """Return int8 and onnxruntime beside torch's masked network, of the seed that has them."""
+    """Return int8 and onnxruntime beside torch's masked network, means over seeds, and each one's share of its time."""
+    columns = [f"latency_int8_onnx/{name}@{size}" for size in (1, 128) for name in ("masked", *OTHERS)]
+    its = table.dropna(subset=columns).drop_duplicates(["level", "seed", *columns])
     lines = []
-    its = table[table["latency_int8_onnx/masked@1"].notna()]
-    for _, row in its[its["level"].isin([0, 2])].iterrows():
-        cells = [f"{row[f'latency_int8_onnx/{name}@{size}']:.3f}" for size in (1, 128) for name in ("masked", *OTHERS)]
-        lines.append([KINDS[row["method"]] if row["level"] else "dense", f"{100 * row['density']:.1f} %", *cells])
-    header = [f"{name}, batch {size}, ms" for size in (1, 128) for name in ("masked", *OTHERS)]
-    if not lines:
-        return ""
-    return markdown(["removed", "kept", *header], lines[:1] + [line for line in lines if line[0] != "dense"])
+    for (level, method), of in its.assign(method=its["method"].where(its["level"] > 0, "dense")).groupby(
+        ["level", "method"]
+    ):
+        one = of.groupby("seed")[columns].mean()
+        cells = []
+        for size in (1, 128):
+            base = one[f"latency_int8_onnx/masked@{size}"]
+            cells.append(f"{base.mean():.3f}")
+            for name in OTHERS:
+                ratios = one[f"latency_int8_onnx/{name}@{size}"] / base
+                cells.append(f"{ratios.mean():.2f} ({ratios.min():.2f} to {ratios.max():.2f})")
+        removed = KINDS[str(method)] if level else "dense"
+        lines.append([removed, f"{100 * of['density'].mean():.1f} %", *cells, str(len(one))])
+    names = [
+        name for size in (1, 128) for name in (f"masked, batch {size}, ms", *(f"{one} / masked" for one in OTHERS))
+    ]
+    return markdown(["removed", "kept", *names, "n"], lines)
 
 
 def within(table: pd.DataFrame, cost: str, budget: float) -> dict[str, pd.Series]:
