@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from ltb.common.allowed import Count
-from ltb.common.errors import Unavailable
 from ltb.core.seeds import derive
 from ltb.data.dataset import InMemory, Shape
+from ltb.data.kept import kept
 from ltb.data.source import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(InMemory):
-    """1,797 grey images of handwritten digits, float32 of shape (1, 8, 8), 10 classes; needs no file.
+    """1,797 grey images of handwritten digits, float32 of shape (1, 8, 8), 10 classes; needs no download.
 
     scikit-learn has no test set apart: 360 images are the test set here, chosen once and for all by a fixed
     permutation. Of the other 1,437, 237 are held out for validation by default. Values 0..16 are divided by
@@ -34,14 +36,15 @@ class Digits(InMemory):
     val_size: Count = 237
 
     def read(self) -> tuple[Batch, Batch]:
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError as error:
-            raise Unavailable(f"digits needs scikit-learn: pip install scikit-learn ({error})") from error
-
-        pixels, labels = load_digits(return_X_y=True)
-        x = torch.from_numpy(pixels).float().view(-1, *self.SHAPE) / 16
-        y = torch.from_numpy(labels).long()
+        found = kept(Path(self.root).expanduser() / "digits", {"scikit-learn": "digits needs scikit-learn"}, _made)
+        x, y = found["x"].view(-1, *self.SHAPE) / 16, found["y"]
         generator = torch.Generator().manual_seed(derive(0, "digits", "test"))
         train, test = torch.randperm(len(y), generator=generator).split_with_sizes([len(y) - 360, 360])
         return (x[train], y[train]), (x[test], y[test])
+
+
+def _made() -> dict[str, Tensor]:
+    from sklearn.datasets import load_digits  # its import takes half a second
+
+    pixels, labels = load_digits(return_X_y=True)
+    return {"x": torch.from_numpy(pixels).float(), "y": torch.from_numpy(labels).long()}

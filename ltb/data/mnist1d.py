@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor
 
-from ltb.common import files
 from ltb.common.allowed import Count
-from ltb.common.errors import Unavailable
 from ltb.data.dataset import InMemory, Shape
+from ltb.data.kept import kept
 from ltb.data.source import Batch
 
 NAMES = ("x", "y", "x_test", "y_test")
+PACKAGES = dict.fromkeys(("mnist1d", "numpy", "scipy"), "mnist1d needs the package of that name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,35 +48,9 @@ class MNIST1D(InMemory):
 
 @cache  # the runs of a sweep may share a process
 def _signals(root: Path) -> tuple[Tensor, ...]:
-    """The signals and their classes; making them takes seconds, so that they are kept in a file below `root`.
-
-    The file names what made it, and opens with the SHA-256 of the rest: one that is not whole is made anew, with a line. Where it
-    cannot be written there is none.
-    """
-    path = root / "mnist1d" / f"{_makers()}.bin"
-    try:
-        content = path.read_bytes()
-    except OSError:
-        content = b""
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        if path.is_file():
-            print(f"ltb: {path}: damaged; it is made again", file=sys.stderr)
-        made = dict(zip(NAMES, _made(), strict=True))
-        content = save(made)
-        content = hashlib.sha256(content).digest() + content
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(path, content)
-    found = load(content[32:])
+    """The signals and their classes; making them takes seconds."""
+    found = kept(root / "mnist1d", PACKAGES, lambda: dict(zip(NAMES, _made(), strict=True)))
     return tuple(found[name] for name in NAMES)
-
-
-def _makers() -> str:
-    """The packages that decide the signals, to the last bit, and their versions."""
-    try:
-        return "-".join(f"{name}-{version(name)}" for name in ("mnist1d", "numpy", "scipy"))
-    except PackageNotFoundError as error:
-        raise Unavailable(f"mnist1d needs the package of that name: pip install mnist1d ({error})") from error
 
 
 def _made() -> tuple[Tensor, ...]:
