@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
 
+OF_FOLDER = ("--config-dir", "-cd")  # flags with a value of their own
+
+
 class Refused(Exception):
     """A configuration that cannot be run, which has been told: (the line, the stderr that shows it)."""
 
@@ -153,8 +156,14 @@ def _code(error: KeyboardInterrupt) -> int:
 
 def _flags_first(arguments: list[str]) -> list[str]:
     """``KEY=VALUE -m KEY=VALUE`` as ``-m KEY=VALUE KEY=VALUE``: Hydra's parser takes settings on one side of its flags alone."""
-    flags = [one for one in arguments if one in ("-m", "--multirun")]
-    return [*flags[:1], *(one for one in arguments if one not in flags)]
+    flags: list[str] = []
+    others: list[str] = []
+    for before, one in pairwise(["", *arguments]):
+        if one in ("-m", "--multirun"):
+            flags += [one] * (one not in flags)
+        else:
+            (flags if one in OF_FOLDER or before in OF_FOLDER else others).append(one)
+    return [*flags, *others]
 
 
 def _adding(argument: str) -> str:

@@ -121,14 +121,20 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
 
     What diverged is in neither n nor the mean: `diverged` counts those seeds, and where all did n is 0 and the mean NaN.
     All methods of a task grow from one dense network per seed, which counts once. Where one seed has several that
-    differ (settings differ between runs), their mean stands for the seed and a warning says so. Where a task has curves that
-    are pruned, it is theirs: a run without pruned levels may be of another size, a student.
+    differ (settings differ between runs), their mean stands for the seed and a warning says so. Of networks of several sizes it
+    is the one of the most parameters that is meant: others, such as students, are smaller, and a warning says so.
     """
     keys = ["task", "quantity", "direction"]
     every = distinct(rows)
-    pruned = every["level"].gt(0).groupby([every[key] for key in CURVE]).transform("any")
-    grown = pruned | ~pruned.groupby(every["task"]).transform("any")
-    level0 = every[grown].query("level == 0")
+    size = every["parameters"].astype("float64") if "parameters" in every else pd.Series(math.nan, index=every.index)
+    most = size.groupby(every["task"]).transform("max")
+    smaller = size < most
+    if smaller.any():
+        sizes = every.assign(most=most)[smaller].drop_duplicates("task")
+        told = (f"{task}: networks of several sizes; the dense network is that of {int(of):,} parameters"
+                for task, of in zip(sizes["task"], sizes["most"], strict=True))  # fmt: skip
+        warnings.warn("; ".join(told), stacklevel=2)
+    level0 = every[~smaller].query("level == 0")
     without = level0[level0["diverged"]].groupby(keys, sort=False)["seed"].nunique().rename("diverged")
     sound = level0[~level0["diverged"]].dropna(subset="value")
     networks = sound.drop_duplicates(["task", "quantity", "direction", "seed", "value"])

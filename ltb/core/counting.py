@@ -1,4 +1,4 @@
-"""FLOPs as torch counts them, with nothing left out that its counter knows in parts alone."""
+"""FLOPs as torch counts them, with the recurrent layers and the attention that its counter knows in parts alone."""
 
 from __future__ import annotations
 

@@ -11,14 +11,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ltb.core import tensors
-from ltb.core.contracts import Bench, network_of
+from ltb.core.contracts import Bench, loss_of, network_of
 from ltb.core.execution import Body, Execution, MaskedBody
 from ltb.core.masked_units import MaskedUnits, OfGroups, found
-from ltb.core.masks import Masks
+from ltb.core.masks import Masks, ones
 from ltb.core.points import Point
 from ltb.core.tensors import Weights
-from ltb.core.units import Group, without
+from ltb.core.units import Group, whole, without
 from ltb.execution.attention import narrowed
+
+SAME = 1e-3  # of the loss, in float32
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,14 @@ class Compact(MaskedUnits):
     state too. Outputs are those of the masked network up to the order in which sums are rounded: within 5e-5 of the largest in
     float32, 1e-12 in float64. So is a step of training, but for what draws random numbers by the shape of its input (dropout).
     A group of units of which none is left keeps one. Which units they are: see `ltb.core.units`; of groups with a weight that is
-    not prunable none is removed.
+    not prunable none is removed, nor of those that cannot be missing, see `cuttable`: what is pruned of them is held at 0.
     """
 
     changes: ClassVar[bool] = False
     removes: ClassVar[bool] = True
 
     def prepared(self, bench: Bench) -> Execution:
-        return CompactOfGroups(found(self.structure, bench))
+        return CompactOfGroups(cuttable(found(self.structure, bench), bench))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +110,37 @@ class CompactBody:
             shape[dim] = self._shapes[name][dim]
             tensor = tensor.new_zeros(shape).index_copy(dim, index, tensor)
         return tensor
+
+
+def cuttable(groups: Iterable[Group], bench: Bench) -> tuple[Group, ...]:
+    """Return the groups whose units can be taken out of a bench's network: tried all at once, and by halves where that fails.
+
+    A channel that is added to the network's input, say, can be 0, and cannot be missing.
+    """
+    tried = tuple(whole(groups, bench.prunable))
+    if not tried or _same_cut(tried, bench):
+        return tried
+    middle = len(tried) // 2
+    return (*cuttable(tried[:middle], bench), *cuttable(tried[middle:], bench)) if middle else ()
+
+
+@torch.no_grad()
+def _same_cut(groups: tuple[Group, ...], bench: Bench) -> bool:
+    """Return whether the network without half of the units has the loss of the one in which they are 0."""
+    weights = bench.initial()
+    masks = ones(weights, bench.prunable)
+    for group in groups:
+        for name, entries in group.entries(torch.arange(group.count) % 2 == 0, group.sides()):
+            if name in masks:
+                masks[name] = masks[name] & entries
+    batch, losses = next(iter(bench.batches("train"))), []
+    for execution in (OfGroups(groups), CompactOfGroups(groups)):
+        try:
+            module = bench.module(Point(weights, 0), masks, execution)
+            losses.append(float(loss_of(module, "execution=Compact")(batch)))
+        except RuntimeError:  # shapes that do not go together
+            return False
+    return abs(losses[0] - losses[1]) <= SAME * abs(losses[0])
 
 
 def kept_indices(groups: Iterable[Group], masks: Masks) -> dict[str, dict[int, Tensor]]:

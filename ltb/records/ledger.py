@@ -181,7 +181,7 @@ def _tasks(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(task=rows["task"].where(~several, named).astype("str"))
     versions: dict[str, str] = {}
     for _, folders in rows.drop_duplicates("folder").groupby("task", sort=False)["folder"]:
-        versions |= variants.changed_beneath(_identities(folders)) if len(folders) > 1 else {}
+        versions |= variants.changed_beneath(_identities(folders, own_splits=True)) if len(folders) > 1 else {}
     version = rows["folder"].map(versions)
     return rows.assign(task=rows["task"].where(version.isna(), rows["task"] + " (data " + version + ")").astype("str"))
 
@@ -205,8 +205,8 @@ def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
     }
 
 
-def _identities(folders: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Return by folder the settings that decide a run's numbers, dotted.
+def _identities(folders: Iterable[str], *, own_splits: bool = False) -> dict[str, dict[str, object]]:
+    """Return by folder the settings that decide a run's numbers, dotted; with `own_splits` also a split that is each seed's own.
 
     Raises `Damaged` for a run whose configuration is there and its identity not: what of it decides is not to be guessed.
     """
@@ -218,7 +218,7 @@ def _identities(folders: Iterable[str]) -> dict[str, dict[str, object]]:
             raise Damaged(
                 f"{Path(folder) / IDENTITY} is missing, so what tells its run from others is not known; run it again"
             )
-    return variants.without_own_splits(identities)
+    return identities if own_splits else variants.without_own_splits(identities)
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

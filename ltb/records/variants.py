@@ -43,22 +43,21 @@ def without_own_splits(runs: Mapping[str, Mapping[str, object]]) -> dict[str, di
 
 
 def changed_beneath(runs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    """Return for each run the beginning of its data's fingerprint where equal settings of one seed have others; {} where none do.
+    """Return the beginning of the data's fingerprint for those runs whose settings of data others have as well, with another one.
 
-    Then the data were changed between the runs, and not by a setting: files, or the code that reads them. `runs` are dotted.
+    Then the data were changed between the runs, and not by a setting: files, or the code that reads them. The seed is none: it
+    decides no data. `runs` are dotted.
 
-    >>> changed_beneath({"a": {"seed": 0, "fingerprint": "1f"}, "b": {"seed": 0, "fingerprint": "2e"}})
+    >>> changed_beneath({"a": {"data.size": 5, "fingerprint": "1f"}, "b": {"data.size": 5, "fingerprint": "2e"}})
     {'a': '1f', 'b': '2e'}
-    >>> changed_beneath({"a": {"seed": 0, "fingerprint": "1f"}, "b": {"seed": 1, "fingerprint": "2e"}})
+    >>> changed_beneath({"a": {"data.size": 5, "fingerprint": "1f"}, "b": {"data.size": 9, "fingerprint": "2e"}})
     {}
     """
-    found: dict[str, set[object]] = {}
-    for one in runs.values():
-        said = {key: _class(key, value) for key, value in one.items() if key.startswith(DATA) or key == "seed"}
-        found.setdefault(_text(said), set()).add(one.get("fingerprint"))
-    if all(len(seen) == 1 for seen in found.values()):
-        return {}
-    return {name: str(one.get("fingerprint"))[:6] for name, one in runs.items()}
+    found: dict[str, dict[str, str]] = {}
+    for name, one in runs.items():
+        said = {key: _class(key, value) for key, value in one.items() if key.startswith(DATA)}
+        found.setdefault(_text(said), {})[name] = str(one.get("fingerprint"))
+    return {name: version[:6] for its in found.values() for name, version in its.items() if len(set(its.values())) > 1}
 
 
 def _class(key: str, value: object) -> object:

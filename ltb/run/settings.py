@@ -217,7 +217,7 @@ def resolve(config: DictConfig) -> Checked:
         group, *others = get_args(hint) or (hint,)
         if is_group(group) and type(None) not in others and isinstance(given.get(name), Mapping):
             check_names(group, given[name], name)
-    if "model" in given and "${model" not in json.dumps({**given, "model": None}, default=str):
+    if "model" in given and not _taken(given, "model"):
         config = OmegaConf.masked_copy(config, [key for key in given if key != "model"])
     return check(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
 
@@ -240,6 +240,12 @@ def empty(config: DictConfig, hydra: Any) -> None:
             OmegaConf.update(config, key, {}, merge=False)
 
 
+def _taken(config: Mapping[str, Any], group: str) -> bool:
+    """Return whether another section than its own takes a group: names it in an interpolation."""
+    others = json.dumps({**config, group: None}, default=str)
+    return re.search(rf"\$\{{[^}}]*\b{group}\b", others) is not None
+
+
 def check_taken(config: DictConfig, hydra: Any) -> None:
     """Raise ValueError for a model, optimizer or learning rate that the command line sets and nothing takes."""
     from omegaconf import OmegaConf
@@ -247,7 +253,7 @@ def check_taken(config: DictConfig, hydra: Any) -> None:
     given: Any = OmegaConf.to_container(config)
     for override in _overrides(hydra):
         group = re.split(r"[.=]", override.lstrip("+"))[0]
-        if group in TAKEN and given.get(group) and f"${{{group}" not in json.dumps({**given, group: None}, default=str):
+        if group in TAKEN and given.get(group) and not _taken(given, group):
             module = hydra.runtime.choices.get("module")
             raise ValueError(f"{override}: module={module} makes its own {TAKEN[group]} and takes no {group}")
 

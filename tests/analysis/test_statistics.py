@@ -249,10 +249,14 @@ def test_dense_networks_that_differ_for_one_seed_are_said_so(row):
 
 def test_a_student_beside_tickets_is_not_of_their_dense_network(row):
     tickets = runs(row, [[0.70, 0.6]], variant="")
-    student = runs(row, [[0.60], [0.50]], method="dense", variant="student", run_id=None)
+    alone = runs(row, [[0.66]], method="dense", variant="", run_id="alone").assign(seed=7)
+    student = runs(row, [[0.60, 0.3], [0.50, 0.2]], method="dense", variant="student", run_id=None, parameters=90)
     student["run_id"] = "student" + student["seed"].astype(str)
-    found = statistics.dense(pd.concat([tickets, student])).iloc[0]
-    assert (found["n"], found["mean"]) == (1, 0.70)
+    with pytest.warns(
+        UserWarning, match="toy: networks of several sizes; the dense network is that of 1,020 parameters"
+    ):
+        found = statistics.dense(pd.concat([tickets, alone, student])).iloc[0]
+    assert (found["n"], found["mean"]) == (2, pytest.approx(0.68))
     assert statistics.dense(student).iloc[0]["mean"] == pytest.approx(0.55)  # alone it is the dense network itself
 
 

@@ -15,7 +15,8 @@ from ltb.core.schedules import Explicit
 from ltb.core.teachers import Dense
 from ltb.execution import Compact
 from ltb.structure import DependencyGraph
-from tests.training.small import training
+from ltb.training import Classification, Constant, Training
+from tests.training.small import source, training
 
 
 def drawn(seed, *shape):
@@ -102,6 +103,33 @@ def test_what_cannot_be_is_told_before_anything_is_trained(hint, said):
     one = training(1)
     with pytest.raises(ValueError, match=said):
         one.check_one_step(Recipe(schedule=Explicit((0.5,)), objective=Distil(Dense(), hints=hint)))
+
+
+class Held(nn.Module):
+    """A network with a module that is never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.output = nn.ModuleList([nn.Linear(6, 9)]), nn.Linear(9, 3)
+
+    def forward(self, x):
+        return self.output(self.blocks[0](x).relu())
+
+
+def test_a_layer_that_is_never_called_is_told_before_anything_is_trained():
+    def make():
+        return Classification(Held(), torch.optim.SGD, Constant(base=0.05))
+
+    one = Training(make, source(), "5it", 0)
+    for layers in ({"blocks.0": 1.0}, {"blocks": 1.0}):
+        recipe = Recipe(schedule=Explicit((0.5,)), objective=Distil(Dense(), hints=Features(layers)))
+        if "blocks.0" in layers:
+            one.check_one_step(recipe)
+            continue
+        with pytest.raises(
+            ValueError, match=r"^objective.hints.layers.blocks: it is called 0 times in a pass, and 0 in the teacher's"
+        ):
+            one.check_one_step(recipe)
 
 
 @pytest.mark.parametrize("layers", [{}, {"one": 0}, {"one": -1.0}, {"one": float("nan")}, {"one": "a"}, 3])

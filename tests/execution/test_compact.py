@@ -224,3 +224,29 @@ def test_an_unstructured_ticket_loses_the_units_that_nothing_reads():
     torch.testing.assert_close(*outputs)
     assert len(one.state_dict()[names[0]]) == 6
     assert body.point(0).weights[names[0]].shape == weights[names[0]].shape
+
+
+class OnInput(nn.Module):
+    """A layer whose outputs are added to the network's input, and one whose are not."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.output = nn.Linear(6, 6), nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.output(self.second((x + self.first(x)).relu()).relu())
+
+
+def test_units_that_cannot_be_missing_are_held_at_zero():
+    def make():
+        return Classification(OnInput(), torch.optim.SGD, Constant(base=0.05))
+
+    one = Training(make, source(), "5it", 0)
+    execution = Compact(DependencyGraph()).prepared(one)
+    assert [group.name for group in execution.groups] == ["second.weight"]
+    masks = m.ones(one.initial(), one.prunable)
+    masks["first.weight"][:4], masks["second.weight"][:, :4], masks["output.weight"][:, 5:] = False, False, False
+    masked, compact = (one.module(Point(one.initial(), 0), masks, each) for each in (None, execution))
+    assert compact.network.second.weight.shape == (5, 6)
+    x = torch.randn(4, 6)
+    torch.testing.assert_close(compact(x), masked(x))

@@ -12,7 +12,7 @@ from ltb.core.prunable import prunable
 from ltb.core.results import Trained
 from ltb.execution.compact import CompactOfGroups
 from ltb.measures import Harvest
-from ltb.measures.harvest import folded
+from ltb.measures.harvest import folded, harvested
 from ltb.training import Classification, Constant, Training
 from tests.structure.networks import NETWORKS, Classifier, batch, groups
 from tests.structure.test_heads import Attending
@@ -128,3 +128,33 @@ def test_heads_that_nothing_reads_are_removed():
     assert values["loss_difference"] < 1e-5
     assert values["dead_units"] == 2
     assert values["freed"] == 3 * 4 * (8 + 1) + 8 * 4
+
+
+class Beside(nn.Module):
+    """A hidden layer, and one input more that goes past its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.output = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.output((self.hidden(x) + x[:, :1]).relu())
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+def test_what_happens_to_be_the_same_in_a_minibatch_is_not_folded(batch_size):
+    def make():
+        return Classification(Beside(), torch.optim.SGD, Constant(base=0.05))
+
+    data = source(batch_size=batch_size)
+    x, _ = data._splits["test"]
+    x[:30, 0] = 0.25
+    one = Training(make, data, "5it", 0)
+    weights = one.initial()
+    masks = m.ones(weights, one.prunable)
+    masks["hidden.weight"][:3] = False
+    point = Point(m.apply(weights, masks), 5)
+    small, _, left = harvested(Trained(masks, Point(weights, 0), point), one)
+    with torch.no_grad():
+        torch.testing.assert_close(small(x), one.module(point, masks)(x))
+    assert left["output.weight"].all()

@@ -155,7 +155,14 @@ def test_data_that_changed_between_runs_are_two_tasks(tmp_path, write_run):
     assert set(ledger.read([tmp_path])["task"]) == {"toy"}
     run("after", 0, "bbbbbbbb", source="2e")
     found = ledger.read([tmp_path]).drop_duplicates("run_id").groupby("task")["run_id"].nunique().to_dict()
-    assert found == {"toy (data aaaaaa)": 4, "toy (data bbbbbb)": 1, "toy (data cccccc)": 1}
+    assert found == {"toy (data aaaaaa)": 4, "toy (data bbbbbb)": 1, "toy": 1}
+
+
+def test_data_that_changed_between_seeds_are_two_tasks(tmp_path, write_run):
+    for seed, fingerprint in ((0, "aaaaaaaa"), (1, "bbbbbbbb")):
+        config = {"data": {"size": 5}, "fingerprint": fingerprint}
+        write_run(tmp_path / f"s{seed}", run_id=f"imp-s{seed}-a", seed=seed, config=config)
+    assert set(ledger.read([tmp_path])["task"]) == {"toy (data aaaaaa)", "toy (data bbbbbb)"}
 
 
 def test_data_of_each_seeds_own_are_one_task(tmp_path, write_run):

@@ -14,6 +14,7 @@ from torch.linalg import vector_norm
 from torch.nn.functional import normalize
 
 from ltb.common.allowed import Positive, nearest, settle
+from ltb.core.tensors import plain
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Hints(ABC):
         """Return the weighted sum over outputs as `listened` has them. ValueError for shapes of which there is no distance."""
         total = torch.zeros(())
         for name, strength in self._pairs:
+            if not ours[name] or len(ours[name]) != len(theirs[name]):
+                calls = f"called {len(ours[name])} times in a pass, and {len(theirs[name])} in the teacher's"
+                raise ValueError(
+                    f"objective.hints.layers.{name}: it is {calls}; once or more is wanted, and as often in both"
+                )
             for one, other in zip(ours[name], theirs[name], strict=True):
                 try:
                     total = total.to(one) + strength * self.distance(one, other.to(one))
@@ -99,7 +105,7 @@ class Attention(Hints):
 @contextmanager
 def listened(network: nn.Module, names: Iterable[str], whose: str = "network") -> Iterator[dict[str, list[Tensor]]]:
     """Collect the outputs of the named modules, by name. Raises ValueError for a name that `whose` network does not have."""
-    modules = dict(network.named_modules())
+    modules = {plain(name): module for name, module in network.named_modules()}
     found: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def listener(name: str) -> Any:
