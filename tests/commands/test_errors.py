@@ -397,3 +397,11 @@ def test_a_whole_command(tmp_path, given):
         out, err = running.communicate(timeout=120)
     assert (running.returncode, out, len(err.splitlines()), err[:5]) == (2, "", 1, "ltb: ")
     assert left(tmp_path) == []
+
+
+def test_flags_may_stand_among_the_settings(command):
+    (command.folder / "conf").mkdir()
+    given = ("method=one_shot", "--config-dir", "conf", *TINY, "-m", "seed=0,1", "plan=true")
+    result = command(*given)
+    assert (result.code, result.err) == (0, "")
+    assert "one_shot-noise+mlp-s1" in result.out
