@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
 
-OF_FOLDER = ("--config-dir", "-cd")  # flags with a value of their own
+# Hydra's flags with a value of their own.
+VALUED = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 
 
 class Refused(Exception):
@@ -156,14 +157,8 @@ def _code(error: KeyboardInterrupt) -> int:
 
 def _flags_first(arguments: list[str]) -> list[str]:
     """``KEY=VALUE -m KEY=VALUE`` as ``-m KEY=VALUE KEY=VALUE``: Hydra's parser takes settings on one side of its flags alone."""
-    flags: list[str] = []
-    others: list[str] = []
-    for before, one in pairwise(["", *arguments]):
-        if one in ("-m", "--multirun"):
-            flags += [one] * (one not in flags)
-        else:
-            (flags if one in OF_FOLDER or before in OF_FOLDER else others).append(one)
-    return [*flags, *others]
+    flags = [one.startswith("-") or before in VALUED for before, one in pairwise(["", *arguments])]
+    return [one for _, one in sorted(zip(flags, arguments, strict=True), key=lambda pair: not pair[0])]
 
 
 def _adding(argument: str) -> str:

@@ -121,23 +121,25 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
 
     What diverged is in neither n nor the mean: `diverged` counts those seeds, and where all did n is 0 and the mean NaN.
     All methods of a task grow from one dense network per seed, which counts once. Where one seed has several that
-    differ (settings differ between runs), their mean stands for the seed and a warning says so. Of networks of several sizes it
-    is the one of the most parameters that is meant: others, such as students, are smaller, and a warning says so.
+    differ (settings differ between runs), their mean stands for the seed and a warning says so. Of networks of several sizes, as
+    where students are beside tickets, it is the one that most runs are pruned from, the largest of those, and a warning says so.
     """
     keys = ["task", "quantity", "direction"]
     every = distinct(rows)
-    size = every["parameters"].astype("float64") if "parameters" in every else pd.Series(math.nan, index=every.index)
-    most = size.groupby(every["task"]).transform("max")
-    smaller = size < most
-    if smaller.any():
-        sizes = every.assign(most=most)[smaller].drop_duplicates("task")
-        told = (f"{task}: networks of several sizes; the dense network is that of {int(of):,} parameters"
-                for task, of in zip(sizes["task"], sizes["most"], strict=True))  # fmt: skip
+    size = _network(every)
+    others = every["parameters"] != every["task"].map(size) if len(size) else pd.Series(False, index=every.index)
+    if others.any():
+        sizes = every.assign(most=every["task"].map(size))[others].drop_duplicates("task")
+        told = [
+            f"{task}: networks of several sizes; the dense network is that of {int(of):,} parameters"
+            for task, of in zip(sizes["task"], sizes["most"], strict=True)
+        ]
         warnings.warn("; ".join(told), stacklevel=2)
-    level0 = every[~smaller].query("level == 0")
+    level0 = every[~others].query("level == 0")
     without = level0[level0["diverged"]].groupby(keys, sort=False)["seed"].nunique().rename("diverged")
     sound = level0[~level0["diverged"]].dropna(subset="value")
-    networks = sound.drop_duplicates(["task", "quantity", "direction", "seed", "value"])
+    which = ["stage"] if "stage" in sound else []  # two networks may be equally good
+    networks = sound.drop_duplicates([*keys, "seed", "value", *which])
     seeds = networks.groupby(["task", "quantity", "direction", "seed"], sort=False)["value"]
     differing = sorted({str(key[0]) for key, n in seeds.size().items() if n > 1 and isinstance(key, tuple)})
     if differing:
@@ -149,6 +151,22 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
     table = spread(seeds.mean().groupby(level=keys, sort=False)).join(without, how="outer").reset_index()
     table = table.fillna({"n": 0, "diverged": 0}).astype({"n": "int64", "diverged": "int64"})
     return table[[*keys, *STATISTICS, "diverged"]]
+
+
+def _network(rows: pd.DataFrame) -> pd.Series:
+    """Return for each task how many parameters its dense network has: that of most runs with pruned levels, where there are any."""
+    if "parameters" not in rows:
+        return pd.Series(dtype="float64")
+    pruned = rows["level"].gt(0).groupby(rows["run_id"]).transform("any")
+    level0 = rows.assign(pruned=pruned)[rows["level"] == 0]
+    sizes = (
+        level0.groupby(["task", "parameters"]).agg(pruned=("pruned", "sum"), runs=("run_id", "nunique")).reset_index()
+    )
+    return (
+        sizes.sort_values(["pruned", "runs", "parameters"])
+        .drop_duplicates("task", keep="last")
+        .set_index("task")["parameters"]
+    )
 
 
 def against_dense(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from ltb.core import tensors
 from ltb.core.contracts import Bench, loss_of, network_of
@@ -32,10 +34,10 @@ class Harvest(Measure):
     what is not 0, that is not exact, and the unit stays. Heads of attention are units, too (`ltb.structure.heads`), and are removed
     where nothing reads them. For inference: batch norms are those of evaluation.
 
-    What is the same for every example is so for a test minibatch and for one of other inputs, drawn for it.
+    What is the same for every example is so for a test minibatch, and for one whose inputs are its own in another order.
 
     Values: ``parameters`` of the dense network, those ``left``, and ``freed``; ``units`` and ``dead_units`` (those removed);
-    ``loss_difference``, the largest of the losses on test minibatches without them, relative to the masked network's.
+    ``loss_difference``, the largest difference of the loss on a test minibatch from the masked network's, relative to that.
     """
 
     version: ClassVar[int] = 2
@@ -61,11 +63,11 @@ class Harvest(Measure):
 @torch.no_grad()
 def loss_difference(small: Any, module: Any, bench: Bench) -> float:
     """Return the largest difference of two modules' losses on a test minibatch, relative to the second's where that is not 0."""
-    found = 0.0
+    found = []
     for batch in bench.batches("test"):
         after, before = (float(loss_of(one, "measure=harvest")(batch)) for one in (small, module))
-        found = max(found, abs(after - before) / (abs(before) or 1.0))
-    return found
+        found.append(abs(after - before) / (abs(before) or 1.0))
+    return max(found, key=lambda one: (math.isnan(one), one))  # NaN is no agreement
 
 
 @torch.no_grad()
@@ -84,19 +86,15 @@ def harvested(result: Result, bench: Bench, asked_by: str = "measure=harvest") -
 
 
 def _of_others(batch: Any) -> Any:
-    """Return a minibatch with other inputs: numbers with noise on them, and what is counted, such as tokens, in another order."""
+    """Return a minibatch whose inputs have their numbers, or tokens, in another order: over examples and places."""
     generator = torch.Generator().manual_seed(0)
 
-    def other(part: Any) -> Any:
-        if not isinstance(part, Tensor):
-            return part
-        if part.is_floating_point():
-            return part + torch.randn(part.shape, generator=generator, dtype=part.dtype).to(part.device)
-        return part.flatten()[torch.randperm(part.numel(), generator=generator)].reshape(part.shape)
+    def other(part: Tensor) -> Tensor:
+        return part.flatten()[torch.randperm(part.numel(), generator=generator).to(part.device)].reshape(part.shape)
 
-    if isinstance(batch, Mapping):
-        return {name: other(part) for name, part in batch.items()}
-    return [other(batch[0]), *batch[1:]] if isinstance(batch, tuple | list) else other(batch)
+    if isinstance(batch, tuple | list):
+        return [tree_map_only(Tensor, other, batch[0]), *batch[1:]]
+    return tree_map_only(Tensor, other, batch)
 
 
 def _size(module: Any) -> int:
@@ -145,9 +143,8 @@ def _fold(group: Group, layers: Mapping[str, Any], inputs: Mapping[str, Tensor],
     """Fold one group's units where it is exact for all that read them; whether there were any."""
     unmade = (group.sums(masks, group.made.items()) == 0) & group.is_read(masks)
     for name, index in group.read.items():
-        if (
-            name not in inputs or len(inputs[name]) != index.numel()
-        ):  # a convolution in groups has one index for several inputs
+        # A convolution in groups has one index for several inputs.
+        if name not in inputs or len(inputs[name]) != index.numel():
             return False
         values = inputs[name].cpu()
         exact = (values == values[:, :1]).all(1) & ((values[:, 0] == 0) | _takes_constants(layers[name]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,11 +180,37 @@ def _tasks(rows: pd.DataFrame) -> pd.DataFrame:
     several = rows.groupby("task")[["data", "model"]].transform("nunique").gt(1).any(axis=1)
     named = rows["task"] + " (" + rows["data"] + ", " + rows["model"] + ")"
     rows = rows.assign(task=rows["task"].where(~several, named).astype("str"))
-    versions: dict[str, str] = {}
-    for _, folders in rows.drop_duplicates("folder").groupby("task", sort=False)["folder"]:
-        versions |= variants.changed_beneath(_identities(folders, own_splits=True)) if len(folders) > 1 else {}
-    version = rows["folder"].map(versions)
+    version = rows["folder"].map(_versions(rows))
     return rows.assign(task=rows["task"].where(version.isna(), rows["task"] + " (data " + version + ")").astype("str"))
+
+
+def _versions(rows: pd.DataFrame) -> dict[str, str]:
+    """Return by folder what its data are called where a task has several of which no setting tells, with a warning that says so."""
+    control = rows.groupby("folder")["control"].last()
+    named = rows.drop_duplicates("folder").set_index("folder")
+    found: dict[str, str] = {}
+    for task, its in named.groupby("task", sort=False):
+        if len(its) < 2:
+            continue
+        known = _identities(its.index)
+        curves = [
+            {name: known[name] for name in group.index if name in known}
+            for _, group in its.groupby([its["method"], control.reindex(its.index)], sort=False)
+        ]
+        own = {name for curve in curves if variants.of_each_seed(curve) for name in curve}
+        others = {name: one for name, one in known.items() if name not in own}
+        told = variants.changed_beneath(others)
+        if told:
+            warnings.warn(
+                f"{task}: its data changed between runs of equal settings; each version is by itself", stacklevel=2
+            )
+        if own and others:
+            told |= dict.fromkeys(own, "of each seed")
+            warnings.warn(f"{task}: some runs have data of their seed's own; they are by themselves", stacklevel=2)
+        if variants.changed_beneath({name: known[name] for name in own}):
+            warnings.warn(f"{task}: the data of one seed changed between runs, and are pooled", stacklevel=2)
+        found |= told
+    return found
 
 
 def _variants(rows: pd.DataFrame) -> pd.Series:
@@ -199,14 +226,14 @@ def _variants(rows: pd.DataFrame) -> pd.Series:
 
 def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
     """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if it keeps no settings."""
-    told = _identities(folders)
+    told = variants.without_own_data(_identities(folders))
     return {
         folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)} for folder, found in told.items()
     }
 
 
-def _identities(folders: Iterable[str], *, own_splits: bool = False) -> dict[str, dict[str, object]]:
-    """Return by folder the settings that decide a run's numbers, dotted; with `own_splits` also a split that is each seed's own.
+def _identities(folders: Iterable[str]) -> dict[str, dict[str, object]]:
+    """Return by folder the settings that decide a run's numbers, dotted.
 
     Raises `Damaged` for a run whose configuration is there and its identity not: what of it decides is not to be guessed.
     """
@@ -218,7 +245,7 @@ def _identities(folders: Iterable[str], *, own_splits: bool = False) -> dict[str
             raise Damaged(
                 f"{Path(folder) / IDENTITY} is missing, so what tells its run from others is not known; run it again"
             )
-    return identities if own_splits else variants.without_own_splits(identities)
+    return identities
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 
 DRAW = "control.draw"  # of several draws of a control for one ticket, which are averaged over within their seed
-SPLIT = "data.split_seed"
 DATA = ("data.", "label_noise.")
 MISSING = object()  # unlike any value, so that an absent key differs from null
 TARGET = "._target_"
@@ -27,18 +26,28 @@ def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, objec
     return flat
 
 
-def without_own_splits(runs: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
-    """Return the dotted settings of each run, without its split where every run, of several seeds, has that of its own seed.
+def of_each_seed(runs: Mapping[str, Mapping[str, object]]) -> set[str]:
+    """Return the dotted settings of data that are the run's seed in every run, of several seeds: ``data.split_seed='${seed}'``.
 
-    So it is with ``data.split_seed='${seed}'``: the split is then a part of what a seed decides, and is averaged over like it. The
-    fingerprint is of the data as they are split.
+    >>> sorted(of_each_seed({"a": {"seed": 1, "data.split_seed": 1}, "b": {"seed": 2, "data.split_seed": 2}}))
+    ['data.split_seed']
+    """
+    if len({one.get("seed") for one in runs.values()}) < 2:
+        return set()
+    keys = {key for one in runs.values() for key in one if key.startswith(DATA)}
+    return {key for key in keys if all(key in one and one[key] == one.get("seed") for one in runs.values())}
 
-    >>> without_own_splits({"a": {"seed": 1, "data.split_seed": 1}, "b": {"seed": 2, "data.split_seed": 2}})
+
+def without_own_data(runs: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """Return the dotted settings of each run without those `of_each_seed`, and the fingerprint of what these decide.
+
+    Data that are each seed's own are a part of what a seed decides, and are averaged over like it.
+
+    >>> without_own_data({"a": {"seed": 1, "data.split_seed": 1}, "b": {"seed": 2, "data.split_seed": 2}})
     {'a': {'seed': 1}, 'b': {'seed': 2}}
     """
-    own = all(SPLIT in one and one[SPLIT] == one.get("seed") for one in runs.values())
-    several = len({one.get("seed") for one in runs.values()}) > 1
-    dropped = {SPLIT, "fingerprint"} if own and several else set()
+    own = of_each_seed(runs)
+    dropped = own | {"fingerprint"} if own else own
     return {name: {key: value for key, value in one.items() if key not in dropped} for name, one in runs.items()}
 
 
@@ -46,7 +55,7 @@ def changed_beneath(runs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     """Return the beginning of the data's fingerprint for those runs whose settings of data others have as well, with another one.
 
     Then the data were changed between the runs, and not by a setting: files, or the code that reads them. The seed is none: it
-    decides no data. `runs` are dotted.
+    decides no data. `runs` are dotted; those without a fingerprint are as any.
 
     >>> changed_beneath({"a": {"data.size": 5, "fingerprint": "1f"}, "b": {"data.size": 5, "fingerprint": "2e"}})
     {'a': '1f', 'b': '2e'}
@@ -55,8 +64,9 @@ def changed_beneath(runs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
     """
     found: dict[str, dict[str, str]] = {}
     for name, one in runs.items():
-        said = {key: _class(key, value) for key, value in one.items() if key.startswith(DATA)}
-        found.setdefault(_text(said), {})[name] = str(one.get("fingerprint"))
+        if one.get("fingerprint"):
+            said = {key: _class(key, value) for key, value in one.items() if key.startswith(DATA)}
+            found.setdefault(_text(said), {})[name] = str(one["fingerprint"])
     return {name: version[:6] for its in found.values() for name, version in its.items() if len(set(its.values())) > 1}
 
 

@@ -66,7 +66,7 @@ def _compact(made: Setup, found: Trained) -> Any:
 
     small, _, _ = harvested(found, made.training, "--compact")
     apart = loss_difference(small, made.training.module(found.point, {}), made.training)
-    if apart > SAME:
+    if not apart <= SAME:  # NaN is neither
         raise ValueError(f"--compact: without its dead units the network's loss on the test set differs by {apart:.1%}")
     return small
 

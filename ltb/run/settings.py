@@ -243,7 +243,7 @@ def empty(config: DictConfig, hydra: Any) -> None:
 def _taken(config: Mapping[str, Any], group: str) -> bool:
     """Return whether another section than its own takes a group: names it in an interpolation."""
     others = json.dumps({**config, group: None}, default=str)
-    return re.search(rf"\$\{{[^}}]*\b{group}\b", others) is not None
+    return re.search(rf"\$\{{ *(?:[\w.]+:)? *\.*{group}\b", others) is not None
 
 
 def check_taken(config: DictConfig, hydra: Any) -> None:

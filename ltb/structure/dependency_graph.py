@@ -112,7 +112,7 @@ def _group(graph: Any, items: Sequence[Any], names: Mapping[nn.Module, str], ord
             shape = [1] * tensor.ndim
             shape[dim] = -1
             (made if makes else read)[names[module] + name] = index.reshape(shape)
-    if alike:
+    if alike and made:
         made, read = _merged(made, read, alike)
     made, read = (dict(sorted(side.items(), key=lambda one: order[one[0]])) for side in (made, read))
     root = next((name for name, index in made.items() if index.ndim > 1), None)

@@ -248,9 +248,9 @@ def test_dense_networks_that_differ_for_one_seed_are_said_so(row):
 
 
 def test_a_student_beside_tickets_is_not_of_their_dense_network(row):
-    tickets = runs(row, [[0.70, 0.6]], variant="")
+    tickets = runs(row, [[0.70, 0.6]], variant="", run_id="ticket")
     alone = runs(row, [[0.66]], method="dense", variant="", run_id="alone").assign(seed=7)
-    student = runs(row, [[0.60, 0.3], [0.50, 0.2]], method="dense", variant="student", run_id=None, parameters=90)
+    student = runs(row, [[0.60], [0.50]], method="dense", variant="student", run_id=None, parameters=90)
     student["run_id"] = "student" + student["seed"].astype(str)
     with pytest.warns(
         UserWarning, match="toy: networks of several sizes; the dense network is that of 1,020 parameters"
@@ -258,6 +258,24 @@ def test_a_student_beside_tickets_is_not_of_their_dense_network(row):
         found = statistics.dense(pd.concat([tickets, alone, student])).iloc[0]
     assert (found["n"], found["mean"]) == (2, pytest.approx(0.68))
     assert statistics.dense(student).iloc[0]["mean"] == pytest.approx(0.55)  # alone it is the dense network itself
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_one_wider_network_does_not_take_the_place_of_what_most_runs_grow_from(row, pruned):
+    tickets = runs(row, [[0.70, 0.6], [0.74, 0.6]], variant="", run_id=None)
+    tickets["run_id"] = "ticket" + tickets["seed"].astype(str)
+    wide = runs(row, [[0.80, 0.7][: 1 + pruned]], variant="wide", run_id="wide", parameters=5000)
+    with pytest.warns(UserWarning, match="that of 1,020 parameters"):
+        found = statistics.dense(pd.concat([tickets, wide])).iloc[0]
+    assert (found["n"], found["mean"]) == (2, pytest.approx(0.72))
+
+
+def test_two_networks_of_one_seed_that_are_equally_good_count_twice(row):
+    several = [
+        runs(row, [[value]], variant=f"v{i}", run_id=f"r{i}", stage=f"s{i}") for i, value in enumerate((0.7, 0.7, 0.6))
+    ]
+    with pytest.warns(UserWarning, match="differ between runs"):
+        assert statistics.dense(pd.concat(several)).iloc[0]["mean"] == pytest.approx(2.0 / 3)
 
 
 def test_a_regression_run_counts_its_own_metric(tmp_path, write_run):

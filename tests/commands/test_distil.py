@@ -68,3 +68,22 @@ def test_layers_learn_from_the_teachers_layers(command):
     assert command(*hinted[:-1], "objective.hints.layers={fc: 1}").line == (
         "ltb: objective.hints.layers.fc: the network has no such layer; the nearest is fc1"
     )
+
+
+def test_a_compact_student_looks_where_its_teacher_does(command):
+    shapes = ("data.shape=[3,8,8]", "model=conv2", "model.width=4", "protocol.layer_rates={}")
+    given = [one for one in TINY if not one.startswith(("data.shape", "model.", "schedule."))]
+    given += [
+        *shapes,
+        "method=filter_l1",
+        "rewind.length=4it",
+        "schedule=explicit",
+        "schedule.sparsities=[0.5]",
+        "execution=compact",
+    ]
+    hinted = ["hints@objective.hints=attention", "objective.hints.layers={conv1: 100}"]
+    rows = [ledger(command.done(*given, "objective=distil", *more))[1] for more in ([], hinted)]
+    assert rows[0]["remaining"] == rows[1]["remaining"]
+    assert rows[0]["val/loss"] != rows[1]["val/loss"]
+    unit = "hints@objective.hints=features", "objective.hints.layers={conv1: 1}"
+    assert "removes units that objective=Distil compares" in command(*given, "objective=distil", *unit).line

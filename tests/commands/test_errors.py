@@ -399,9 +399,10 @@ def test_a_whole_command(tmp_path, given):
     assert left(tmp_path) == []
 
 
-def test_flags_may_stand_among_the_settings(command):
+@pytest.mark.parametrize("flag", [("--config-dir", "conf"), ("-cd", "conf"), ("--config-dir=conf",)])
+def test_flags_may_stand_among_the_settings(command, flag):
     (command.folder / "conf").mkdir()
-    given = ("method=one_shot", "--config-dir", "conf", *TINY, "-m", "seed=0,1", "plan=true")
+    given = ("method=one_shot", *flag, *TINY, "-m", "seed=0,1", "plan=true")
     result = command(*given)
     assert (result.code, result.err) == (0, "")
     assert "one_shot-noise+mlp-s1" in result.out

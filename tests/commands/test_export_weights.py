@@ -142,3 +142,13 @@ def test_a_compact_network_is_smaller_and_gives_the_same(command, monkeypatch, c
         assert export.main([str(run), "other", "--compact", *further]) == 2
         assert capsys.readouterr().err == "ltb: --compact: of --what trained, and --format safetensors, torch, onnx\n"
         assert not Path("other").exists()
+
+
+@pytest.mark.parametrize("apart", [0.5, float("nan")])
+def test_a_compact_network_that_is_another_is_refused(run, monkeypatch, capsys, apart):
+    monkeypatch.setattr("ltb.measures.harvest.loss_difference", lambda *given: apart)
+    assert export.main([str(run), "small", "--compact"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "ltb: --compact: without its dead units the network's loss on the test set differs by "
+    )
+    assert not Path("small").exists()

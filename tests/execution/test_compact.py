@@ -237,9 +237,19 @@ class OnInput(nn.Module):
         return self.output(self.second((x + self.first(x)).relu()).relu())
 
 
-def test_units_that_cannot_be_missing_are_held_at_zero():
+class Strict(OnInput):
+    """Likewise, and it says so itself."""
+
+    def forward(self, x):
+        added = self.first(x)
+        assert added.shape[1] == 6
+        return self.output(self.second(added.relu()).relu())
+
+
+@pytest.mark.parametrize("network", [OnInput, Strict])
+def test_units_that_cannot_be_missing_are_held_at_zero(network):
     def make():
-        return Classification(OnInput(), torch.optim.SGD, Constant(base=0.05))
+        return Classification(network(), torch.optim.SGD, Constant(base=0.05))
 
     one = Training(make, source(), "5it", 0)
     execution = Compact(DependencyGraph()).prepared(one)

@@ -1,5 +1,7 @@
 """What dead units free: outputs stay, and the counts are those of a loop by hand."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -158,3 +160,12 @@ def test_what_happens_to_be_the_same_in_a_minibatch_is_not_folded(batch_size):
     with torch.no_grad():
         torch.testing.assert_close(small(x), one.module(point, masks)(x))
     assert left["output.weight"].all()
+
+
+def test_a_network_that_has_become_nan_does_not_agree():
+    one = training(dropout=0.0)
+    weights = {
+        name: tensor * float("nan") if tensor.is_floating_point() else tensor for name, tensor in one.initial().items()
+    }
+    result = Trained(m.ones(weights, one.prunable), Point(weights, 0), Point(weights, 5))
+    assert math.isnan(one.measure(Harvest(), [result]).values["loss_difference"])

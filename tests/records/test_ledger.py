@@ -154,7 +154,11 @@ def test_data_that_changed_between_runs_are_two_tasks(tmp_path, write_run):
     run("noisy", 0, "cccccccc", size=10)  # other data by a setting: another curve, named by it
     assert set(ledger.read([tmp_path])["task"]) == {"toy"}
     run("after", 0, "bbbbbbbb", source="2e")
-    found = ledger.read([tmp_path]).drop_duplicates("run_id").groupby("task")["run_id"].nunique().to_dict()
+    with pytest.warns(
+        UserWarning, match="^toy: its data changed between runs of equal settings; each version is by itself$"
+    ):
+        rows = ledger.read([tmp_path])
+    found = rows.drop_duplicates("run_id").groupby("task")["run_id"].nunique().to_dict()
     assert found == {"toy (data aaaaaa)": 4, "toy (data bbbbbb)": 1, "toy": 1}
 
 
@@ -162,16 +166,41 @@ def test_data_that_changed_between_seeds_are_two_tasks(tmp_path, write_run):
     for seed, fingerprint in ((0, "aaaaaaaa"), (1, "bbbbbbbb")):
         config = {"data": {"size": 5}, "fingerprint": fingerprint}
         write_run(tmp_path / f"s{seed}", run_id=f"imp-s{seed}-a", seed=seed, config=config)
-    assert set(ledger.read([tmp_path])["task"]) == {"toy (data aaaaaa)", "toy (data bbbbbb)"}
+    with pytest.warns(UserWarning, match="^toy: its data changed"):
+        assert set(ledger.read([tmp_path])["task"]) == {"toy (data aaaaaa)", "toy (data bbbbbb)"}
 
 
-def test_data_of_each_seeds_own_are_one_task(tmp_path, write_run):
-    for seed in (0, 1):
-        config = {"data": {"split_seed": seed}, "fingerprint": f"{seed}aaaaaaa"}
+@pytest.mark.parametrize("key", [("data", "split_seed"), ("label_noise", "seed"), ("data", "seed")])
+def test_data_of_each_seeds_own_are_one_task_and_not_compared_with_others(tmp_path, write_run, key):
+    section, name = key
+
+    def run(method, seed, value, fingerprint):
+        run_id = f"{method}-s{seed}-{fingerprint}"
+        config = {section: {name: value}, "fingerprint": fingerprint}
+        write_run(tmp_path / run_id, run_id=run_id, method=method, seed=seed, config=config)
+
+    for seed in (0, 1, 2):
         for method in ("imp", "one_shot"):
-            name = f"{method}-s{seed}-a"
-            write_run(tmp_path / name, run_id=name, method=method, seed=seed, config=config)
-    assert set(ledger.read([tmp_path])["task"]) == {"toy"}
+            run(method, seed, seed, f"{seed}aaaaaaa")
+    rows = ledger.read([tmp_path])
+    assert (set(rows["task"]), set(rows["variant"])) == ({"toy"}, {""})
+    for seed in (0, 1):
+        run("random", seed, 0, "0aaaaaaa")
+    with pytest.warns(UserWarning, match="^toy: some runs have data of their seed's own; they are by themselves$"):
+        rows = ledger.read([tmp_path])
+    tasks = {method: set(its["task"]) for method, its in rows.groupby("method")}
+    own = {"toy (data of each seed)"}
+    assert tasks == {"imp": own, "one_shot": own, "random": {"toy"}}
+
+
+def test_data_of_each_seeds_own_that_changed_are_pooled_with_a_word(tmp_path, write_run):
+    for method, made in (("imp", "a"), ("one_shot", "b")):
+        for seed in (0, 1, 2):
+            run_id = f"{method}-s{seed}-a"
+            config = {"data": {"split_seed": seed}, "fingerprint": f"{seed}{made * 7}"}
+            write_run(tmp_path / run_id, run_id=run_id, method=method, seed=seed, config=config)
+    with pytest.warns(UserWarning, match="^toy: the data of one seed changed between runs, and are pooled$"):
+        assert set(ledger.read([tmp_path])["task"]) == {"toy"}
 
 
 def _edit(folder, name, change):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltb.records.variants import differing, flatten, label, without_own_splits
+from ltb.records.variants import differing, flatten, label, without_own_data
 
 BASE = {"seed": 0, "lr": {"value": 0.1, "warmup": "0it"}, "data": {"name": "digits", "root": "a"}}
 
@@ -104,7 +104,7 @@ def test_a_split_that_goes_with_the_seed_is_a_part_of_what_a_seed_decides(splits
         | ({} if split is None else {"data.split_seed": split})
         for i, (seed, split) in enumerate(splits)
     }
-    kept = without_own_splits(runs)
+    kept = without_own_data(runs)
     assert kept == ({name: {"seed": one["seed"], "rate": 1} for name, one in runs.items()} if dropped else runs)
 
 

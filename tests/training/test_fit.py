@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
 from ltb.core import tensors
@@ -21,7 +22,7 @@ from ltb.core.rewind import LearningRate, Weights
 from ltb.core.schedules import Geometric
 from ltb.core.seeds import derive
 from ltb.store.checkpoint import CheckpointFile
-from ltb.training import Constant, Cosine, Milestones, Training
+from ltb.training import Classification, Constant, Cosine, Milestones, Training
 from ltb.training import feed as feed_module
 from tests.training.small import OPTIMIZERS, Numbers, Regression, dense, digest, metrics, network, source, training
 
@@ -291,3 +292,25 @@ def test_the_flops_of_a_step_are_those_of_its_matrix_products_counted_by_hand():
     assert training(module={"accumulate": 2}).step_flops() == by_hand
     own = Training(Regression, Numbers(), "25it", 0, metric="mse", direction="min")
     assert own.step_flops() == by_hand + 2 * 10 * 3 * 3 * 1
+
+
+class Recurrent(nn.Module):
+    """An LSTM over three pairs of numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent, self.output = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.output(self.recurrent(x.reshape(-1, 3, 2))[0][:, -1])
+
+
+def test_the_flops_of_a_step_hold_those_of_recurrent_layers():
+    def make():
+        return Classification(Recurrent(), torch.optim.SGD, Constant(base=0.05))
+
+    enabled = torch.backends.mkldnn.enabled
+    found = Training(make, source(), "5it", 0).step_flops()
+    recurrent = 2 * 10 * 3 * 4 * 4 * (2 + 4)  # batch 10, 3 places, 4 gates of 4
+    assert found >= 2 * recurrent + 3 * 2 * 10 * 4 * 3  # forward, the weights' gradients, and the output layer
+    assert torch.backends.mkldnn.enabled == enabled

@@ -26,7 +26,7 @@ class Hints(ABC):
     by_unit: whether units are compared one by one, so that both must have as many.
     """
 
-    layers: Mapping[str, Positive] | tuple[tuple[str, float], ...]
+    layers: Mapping[str, Positive] | tuple[tuple[str, Positive], ...]
     by_unit: ClassVar[bool]
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Attention(Hints):
     """½ ‖Q/‖Q‖ − P/‖P‖‖ an example (Zagoruyko and Komodakis 2017, equation 2), for convolutions of any number of channels.
 
     Q and P are the sums over channels of the squared outputs, (batch, channels, …) to (batch, places). Their β is 1000 over the
-    number of places and of examples.
+    number of places, for this mean over the batch.
     """
 
     by_unit: ClassVar[bool] = False
@@ -111,6 +111,10 @@ def listened(network: nn.Module, names: Iterable[str], whose: str = "network") -
     def listener(name: str) -> Any:
         def heard(module: nn.Module, given: Any, output: Any) -> None:
             first = output[0] if isinstance(output, tuple | list) else output
+            if not isinstance(first, Tensor):
+                raise ValueError(
+                    f"objective.hints.layers.{name}: its outputs are a {type(first).__name__}; a tensor, or a tuple with one first"
+                )
             found[name].append(first.clone())  # an activation in place may follow
 
         return heard
