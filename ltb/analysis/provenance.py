@@ -17,7 +17,7 @@ import pandas as pd
 
 from ltb.analysis import statistics
 from ltb.common import files
-from ltb.records import ledger, variants
+from ltb.records import curves, ledger, variants
 from ltb.records.schema import STATUS
 
 ABSENT = "–"
@@ -38,7 +38,7 @@ def settings(rows: pd.DataFrame) -> list[Settings]:
     found = []
     rows = statistics.named(statistics.distinct(rows))
     for task, its in rows.groupby("task", sort=True):
-        known = ledger.decisive(its["folder"].unique())
+        known = curves.decisive(its["folder"].unique())
         # Runs of one curve have the same settings, apart from the seed and other nuisances: one is enough.
         speakers = its[its["folder"].isin(list(known))].drop_duplicates("curve").sort_values("curve")
         known = {curve: known[folder] for curve, folder in zip(speakers["curve"], speakers["folder"], strict=True)}

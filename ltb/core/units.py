@@ -7,7 +7,7 @@ dies with it, its biases and the norm's parameters and statistics. Pruned, nothi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,14 @@ def groups_of(found: Mapping[str, Weights]) -> tuple[Group, ...]:
     """Return the groups that a `Structure` gathered."""
     names = [name.removeprefix(MADE) for name in found if name.startswith(MADE)]
     return tuple(Group(name, found[f"{MADE}{name}"], found[f"{READ}{name}"]) for name in names)
+
+
+def by_halves(groups: Sequence[Group], holds: Callable[[Sequence[Group]], bool]) -> tuple[Group, ...]:
+    """Return the groups of which something holds: tried all at once, and by halves where it does not."""
+    if not groups or holds(groups):
+        return tuple(groups)
+    middle = len(groups) // 2
+    return (*by_halves(groups[:middle], holds), *by_halves(groups[middle:], holds)) if middle else ()
 
 
 def whole(groups: Iterable[Group], names: Container[str]) -> list[Group]:

@@ -133,7 +133,7 @@ class InMemory(Dataset):
             )
         if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
             raise Damaged(f"the {part} set of {type(self).__name__} must have whole numbers as labels, not {y.dtype}")
-        counts = y.clamp(min=-1).add(1).bincount(minlength=self.classes + 1)  # the first are those below 0
+        counts = y.long().clamp(min=-1).add(1).bincount(minlength=self.classes + 1)  # the first are those below 0
         if len(counts) > self.classes + 1 or counts[0] > 0 or counts[1:].min() == 0:
             raise Damaged(
                 f"the {part} set of {type(self).__name__} must have the labels 0..{self.classes - 1}, all of them"

@@ -24,12 +24,11 @@ def kept(folder: Path, packages: Mapping[str, str], make: Callable[[], dict[str,
     is not installed, which raises `Unavailable`.
     """
     path = folder / f"{'-'.join(_installed(name, needed) for name, needed in packages.items())}.bin"
-    try:
+    content = None
+    with suppress(OSError):
         content = path.read_bytes()
-    except OSError:
-        content = b""
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        if path.is_file():
+    if content is None or hashlib.sha256(content[32:]).digest() != content[:32]:
+        if content is not None:
             print(f"ltb: {path}: damaged; it is made again", file=sys.stderr)
         content = save(make())
         content = hashlib.sha256(content).digest() + content

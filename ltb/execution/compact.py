@@ -17,7 +17,7 @@ from ltb.core.masked_units import MaskedUnits, OfGroups, found
 from ltb.core.masks import Masks, ones
 from ltb.core.points import Point
 from ltb.core.tensors import Weights
-from ltb.core.units import Group, whole, without
+from ltb.core.units import Group, by_halves, whole, without
 from ltb.execution.attention import narrowed
 
 SAME = 1e-3  # of the loss, in float32
@@ -113,15 +113,11 @@ class CompactBody:
 
 
 def cuttable(groups: Iterable[Group], bench: Bench) -> tuple[Group, ...]:
-    """Return the groups whose units can be taken out of a bench's network: tried all at once, and by halves where that fails.
+    """Return the groups whose units can be taken out of a bench's network.
 
     A channel that is added to the network's input, say, can be 0, and cannot be missing.
     """
-    tried = tuple(whole(groups, bench.prunable))
-    if not tried or _same_cut(tried, bench):
-        return tried
-    middle = len(tried) // 2
-    return (*cuttable(tried[:middle], bench), *cuttable(tried[middle:], bench)) if middle else ()
+    return by_halves(whole(groups, bench.prunable), lambda some: _same_cut(tuple(some), bench))
 
 
 @torch.no_grad()
@@ -133,14 +129,13 @@ def _same_cut(groups: tuple[Group, ...], bench: Bench) -> bool:
         for name, entries in group.entries(torch.arange(group.count) % 2 == 0, group.sides()):
             if name in masks:
                 masks[name] = masks[name] & entries
-    batch, losses = next(iter(bench.batches("train"))), []
-    for execution in (OfGroups(groups), CompactOfGroups(groups)):
-        try:
-            module = bench.module(Point(weights, 0), masks, execution)
-            losses.append(float(loss_of(module, "execution=Compact")(batch)))
-        except Exception:  # noqa: BLE001 (whatever a network says of shapes that do not go together)
-            return False
-    return abs(losses[0] - losses[1]) <= SAME * abs(losses[0])
+    batch, point = next(iter(bench.batches("train"))), Point(weights, 0)
+    masked = float(loss_of(bench.module(point, masks, OfGroups(groups)), "execution=compact")(batch))
+    try:
+        cut_out = float(loss_of(bench.module(point, masks, CompactOfGroups(groups)), "execution=compact")(batch))
+    except Exception:  # noqa: BLE001 (whatever a network says of shapes that do not go together)
+        return False
+    return abs(cut_out - masked) <= SAME * abs(masked)
 
 
 def kept_indices(groups: Iterable[Group], masks: Masks) -> dict[str, dict[int, Tensor]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +18,8 @@ import yaml
 
 from ltb.common import files
 from ltb.common.errors import Damaged
-from ltb.records import identity, jobs, variants
-from ltb.records.schema import COLUMNS, CONFIG, IDENTITY, LATER, LEDGER, STATES, STATUS, dtype
+from ltb.records import curves, jobs
+from ltb.records.schema import COLUMNS, CONFIG, LATER, LEDGER, STATES, STATUS, dtype
 
 # Added to the rows of a run from its other files; they are not in levels.csv.
 METADATA = ("state", "metric", "direction", "variant", "folder")
@@ -159,8 +158,8 @@ def load(paths: Iterable[str | Path]) -> tuple[list[Run], pd.DataFrame]:
     every = [name for name in dict.fromkeys(n for rows in tables for n in rows.columns) if name not in METADATA]
     # Rows without a column that others have are missing values there; concatenating empty tables would lose dtypes.
     whole = [rows.reindex(columns=[*every, *METADATA]) for rows in tables if len(rows)] or [tables[0]]
-    rows = _tasks(pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0])
-    return [run for run, _ in found], rows.assign(variant=_variants(rows))
+    rows = curves.tasks(pd.concat(whole, ignore_index=True) if len(whole) > 1 else whole[0])
+    return [run for run, _ in found], rows.assign(variant=curves.variants_of(rows))
 
 
 def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
@@ -170,82 +169,6 @@ def _about(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
         raise Damaged(f"{run.folder / LEDGER}: rows of {rows['run_id'][0]}, but {STATUS} is of {run.run_id}")
     about = {"state": run.state, "metric": run.metric, "direction": run.direction, "variant": ""}
     return rows.assign(**about, folder=str(run.folder))
-
-
-def _tasks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a task for each data set and network: what was exchanged under one name is not compared.
-
-    Nor is what was trained before and after its data were changed.
-    """
-    several = rows.groupby("task")[["data", "model"]].transform("nunique").gt(1).any(axis=1)
-    named = rows["task"] + " (" + rows["data"] + ", " + rows["model"] + ")"
-    rows = rows.assign(task=rows["task"].where(~several, named).astype("str"))
-    version = rows["folder"].map(_versions(rows))
-    return rows.assign(task=rows["task"].where(version.isna(), rows["task"] + " (data " + version + ")").astype("str"))
-
-
-def _versions(rows: pd.DataFrame) -> dict[str, str]:
-    """Return by folder what its data are called where a task has several of which no setting tells, with a warning that says so."""
-    control = rows.groupby("folder")["control"].last()
-    named = rows.drop_duplicates("folder").set_index("folder")
-    found: dict[str, str] = {}
-    for task, its in named.groupby("task", sort=False):
-        if len(its) < 2:
-            continue
-        known = _identities(its.index)
-        curves = [
-            {name: known[name] for name in group.index if name in known}
-            for _, group in its.groupby([its["method"], control.reindex(its.index)], sort=False)
-        ]
-        own = {name for curve in curves if variants.of_each_seed(curve) for name in curve}
-        others = {name: one for name, one in known.items() if name not in own}
-        told = variants.changed_beneath(others)
-        if told:
-            warnings.warn(
-                f"{task}: its data changed between runs of equal settings; each version is by itself", stacklevel=2
-            )
-        if own and others:
-            told |= dict.fromkeys(own, "of each seed")
-            warnings.warn(f"{task}: some runs have data of their seed's own; they are by themselves", stacklevel=2)
-        if variants.changed_beneath({name: known[name] for name in own}):
-            warnings.warn(f"{task}: the data of one seed changed between runs, and are pooled", stacklevel=2)
-        found |= told
-    return found
-
-
-def _variants(rows: pd.DataFrame) -> pd.Series:
-    """Return the variant of each row: runs are compared with those of the same task, method and control."""
-    labels: dict[str, str] = {}
-    control = rows.groupby("folder")["control"].last()  # a control's run opens with the dense level, control "none"
-    named = rows.drop_duplicates("folder").set_index("folder")
-    for _, group in named.groupby([named["task"], named["method"], control.reindex(named.index)], sort=False):
-        known = decisive(group.index)
-        labels |= dict(zip(known, variants.label(list(known.values())), strict=True))
-    return rows["folder"].map(lambda folder: labels.get(folder, "")).astype("str")
-
-
-def decisive(folders: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Return by folder the settings that decide a run's numbers, without the seed, dotted; no entry if it keeps no settings."""
-    told = variants.without_own_data(_identities(folders))
-    return {
-        folder: {k: v for k, v in found.items() if k not in ("seed", variants.DRAW)} for folder, found in told.items()
-    }
-
-
-def _identities(folders: Iterable[str]) -> dict[str, dict[str, object]]:
-    """Return by folder the settings that decide a run's numbers, dotted.
-
-    Raises `Damaged` for a run whose configuration is there and its identity not: what of it decides is not to be guessed.
-    """
-    identities = {}
-    for folder in folders:
-        if (found := identity.read(Path(folder))) is not None:
-            identities[folder] = found
-        elif files.there(Path(folder) / CONFIG):
-            raise Damaged(
-                f"{Path(folder) / IDENTITY} is missing, so what tells its run from others is not known; run it again"
-            )
-    return identities
 
 
 def settings(folder: Path) -> dict[str, Any] | None:

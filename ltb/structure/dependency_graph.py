@@ -18,7 +18,7 @@ from ltb.core.criteria.examples import Batches
 from ltb.core.criteria.gradient import scored
 from ltb.core.seeds import derive
 from ltb.core.tensors import Weights
-from ltb.core.units import Group, Structure, gathered
+from ltb.core.units import Group, Structure, by_halves, gathered
 from ltb.structure.heads import heads
 
 TOLERANCE = 1e-5  # of the loss of one minibatch, in relation to it
@@ -53,8 +53,8 @@ class DependencyGraph(Structure):
         _draw(network)
         of_attention = _heads(network) if self.heads else []
         try:
-            groups = _traced(network, lambda: loss(batch)) + of_attention
-            groups = _exact(groups, network, lambda: float(loss(batch).detach()))
+            traced = _traced(network, lambda: loss(batch)) + of_attention
+            groups = by_halves(traced, lambda some: _removable(some, network, lambda: float(loss(batch).detach())))
         except Exception as error:
             told = " ".join(str(error).split())
             raise ValueError(
@@ -153,14 +153,6 @@ def _tensors(module: nn.Module, makes: bool) -> Iterator[tuple[str, Tensor, int]
             yield name, tensor, int(makes == transposed)
         elif makes and tensor.ndim == 1:
             yield name, tensor, 0
-
-
-def _exact(groups: Sequence[Group], network: nn.Module, loss: Callable[[], float]) -> list[Group]:
-    """The groups whose units can be removed without changing the loss: tried all at once, and by halves where that fails."""
-    if not groups or _removable(groups, network, loss):
-        return list(groups)
-    middle = len(groups) // 2
-    return [one for half in (groups[:middle], groups[middle:]) for one in _exact(half, network, loss)] if middle else []
 
 
 @torch.no_grad()

@@ -106,6 +106,31 @@ def test_the_split_follows_split_seed_alone():
     assert set(val.tolist()).isdisjoint(train.tolist())
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.int64])
+def test_labels_may_be_whole_numbers_of_any_kind(kind):
+    made = Made(train=(torch.arange(24.0).view(12, 2), (torch.arange(12) % 3).to(kind)))
+    assert made.source().classes == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (torch.arange(12.0) % 3, "must have whole numbers as labels, not torch.float32$"),
+        (torch.arange(12) % 3 > 0, "must have whole numbers as labels, not torch.bool$"),
+        (torch.arange(12) % 3 - 1, r"must have the labels 0\.\.2, all of them$"),
+        (torch.arange(12) % 4, r"must have the labels 0\.\.2, all of them$"),
+        (torch.zeros(12, dtype=torch.int64), r"must have the labels 0\.\.2, all of them$"),
+        (
+            torch.zeros(12, 2, dtype=torch.int64),
+            r"with one label each, but what was read is \[12, 2\] with labels \[12, 2\]; ",
+        ),
+    ],
+)
+def test_labels_that_are_none(labels, said):
+    with pytest.raises(Damaged, match=said):
+        Made(train=(torch.zeros(12, 2), labels)).source()
+
+
 def test_labels_follow_their_examples_into_the_splits():
     source = Made().source()
     values = torch.arange(24.0).view(12, 2)[Made().split(12)[0]]

@@ -184,13 +184,15 @@ def test_data_of_each_seeds_own_are_one_task_and_not_compared_with_others(tmp_pa
             run(method, seed, seed, f"{seed}aaaaaaa")
     rows = ledger.read([tmp_path])
     assert (set(rows["task"]), set(rows["variant"])) == ({"toy"}, {""})
+    run("shuffle", 0, 0, "0aaaaaaa")  # its first seed
+    assert set(ledger.read([tmp_path])["task"]) == {"toy"}
     for seed in (0, 1):
         run("random", seed, 0, "0aaaaaaa")
     with pytest.warns(UserWarning, match="^toy: some runs have data of their seed's own; they are by themselves$"):
         rows = ledger.read([tmp_path])
     tasks = {method: set(its["task"]) for method, its in rows.groupby("method")}
     own = {"toy (data of each seed)"}
-    assert tasks == {"imp": own, "one_shot": own, "random": {"toy"}}
+    assert tasks == {"imp": own, "one_shot": own, "shuffle": own, "random": {"toy"}}
 
 
 def test_data_of_each_seeds_own_that_changed_are_pooled_with_a_word(tmp_path, write_run):
