@@ -148,6 +148,10 @@ def _run(*, traced: bool) -> int:
             from ltb.run import sweep
 
             sweep.report(interrupted=code in (130, signals.TERMINATED))
+        if "ltb.run.plan" in sys.modules:
+            from ltb.run import plan
+
+            plan.forget()
     return code
 
 

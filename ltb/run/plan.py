@@ -19,7 +19,7 @@ from ltb.run.display import duration
 from ltb.store import catalogue
 from ltb.store.store import Store
 
-# Over all runs that this process plans: the stages named, their iterations, and those that are to be trained.
+# Over all runs that this command plans: the stages named, their iterations, and those that are to be trained.
 # Each with whether that is the most that they can be.
 Cost = tuple[int, bool]
 _named: list[Cost] = []
@@ -27,7 +27,7 @@ _planned: dict[tuple[Path, str], Cost] = {}  # by its store and key
 
 
 def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> None:
-    """Print the stages of one run, and the sum over the runs planned so far in this process."""
+    """Print the stages of one run, and the sum over the runs that this command has planned so far."""
     console = Console(highlight=False, soft_wrap=True)
 
     def place(stage: Stage) -> tuple[Path, str]:
@@ -72,6 +72,12 @@ def show(run_id: str, wanted: Sequence[Stage], store: Store, clock: Clock) -> No
         f"so far: {len(_named)} stages named ({_told(_named)} iterations), "
         f"{todo_count} to do ({_told(_planned.values())} iterations{estimate})\n"
     )
+
+
+def forget() -> None:
+    """Begin a new sum: a command has ended."""
+    _named.clear()
+    _planned.clear()
 
 
 def _told(costs: Collection[Cost]) -> str:

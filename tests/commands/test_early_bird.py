@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from ltb.run import plan
 from ltb.store import command as store_command
 from tests.support.command import TINY, ledger, stage_hashes
 
@@ -14,8 +13,6 @@ GIVEN = (*TINY, "method=early_bird", "rewind_rule.every=1it", "rewind_rule.windo
 
 def planned(command, *given):
     """What a plan says: label, state and iterations of each stage, and its sum."""
-    plan._planned.clear()  # they count all runs of their process
-    plan._named.clear()
     lines = command(*GIVEN, *given, "plan=true").out.splitlines()
     said = [re.match(r" (.+?)   .* (to do|done) +((?:at most )?\d+)", line) for line in lines]
     return [one.groups() for one in said if one], next(line for line in lines if line.startswith("so far"))

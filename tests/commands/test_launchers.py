@@ -226,9 +226,11 @@ def test_slurm_where_there_is_none(command, monkeypatch):
 
 @pytest.mark.skipif(find_spec("hydra_plugins.hydra_submitit_launcher") is None, reason="ltb[submitit] is not installed")
 def test_a_plan_is_shown_here_and_writes_nothing_whatever_the_engine(command):
-    found = command("-m", *TINY, "method=imp", "seed=0,1", "plan=true", "hydra/launcher=submitit_local")
+    given = ("-m", *TINY, "method=imp", "seed=0,1", "plan=true", "hydra/launcher=submitit_local")
+    found = command(*given)
     assert (found.code, found.err) == (0, "")
     assert found.out.count("to do") > 4
+    assert command(*given).out == found.out  # what one command planned is not another's
     assert not command.runs.exists()
 
 

@@ -242,6 +242,36 @@ def test_a_copy_of_a_network_that_is_held_has_weights_and_masks_of_its_own():
     assert net.weight.tolist() == [[2.0] * 3] * 2
 
 
+MOVES = {
+    "other type": lambda net: net.double(),
+    "other type and back": lambda net: net.half().float(),
+    "other memory": lambda net: setattr(net.weight, "data", net.weight.detach().clone()),
+    "other order": lambda net: setattr(net.weight, "data", net.weight.detach().t().contiguous().t()),
+}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_a_module_that_is_moved_is_held_where_it_is_then(move, frozen):
+    net, mask = nn.Linear(3, 2), torch.tensor([[True, False, True], [False, False, True]])
+    with torch.no_grad():
+        net.weight.copy_(torch.arange(1.0, 7.0).view(2, 3) / 4)  # exact in half precision
+    pruned = net.weight.detach().double()[~mask] if frozen else torch.zeros(3, dtype=torch.float64)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.25)
+    hold = Hold(net, {"weight": mask}, frozen=frozen)
+    hold.watch([optimizer])
+    move(net)
+    for _ in range(2):
+        kept = net.weight.detach()[mask].clone()
+        with torch.no_grad():
+            net.weight.add_(1.0)
+        net(torch.ones(1, 3, dtype=net.weight.dtype)).sum().backward()
+        assert net.weight.grad[~mask].count_nonzero() == 0
+        optimizer.step()
+        assert torch.equal(net.weight.detach().double()[~mask], pruned)
+        assert not torch.equal(net.weight.detach()[mask], kept)
+
+
 def test_without_a_hold_masked_gradients_alone_would_let_dead_weights_move():
     """The trap: a stale momentum moves a pruned weight although its gradient is masked. With a hold it does not."""
     for held in (False, True):

@@ -20,8 +20,7 @@ LONGER = Recipe(schedule=Geometric(0.3, 3))
 
 @pytest.fixture
 def show(tmp_path, capsys):
-    plan._named.clear()
-    plan._planned.clear()
+    plan.forget()
     store = Store(tmp_path / "store", Keys({"seed": 0}), run_id="r")
 
     def run(recipe):
@@ -29,8 +28,7 @@ def show(tmp_path, capsys):
         return capsys.readouterr().out.splitlines()
 
     yield store, run
-    plan._named.clear()
-    plan._planned.clear()
+    plan.forget()
 
 
 def states(lines):

@@ -1,5 +1,7 @@
 """The step of the classification module against plain autograd."""
 
+from functools import partial
+
 import pytest
 import torch
 import torchmetrics
@@ -7,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from ltb.core import masks as m
+from ltb.core import tensors
 from ltb.core.points import Fit, Point
 from ltb.training import Classification, Constant, Milestones
 from tests.training.small import OPTIMIZERS, metrics, network, source, training, without_rate
@@ -166,3 +169,21 @@ def test_further_metrics_are_logged_for_each_split():
         assert found[f"{split}/f1"] == pytest.approx(float(torch.stack(scores).mean()), abs=1e-6)
         two = logits.topk(2, 1).indices
         assert found[f"{split}/top_2"] == pytest.approx(float((two == y[:, None]).any(1).float().mean()), abs=1e-6)
+
+
+class Counting(torch.optim.SGD):
+    """An optimizer that has a way of its own to clear gradients."""
+
+    cleared = 0
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        Counting.cleared += 1
+        super().zero_grad(set_to_none)
+
+
+def test_an_optimizers_own_way_to_clear_gradients_is_its_own(monkeypatch):
+    _, plain = fitted()
+    monkeypatch.setitem(OPTIMIZERS, "sgd", partial(Counting, *OPTIMIZERS["sgd"].args, **OPTIMIZERS["sgd"].keywords))
+    _, own = fitted()
+    assert Counting.cleared == 9
+    assert tensors.digest(plain) == tensors.digest(own)
