@@ -17,20 +17,20 @@ from rich.console import Console
 from rich.text import Text
 
 from ltb.common import files
-from ltb.common.errors import Damaged, Diverged
+from ltb.common.errors import Diverged
 from ltb.common.text import printable
 from ltb.core.chain import asked
 from ltb.core.contracts import Listener
 from ltb.core.loop import Level, levels
-from ltb.core.stage import Stage, search_steps, settled
+from ltb.core.stage import Stage
 from ltb.records import identity, jobs, record
 from ltb.report.sparkline import scale, sparkline
 from ltb.run import links, signals, summary
+from ltb.run.books import Books
 from ltb.run.build import build
 from ltb.run.display import Display, diverged, table
 from ltb.run.provenance import joined
 from ltb.run.setup import Setup
-from ltb.store.references import ledger_stages
 
 
 class Several(Listener):
@@ -75,10 +75,8 @@ class Run:
     def __init__(self, setup: Setup, sweep: Path | None = None) -> None:
         self.setup, self.folder, self._sweep = setup, setup.folder, sweep
         self._shown = setup.config["progress"] and sweep is None
-        self._rows: list[record.Row] = []
-        self._made: list[dict[str, Any]] = []  # of each level
+        self._books = Books(setup, setup.folder)
         self._reused: list[str] = []  # the runs that trained what this command did not
-        self._before = 0  # levels that the ledger had before
 
     def __call__(self) -> list[record.Row]:
         """Run what is not finished, and return the ledger. Whatever ends it is in the run's status file and in W&B."""
@@ -87,7 +85,7 @@ class Run:
         state, error = "failed", None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            before, self._before = self._ledger(), self._finished()
+            before = self._books.open()
             files.write(self.folder / record.CONFIG, yaml.safe_dump(setup.written, sort_keys=False))
             identity.write(self.folder, setup.decides)
             self._status("running")
@@ -101,7 +99,7 @@ class Run:
                 signals.heed()
                 raise
             state = "complete"
-            self._figure(mirror, drawn=before == self._ledger())
+            self._figure(mirror, drawn=before == self._books.text())
         except KeyboardInterrupt:
             state, error = "interrupted", "interrupted; the same command goes on from the last finished level"
             raise
@@ -114,15 +112,11 @@ class Run:
             if mirror is not None:
                 mirror.finish(state, self._summary(state), error)
         self._report(mirror)
-        return self._rows
+        return self._books.rows
 
     def _levels(self, mirror: Any) -> None:
         setup = self.setup
-        clock, store = setup.training.clock, setup.store
-        total = sum(stage.iterations(clock) for stage in setup.missing())
-        history: list[record.Row] = []
-        layers: list[record.Row] = []
-        measures: list[record.Row] = []
+        total = sum(stage.iterations(setup.training.clock) for stage in setup.missing())
         computed, live = Computed(), None
         if mirror is not None:
             from ltb.tracking.live import Live
@@ -132,36 +126,19 @@ class Run:
             Console(stderr=True, highlight=False, soft_wrap=True).print(Text(printable(setup.training.coverage)))
         with Display(setup.run_id, total, setup.training.judge[0], shown=self._shown) as display:
             listener = Several(computed, display, *([live] if live else []))
-            for level in levels(setup.recipe, setup.training, store, measures=setup.measures, listener=listener):
+            for level in levels(setup.recipe, setup.training, setup.store, measures=setup.measures, listener=listener):
                 if live:
                     live.finished(level)
-                key, metadata = store.keys(level.stage), store.metadata(level.stage)
-                grown = settled(level.stage, store.stop)
-                # None: what its rule found is gone
-                cost = None if grown.open else search_steps(grown, clock, setup.training.cost)
-                by_another = metadata["run_id"] != setup.run_id
-                row = record.level_row(level, setup.row, setup.training.parameters, cost, key, by_another)
-                self._rows.append(row)
-                self._made.append(metadata["made"])
-                history += record.history_rows(level, setup.run_id)
-                layers += record.layer_rows(level)
-                measures += record.measured_rows(level, setup.run_id, key)
-                measures += record.joint_rows(level, setup.run_id)
-                if measures:
-                    record.merge_measures(self.folder, measures)
+                row, trained_by = self._books.add(level)
                 ends = level.diverged and setup.config["training"].get("on_divergence") == "stop"
-                # Else a measure that fails now would cut off what is finished.
-                if ends or len(self._rows) >= self._before:
-                    record.write_rows(self.folder / record.HISTORY, history)
-                    record.write_rows(self.folder / record.LAYERS, layers)
-                    record.write_rows(self.folder / record.LEDGER, self._rows, record.COLUMNS)
+                self._books.write(ends=ends)
                 self._link(level)
                 self._status("running")
-                reused = None if level.stage in computed.stages else str(metadata["run_id"])
+                reused = None if level.stage in computed.stages else trained_by
                 self._reused += [reused] if reused else []
                 display.level(row, reused)
                 if mirror is not None:
-                    relative = summary.relative(self._rows, setup.training.judge)
+                    relative = summary.relative(self._books.rows, setup.training.judge)
                     mirror.level(row | record.further(level) | relative)
                 if ends:
                     name, value = next(iter(level.divergence.items()))
@@ -200,28 +177,11 @@ class Run:
             metric=self.setup.training.judge[0],
         )
 
-    def _ledger(self) -> str | None:
-        path = self.folder / record.LEDGER
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-
-    def _finished(self) -> int:
-        """Return how many levels the ledger in the folder has that are this run's and in its store, from level 0 on."""
-        try:
-            there = ledger_stages(self.folder / record.LEDGER)
-        except Damaged:
-            return 0  # absent, or written again
-        store, finished = self.setup.store, 0
-        for stage, key in zip(self.setup.stages, there, strict=False):
-            if store.keys(stage) != key or not store.has(stage):
-                break
-            finished += 1
-        return finished
-
     def _figure(self, mirror: Any, *, drawn: bool) -> None:
         """Draw the curve, unless it was `drawn` from this same ledger before: that takes a second."""
         figure = self.folder / "curves.png"
         name = f"test/{self.setup.training.judge[0]}"
-        if not any(row.get(name) is not None and math.isfinite(row[name]) for row in self._rows):
+        if not any(row.get(name) is not None and math.isfinite(row[name]) for row in self._books.rows):
             return  # every level diverged: there is nothing to draw
         if not (drawn and figure.exists()):
             from ltb.records import ledger
@@ -250,20 +210,20 @@ class Run:
                 "state": state,
                 "error": error,
                 "run_id": self.setup.run_id,
-                "levels_done": max(self._before, len(self._rows)),
+                "levels_done": self._books.levels,
                 "levels": len(self.setup.stages),
                 "metric": {key: self.setup.config["metric"][key] for key in ("name", "direction")},
                 "prunable": str(self.setup.training.coverage),
                 "command": self.setup.secrets.arguments(sys.argv),
                 "updated": datetime.now(UTC).isoformat(timespec="seconds"),
                 "pid": os.getpid(),
-                "made": joined(self._made),
+                "made": joined(self._books.made),
             },
         )
 
     def _summary(self, state: str = "running") -> dict[str, Any]:
         """The summary of this seed, and, of a complete run, what the finished seeds together demonstrate."""
-        found = summary.of_last(self._rows) | summary.of_seed(self._rows, self.setup.config["metric"])
+        found = summary.of_last(self._books.rows) | summary.of_seed(self._books.rows, self.setup.config["metric"])
         if state != "complete" or found.get("sparsest_matching_sparsity") == summary.DENSE_DIVERGED:
             return found
         return found | summary.demonstrated(self.folder, self.setup.row["seed"])
@@ -274,15 +234,15 @@ class Run:
         metric = self.setup.training.judge[0]
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         if console.is_terminal:  # else each level has had its line
-            console.print(table(self._rows, metric))
-        values = [row[name] for row in self._rows if row.get(name := f"test/{metric}") is not None]
+            console.print(table(self._books.rows, metric))
+        values = [row[name] for row in self._books.rows if row.get(name := f"test/{metric}") is not None]
         console.print(f"test {metric} by level  {sparkline(values)}  {scale(values, '{:.4f}'.format)}".rstrip())
-        for line in summary.lines(self._summary("complete"), pruned=len(self._rows) > 1):
+        for line in summary.lines(self._summary("complete"), pruned=len(self._books.rows) > 1):
             console.print(line)
-        if lost := diverged(self._rows):
+        if lost := diverged(self._books.rows):
             console.print(lost)
         if self._reused:
-            console.print(Text(printable(reused(self._reused, len(self._rows)))))
+            console.print(Text(printable(reused(self._reused, len(self._books.rows)))))
         print(f"run     {self.folder}")
         print(f"ledger  {self.folder / record.LEDGER}")
         if (self.folder / "curves.png").exists():
