@@ -154,6 +154,7 @@ def read(
             *chosen.notes,
             *_named(rows, lost),
             *_untrained(rows),
+            *_short(matched, allowed),
             *alone,
             *_early(rows),
             *_infinite(rows),
@@ -205,6 +206,26 @@ def _untrained(rows: pd.DataFrame) -> Iterable[str]:
         named = ", ".join(f"{run} ({told})" for run, told in list(found.items())[:LISTED])
         more = f", and {len(found) - LISTED} more" if len(found) > LISTED else ""
         yield f"in {len(found)} of {len(dense)} runs the dense network ends validation no better than untrained: {named}{more}"
+
+
+def _short(matched: Sequence[pd.DataFrame], allowed: Mapping[str, Tolerance]) -> Iterable[str]:
+    """Yield a sentence on dense networks that a pruned one is far above: they may not have been trained to their end.
+
+    Far: the whole interval of the difference, at the sparsest level whose mean matches, is beyond the tolerance of what is worse.
+    """
+    rows = pd.concat(matched, ignore_index=True)
+    far = rows[rows["gap_low"] > rows["task"].map({task: one.value for task, one in allowed.items()})]
+    if len(far):
+        named = [
+            f"{one['curve']} at {100 * one['mean_density']:.3g} %, "
+            f"by {one['gap']:.3g}, 95 % interval {one['gap_low']:.3g} to {one['gap_high']:.3g}"
+            for one in far.sort_values("gap", ascending=False).to_dict("records")
+        ]
+        more = f", and {len(named) - 3} more" if len(named) > 3 else ""
+        yield (
+            f"in {len(far)} of {len(rows)} curves a pruned network is better than its dense one by more than the tolerance "
+            f"({'; '.join(named[:3])}{more}): was the dense network trained to its end? If not, what matches it says little"
+        )
 
 
 def _infinite(rows: pd.DataFrame) -> Iterable[str]:
