@@ -36,7 +36,7 @@ LISTED = 20  # runs in a sentence
 
 @dataclass(frozen=True)
 class Contents:
-    """The runs that were found, their rows, and the tables of statistics made from them.
+    """The runs that were found, their rows, how many levels these are, and the tables of statistics made from them.
 
     points: of `points.table`; diverged: a row a level that diverged, its run and seed; tolerances: by task; test: which of the t
     tests counts; notes: what a reader must know of the data, a sentence each.
@@ -44,6 +44,7 @@ class Contents:
 
     runs: Sequence[ledger.Run]
     rows: pd.DataFrame
+    levels: int
     points: pd.DataFrame
     summary: pd.DataFrame
     dense: pd.DataFrame
@@ -114,9 +115,10 @@ def read(
         rows = chosen.rows
         runs = _of(runs, rows) if curves else runs
         drawn = points.table(rows) if len(rows) else rows
-        lost = _diverged(rows)
+        levels = statistics.distinct(rows)
+        lost = _diverged(levels)
         if drawn.empty and len(lost):
-            raise ValueError(f"there is nothing to draw: {next(iter(_named(rows, lost)))}")
+            raise ValueError(f"there is nothing to draw: {next(iter(_named(levels, lost)))}")
         if drawn.empty:
             unfinished = [f"not complete: {run}" for run in runs if run.state not in ("complete", "unknown")]
             raise ValueError("; ".join(["no level is finished yet", *unfinished]))
@@ -133,6 +135,7 @@ def read(
             Contents,
             runs=runs,
             rows=rows,
+            levels=len(levels),
             points=drawn,
             summary=statistics.summarise(rows),
             dense=statistics.dense(rows),
@@ -152,12 +155,12 @@ def read(
         )
         more = [
             *chosen.notes,
-            *_named(rows, lost),
-            *_untrained(rows),
+            *_named(levels, lost),
+            *_untrained(levels),
             *_short(matched, allowed),
             *alone,
-            *_early(rows),
-            *_infinite(rows),
+            *_early(levels),
+            *_infinite(levels),
             *provenance.mixtures(rows),
         ]
     return found(notes=[*dict.fromkeys(str(one.message) for one in noted), *more])
@@ -176,13 +179,13 @@ def _reference(asked: str | None, curves: Mapping[str, str]) -> str | None:
     return asked if found is None else found if found in curves else own[found]
 
 
-def _diverged(rows: pd.DataFrame) -> pd.DataFrame:
-    levels = statistics.named(statistics.distinct(rows))
+def _diverged(levels: pd.DataFrame) -> pd.DataFrame:
+    levels = statistics.named(levels)
     kept = ["task", "curve", "run_id", "seed", "level", "density"]
     return levels.loc[levels["diverged"], kept].reset_index(drop=True)
 
 
-def _named(rows: pd.DataFrame, lost: pd.DataFrame) -> Iterable[str]:
+def _named(levels: pd.DataFrame, lost: pd.DataFrame) -> Iterable[str]:
     """Yield the sentence that names the runs and levels that diverged."""
     runs = [
         f"{run_id} (level{'s' * (len(its) > 1)} {', '.join(map(str, its['level']))})"
@@ -190,12 +193,11 @@ def _named(rows: pd.DataFrame, lost: pd.DataFrame) -> Iterable[str]:
     ]
     if runs:
         more = f", and {len(runs) - LISTED} more runs (diverged.csv has all)" if len(runs) > LISTED else ""
-        yield f"{len(lost)} of {len(rows)} levels diverged (loss nan or inf): {', '.join(runs[:LISTED])}{more}"
+        yield f"{len(lost)} of {len(levels)} levels diverged (loss nan or inf): {', '.join(runs[:LISTED])}{more}"
 
 
-def _untrained(rows: pd.DataFrame) -> Iterable[str]:
+def _untrained(levels: pd.DataFrame) -> Iterable[str]:
     """Yield a sentence on the dense networks that are no better than untrained ones: what matches them need not be good."""
-    levels = statistics.distinct(rows)
     dense = levels[(levels["level"] == 0) & ~levels["diverged"]].drop_duplicates("run_id")
     found = {
         str(row["run_id"]): told
@@ -228,20 +230,19 @@ def _short(matched: Sequence[pd.DataFrame], allowed: Mapping[str, Tolerance]) ->
         )
 
 
-def _infinite(rows: pd.DataFrame) -> Iterable[str]:
-    levels = statistics.distinct(rows)
+def _infinite(levels: pd.DataFrame) -> Iterable[str]:
     values = levels.loc[~levels["diverged"], "value"]
     infinite = int(np.isinf(values).sum())
     if infinite:
         yield f"in {infinite} of {len(values)} levels the metric is infinite (did training diverge?): the figures leave them out"
 
 
-def _early(rows: pd.DataFrame) -> Iterable[str]:
+def _early(levels: pd.DataFrame) -> Iterable[str]:
     ends = (
         ("early_stop_is_first", "first evaluation", "training.evaluate_every is too long to see when it was"),
         ("early_stop_is_last", "last evaluation", "longer training would stop later"),
     )
     for column, which, why in ends:
-        count = int(rows[column].fillna(False).sum())
+        count = int(levels[column].fillna(False).sum())
         if count:
-            yield f"in {count} of {len(rows)} levels validation loss was lowest at the {which}: {why}"
+            yield f"in {count} of {len(levels)} levels validation was best at the {which}: {why}"

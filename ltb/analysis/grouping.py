@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ltb.analysis import inference, meeting, paired, statistics
-from ltb.analysis.inference import LEAST, PAIRED
+from ltb.analysis.inference import PAIRED
+from ltb.analysis.sparsest import LEAST
 
 BEST, WORSE, NEITHER = "best", "worse", "cannot be compared"
 COLUMNS = [*meeting.WHERE, "curve", "level", "density", *statistics.STATISTICS, "diverged", "group", "p_best", "pairs"]

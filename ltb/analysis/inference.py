@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
+from ltb.analysis.sparsest import LEAST
 from ltb.analysis.statistics import CONFIDENCE
 
 PAIRED, WELCH = TESTS = ("paired", "welch")
-LEAST = 3  # seeds for a verdict: with two, t(0.975, 1) = 12.7 and the interval is valid but decides nothing
 POWER, MOST = 0.80, 10_000  # of seeds_needed: the chance to decide, and the number above which it says infinite
 
 Floats = NDArray[np.float64]

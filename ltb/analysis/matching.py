@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ltb.analysis import inference, statistics
-from ltb.analysis.inference import LEAST, PAIRED
-from ltb.analysis.sparsest import check, matches
+from ltb.analysis.inference import PAIRED
+from ltb.analysis.sparsest import LEAST, check, matches
 
 KEYS = [*statistics.CURVE, "curve", "quantity", "direction"]
 TYPES = {

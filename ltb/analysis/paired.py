@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ltb.analysis import inference, meeting, statistics
-from ltb.analysis.inference import LEAST, PAIRED, seeds_needed
+from ltb.analysis.inference import PAIRED, seeds_needed
 from ltb.analysis.meeting import WHERE
+from ltb.analysis.sparsest import LEAST
 
 UNDECIDED = "cannot decide"
 EXACT = 1e-14  # of a value's size: below it a spread or a mean is rounding, and is set to 0

@@ -38,8 +38,8 @@ def ranked(points: pd.DataFrame) -> list[str]:
     """Return the curves from best to worst at their sparsest common point: the order at the right end of the figure."""
     value = points[points["kind"] == "value"]
     value = value.assign(value=statistics.sign(value) * value["value"])
-    common = value.groupby(["task", "curve"])["sparsity"].max().groupby("task").transform("min").min()
-    there = value[value["sparsity"] >= common - 1e-9]
+    common = value.groupby(["task", "curve"])["sparsity"].max().groupby("task").min()
+    there = value[value["sparsity"] >= value["task"].map(common) - 1e-9]
     scores = there.sort_values("sparsity").groupby(["task", "curve", "run_id"])["value"].first()
     ranks = scores.groupby(["task", "curve"]).mean().groupby("task").rank(ascending=False)
     order = ranks.groupby("curve").mean().sort_values(kind="stable").index

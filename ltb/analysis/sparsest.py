@@ -1,4 +1,4 @@
-"""The sparsest matching level of one run, in plain Python: a run's summary and every report use one rule, `matches`."""
+"""The sparsest matching level of one run, in plain Python: a run's summary and every report use one rule, `matches`, and words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+LEAST = 3  # seeds for a verdict: with two, t(0.975, 1) = 12.7 and the interval is valid but decides nothing
+STD = "std"  # the tolerance that is one standard deviation of the dense networks
+DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
 ROUNDING = 1e-9  # 0.8 - 0.1 > 0.7 in binary: a value exactly at the tolerance still counts
 
 

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ltb.analysis import statistics
-from ltb.analysis.inference import LEAST
+from ltb.analysis.sparsest import LEAST, STD
 from ltb.records import ledger
 
-STD = "std"
 DEFAULT, REASON = 0.002, "0.2 points, as in Frankle et al. 2020, section 4.4"  # where no run's configuration says
 
 

@@ -75,6 +75,7 @@ class Execution(ABC):
     changes:  whether its bodies can hold other masks under way, as dynamics ask them to.
     compares: whether it compares the weights that were scored with those at the start: then they must be others.
     removes:  whether units are taken out of the network that it trains.
+    stands:   whether what is pruned stands at other values than 0, in training and after it.
     afterwards: whether it is for trained networks, each level's and the dense one, in a branch off them; then it trains them on for
               `length`, from their end.
     version:  raised when the same settings come to give other weights.
@@ -84,6 +85,7 @@ class Execution(ABC):
     changes: ClassVar[bool] = True
     compares: ClassVar[bool] = False
     removes: ClassVar[bool] = False
+    stands: ClassVar[bool] = False
     afterwards: ClassVar[bool] = False
     length: ClassVar[Step] = Step(0)
     version: ClassVar[int] = 1

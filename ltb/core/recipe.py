@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -22,6 +23,18 @@ SOURCES = ("previous", "dense", "start")
 START = Step(0)
 OF_PRUNED = ("control", "dynamics", "objective", "execution", "rewind_rule")
 OPTIONAL = (*OF_PRUNED, "dense_objective")
+KINDS: Mapping[str, type] = {
+    "schedule": Schedule,
+    "criterion": Criterion,
+    "allocation": Allocation,
+    "rewind": Rewind,
+    "control": Control,
+    "dynamics": Dynamics,
+    "objective": Objective,
+    "execution": Execution,
+    "dense_objective": Objective,
+    "rewind_rule": RewindRule,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,22 @@ class Recipe:
     method: str = "imp"
 
     def __post_init__(self) -> None:
+        self._check_kinds()
+        self.schedule.check()
+        read(Rounds, self.criterion.rounds, "criterion.rounds")
+        self._check_start()
+        self._check_control()
+        self._check_dynamics()
+        self._check_execution()
+        self._check_signs()
+        for key in OF_PRUNED:
+            value = self.during if key == "execution" else getattr(self, key)
+            if value is not None and len(self.schedule.targets) < 2:
+                name = getattr(value, "name", type(value).__name__)
+                raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
+
+    def _check_kinds(self) -> None:
+        """Refuse values that are not of the kind that their key wants; the rewind step may be given as text."""
         if self.prune_from not in SOURCES:
             raise ValueError(f"prune_from={self.prune_from!r}: one of {', '.join(SOURCES)}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.method):
@@ -62,23 +91,14 @@ class Recipe:
             object.__setattr__(self, "rewind_step", Step.parse(self.rewind_step))
         except ValueError as error:
             raise ValueError(f"rewind_step: {error}") from None
-        for key, kind in (
-            ("schedule", Schedule),
-            ("criterion", Criterion),
-            ("allocation", Allocation),
-            ("rewind", Rewind),
-            ("control", Control),
-            ("dynamics", Dynamics),
-            ("objective", Objective),
-            ("execution", Execution),
-            ("dense_objective", Objective),
-            ("rewind_rule", RewindRule),
-        ):
-            if not (key in OPTIONAL and getattr(self, key) is None) and not isinstance(getattr(self, key), kind):
-                raise ValueError(f"{key} is a {type(getattr(self, key)).__name__}; it must be a {kind.__name__}")
-            _check_frozen(key, getattr(self, key))
-        self.schedule.check()
-        read(Rounds, self.criterion.rounds, "criterion.rounds")
+        for key, kind in KINDS.items():
+            value = getattr(self, key)
+            if not (key in OPTIONAL and value is None) and not isinstance(value, kind):
+                raise ValueError(f"{key} is a {type(value).__name__}; it must be a {kind.__name__}")
+            _check_frozen(key, value)
+
+    def _check_start(self) -> None:
+        """Refuse a source that is scored before it is what its rewind keeps, and a step that a rule finds."""
         if self.rewind_rule is not None and self.rewind_step != START:
             raise ValueError(
                 f"rewind_step={self.rewind_step}: no effect with rewind_rule={type(self.rewind_rule).__name__}, "
@@ -86,9 +106,12 @@ class Recipe:
             )
         if self.prune_from == "start" and self.rewind.trained_source and self.rewind_rule is None:
             raise ValueError(
-                f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network "
-                "that was not trained; use rewind=weights, or prune_from=previous or dense"
+                f"rewind={type(self.rewind).__name__} keeps trained weights, and prune_from=start scores a network that was not "
+                "trained to its end; use rewind=weights, or prune_from=previous or dense"
             )
+
+    def _check_control(self) -> None:
+        """Refuse a control that moves masks onto weights that are gone."""
         if (
             self.control is not None
             and self.control.moves_masks
@@ -99,33 +122,41 @@ class Recipe:
                 f"control={self.control.name} trains weights that the ticket lacks, and with rewind={type(self.rewind).__name__} "
                 "and prune_from=previous those are 0 already; use rewind=weights, or prune_from=dense"
             )
-        if self.dynamics is not None:
-            self._check_made_in_fit(
-                f"dynamics={type(self.dynamics).__name__}", self.dynamics.prunes, self.dynamics.ranks
-            )
-        if self.during is not None and self.dynamics is not None and not self.during.changes:
+
+    def _check_dynamics(self) -> None:
+        """Refuse dynamics that something else in the recipe takes the effect of, or that break what it keeps."""
+        if self.dynamics is None:
+            return
+        name = f"dynamics={type(self.dynamics).__name__}"
+        self._check_made_in_fit(name, self.dynamics.prunes, self.dynamics.ranks)
+        if self.dynamics.regrows and self.allocation.patterned:
             raise ValueError(
-                f"execution={type(self.execution).__name__} keeps its masks through a fit, and with "
-                f"dynamics={type(self.dynamics).__name__} they change; leave it at execution=masked"
+                f"{name} grows weights one by one, and allocation={type(self.allocation).__name__} keeps a pattern of several, "
+                "which that would break; an allocation of single weights is allowed"
             )
-        if self.execution is not None and self.execution.compares and self.prune_from == "start":
+        if self.during is not None and not self.during.changes:
+            raise ValueError(
+                f"execution={type(self.execution).__name__} keeps its masks through a fit, and with {name} they change; "
+                "leave it at execution=masked"
+            )
+
+    def _check_execution(self) -> None:
+        """Refuse an execution that something else in the recipe takes the ground of."""
+        if self.execution is None:
+            return
+        name = f"execution={type(self.execution).__name__}"
+        if self.execution.compares and self.prune_from == "start":
             raise ValueError(
                 f"prune_from='start': {self.execution!r} compares the weights that are scored with those at the start, and these "
                 "are the same; previous or dense is allowed"
             )
         if self.during is not None and self.during.removes and self.objective is not None and self.objective.by_unit:
             raise ValueError(
-                f"execution={type(self.execution).__name__} removes units that objective={type(self.objective).__name__} compares "
-                "one by one; leave it at execution=masked, or take hints@objective.hints=attention"
+                f"{name} removes units that objective={type(self.objective).__name__} compares one by one; leave it at "
+                "execution=masked, or take hints@objective.hints=attention"
             )
-        if self.execution is not None and self.execution.prunes:
-            self._check_execution(f"execution={type(self.execution).__name__}")
-        self._check_signs()
-        for key in OF_PRUNED:
-            value = self.during if key == "execution" else getattr(self, key)
-            if value is not None and len(self.schedule.targets) < 2:
-                name = getattr(value, "name", type(value).__name__)
-                raise ValueError(f"{key}={name}: the schedule has the dense level alone, and it is for pruned ones")
+        if self.execution.prunes:
+            self._check_made_by_execution(name)
 
     @property
     def during(self) -> Execution | None:
@@ -148,7 +179,7 @@ class Recipe:
                 "ranks scores of 0 or more, such as criterion=magnitude"
             )
 
-    def _check_execution(self, name: str) -> None:
+    def _check_made_by_execution(self, name: str) -> None:
         """Refuse what an execution that makes its own masks leaves without effect."""
         self._check_made_in_fit(name, prunes=True, ranks=True)
         if self.dynamics is not None:
@@ -213,6 +244,10 @@ class Recipe:
                 raise ValueError(
                     f"{key}={type(value).__name__}: no effect with rewind.length=0it, which retrains nothing"
                 )
+        if self.during is not None and self.during.prunes:
+            raise ValueError(
+                f"execution={type(self.during).__name__} prunes in training, and with rewind.length=0it nothing is trained"
+            )
 
     def check_allocation(self, shapes: Shapes, clock: Clock) -> None:
         """Raise ValueError when prunable parameters of these shapes cannot have a sparsity of the schedule, or one on the way.

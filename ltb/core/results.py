@@ -115,7 +115,10 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class Spent:
-    """What a stage took: iterations of training to its `result` (None: of the dense network), and scoring, in such iterations."""
+    """What a stage took: iterations of training to its `result`, and scoring, in such iterations.
+
+    The result is None where all weights are computed with: of the dense network, or where what is pruned stands.
+    """
 
     result: Result | None
     iterations: int

@@ -26,7 +26,7 @@ def spent(stage: Stage, loop: Loop) -> list[Spent]:
         )
     known = dict(_alike(grown, stage))
     every = missing([grown], lambda _: False)  # the stage itself is the last
-    found = [loop.result(known[one]) if one in known else None for one in every]
+    found = [loop.result(known[one]) if one in known and not one.stands else None for one in every]
     scoring = [one.scoring(clock, training.cost) for one in every]
     return [Spent(*one) for one in zip(found, costs(every, clock), scoring, strict=True)]
 

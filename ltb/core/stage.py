@@ -92,6 +92,11 @@ class Stage(ABC):
         return "none"
 
     @property
+    def stands(self) -> bool:
+        """Whether what is pruned stands at other values than 0, so that its network computes as the dense one does."""
+        return False
+
+    @property
     def ticketed(self) -> Stage:
         """The stage whose ticket it is: itself, unless it goes on from a network that was trained from one."""
         return self

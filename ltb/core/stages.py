@@ -153,6 +153,10 @@ class Sparse(Stage):
     def draw(self) -> int | None:
         return self.control.drawn if self.control else None
 
+    @property
+    def stands(self) -> bool:
+        return self.execution is not None and self.execution.stands
+
     def iterations(self, clock: Clock) -> int:
         from_scratch = self.control is not None and self.control.from_scratch
         return (

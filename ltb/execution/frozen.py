@@ -36,6 +36,7 @@ class Frozen(Masked):
 
     toward_zero: Literal["frozen", "zero"] = "frozen"
     changes: ClassVar[bool] = False
+    stands: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         settle(self, "execution")

@@ -34,7 +34,7 @@ class Deployed(Measure):
     int8: bool = True
     onnx: bool = False
     machine: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         settle(self, f"measure.{self.name}")

@@ -42,10 +42,10 @@ class Flops(Measure):
                             the ledger's search_steps · step_flops.
     total, total_kept:      of search and fit.
     fit_kept, and what sums it, is None where the number of kept weights changed under way. Executions that train scores compute
-    all gradients, and save forward alone.
+    all gradients, and save forward alone. Where what is pruned stands (``execution=frozen``), all is kept.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def prepared(self, spent: Callable[[], Sequence[Spent]]) -> Measure:
         return FlopsOf(tuple(spent()))
@@ -75,17 +75,18 @@ class FlopsOf(Flops):
             return None if _changes(one.result) else one.iterations * step_kept(one.result) + one.scoring * step
 
         *before, own = self.spent
-        fit, fit_kept = own.iterations * step, None if _changes(result) else own.iterations * step_kept(result)
+        counts = result.counts if own.result else {name: (total, total) for name, (_, total) in result.counts.items()}
+        fit, fit_kept = own.iterations * step, None if _changes(result) else own.iterations * step_kept(own.result)
         search = sum((one.iterations + one.scoring) * step for one in before) + own.scoring * step
         search_kept = _sum([*map(kept, before), own.scoring * step])
         whole = int(probed["whole"]["forward"])
-        whole_kept = whole - _left_out(forward, result.counts)
+        whole_kept = whole - _left_out(forward, counts)
         values: dict[str, Number | None] = {
             "forward": whole / examples,
             "forward_kept": whole_kept / examples,
             "speed_up": whole / whole_kept if whole_kept else math.inf,
             "step": step,
-            "step_kept": step_kept(result),
+            "step_kept": step_kept(own.result),
             "fit": fit,
             "fit_kept": fit_kept,
             "search": search,
@@ -93,7 +94,7 @@ class FlopsOf(Flops):
             "total": search + fit,
             "total_kept": _sum([search_kept, fit_kept]),
         }
-        for name, (count, total) in result.counts.items():
+        for name, (count, total) in counts.items():
             values[f"forward/{name}"] = forward[name] / examples
             values[f"forward_kept/{name}"] = forward[name] * count / total / examples
         return Measurement(values)
@@ -102,7 +103,8 @@ class FlopsOf(Flops):
 def forward(bench: Bench, density: float, asked_by: str) -> float:
     """Return the FLOPs of an example forward, where each prunable parameter keeps a share of `density`; see `Flops`."""
     probed = bench.probe(FlopsProbe(asked_by), bench.initial(), {})
-    whole, of_prunable = int(probed["whole"]["forward"]), sum(int(probed["forward"][name]) for name in bench.prunable)
+    whole, of_each = int(probed["whole"]["forward"]), probed["forward"]
+    of_prunable = sum(int(of_each.get(name, 0)) for name in bench.prunable)
     return (whole - of_prunable + density * of_prunable) / int(probed["whole"]["examples"])
 
 

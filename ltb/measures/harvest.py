@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import Bench, loss_of, network_of
 from ltb.core.masked_units import found
@@ -29,7 +30,7 @@ from ltb.structure.heads import heads
 class Harvest(Measure):
     """The number of parameters that go with the units that are dead under a ticket's masks, at outputs that stay as they are.
 
-    Dead are units that nothing reads, and units that nothing makes: all their incoming weights are pruned, so that what they give
+    Dead are units that nothing reads, and units that nothing makes: all their incoming weights are 0, so that what they give
     is the same for every example, and is folded into the biases of the layers that read them. Where a layer has no bias, or pads
     what is not 0, that is not exact, and the unit stays. Heads of attention are units, too (`ltb.structure.heads`), and are removed
     where nothing reads them. For inference: batch norms are those of evaluation.
@@ -40,11 +41,11 @@ class Harvest(Measure):
     ``loss_difference``, the largest difference of the loss on a test minibatch from the masked network's, relative to that.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __call__(self, of: Sequence[Result], bench: Bench) -> Measurement:
         (result,) = of
-        module = bench.module(result.point, result.masks)
+        module = bench.module(result.point, m.standing(result.masks, result.point.weights))
         whole_size = _size(module)
         small, groups, masks = harvested(result, bench)
         counts = [(group.count, int(kept.sum())) for group, kept in left(groups, masks)]
@@ -77,10 +78,11 @@ def harvested(result: Result, bench: Bench, asked_by: str = "measure=harvest") -
     Raises ValueError that names the setting `asked_by` where the module has no `loss`.
     """
     batch = next(iter(bench.batches("test")))
-    module = bench.module(result.point, result.masks)
+    standing = m.standing(result.masks, result.point.weights)
+    module = bench.module(result.point, standing)
     loss = loss_of(module, asked_by)
     groups = cuttable(found(DependencyGraph(heads=bool(heads(network_of(module)))), bench), bench)
-    masks = folded(module, lambda: [loss(one) for one in (batch, _of_others(batch))], groups, result.masks)
+    masks = folded(module, lambda: [loss(one) for one in (batch, _of_others(batch))], groups, standing)
     point = Point(tensors.weights_of(network_of(module)), result.point.step)
     return bench.module(point, masks, CompactOfGroups(groups)), groups, masks
 

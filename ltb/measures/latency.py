@@ -42,7 +42,7 @@ class Latency(Measure):
     onnx: bool = False
     cpu_time: bool = False
     machine: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         settle(self, f"measure.{self.name}")

@@ -32,7 +32,7 @@ class Memory(Measure):
     int8: bool = False
     onnx: bool = False
     machine: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         settle(self, f"measure.{self.name}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ltb.common import extras
+from ltb.core import masks as m
 from ltb.core.contracts import Bench, network_of
 from ltb.core.points import Point
 from ltb.core.results import Result
@@ -83,7 +84,8 @@ class Csr(Variant):
     name = "csr"
 
     def made(self, of: Subject) -> Made:
-        return _of_network(sparse(of.network(), of.result.masks))
+        standing = m.standing(of.result.masks, of.result.point.weights)
+        return _of_network(sparse(of.network(), standing))
 
 
 class Harvested(Variant):

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from ltb.analysis import grouping, matching
-from ltb.analysis.inference import LEAST, PAIRED, WELCH
+from ltb.analysis.inference import PAIRED, WELCH
+from ltb.analysis.sparsest import DENSE_DIVERGED, LEAST
 from ltb.report import notation
 from ltb.report.figures import marks
 from ltb.report.notation import Notation
 
-DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
 NAMED = 6  # curves in a sentence; more are counted
 TESTS = {PAIRED: "paired", WELCH: "Welch"}
 CHOSEN = {

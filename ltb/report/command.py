@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ltb.analysis import findings
 from ltb.analysis.inference import PAIRED, TESTS
-from ltb.analysis.tolerances import STD
+from ltb.analysis.sparsest import STD
 from ltb.common import files
 from ltb.common.arguments import Parser
 from ltb.common.text import printable

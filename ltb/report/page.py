@@ -151,7 +151,7 @@ def _alerts(runs: Sequence[Run]) -> list[str]:
 
 
 def _lost(found: Contents) -> list[str]:
-    count, levels = len(found.diverged), _plural(len(found.rows), "level")
+    count, levels = len(found.diverged), _plural(found.levels, "level")
     return (
         [f"Diverged: {count} of {levels}, whose loss is nan or inf. They are named below and ringed."] if count else []
     )

@@ -12,6 +12,7 @@ from ltb.analysis import provenance
 from ltb.analysis.findings import Contents
 from ltb.analysis.inference import PAIRED, WELCH
 from ltb.analysis.meeting import NEAR
+from ltb.analysis.sparsest import DENSE_DIVERGED
 from ltb.report import answer, measured, notation, tables
 from ltb.report.figures.palette import styles
 from ltb.report.figures.panel import Panel
@@ -103,7 +104,7 @@ def _matching(found: Contents, task: str) -> dict[str, Any]:
     rows = []
     for _, one in its.sort_values(["demonstrated_density", "mean_density", "density"], kind="stable").iterrows():
         if not one["n"]:
-            rows.append([one["curve"], answer.DENSE_DIVERGED, *[notation.NONE] * 8])
+            rows.append([one["curve"], DENSE_DIVERGED, *[notation.NONE] * 8])
             continue
         edge = "≤ " if one["at_edge"] else ""
         interval = notation.DENSITY.interval(one["low"], one["high"])

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ltb.analysis import grouping, paired
-from ltb.analysis.inference import LEAST, PAIRED, WELCH
+from ltb.analysis.inference import PAIRED, WELCH
+from ltb.analysis.sparsest import DENSE_DIVERGED, LEAST
 from ltb.analysis.tolerances import Tolerance
 from ltb.common.text import inert, printable
 from ltb.report import answer, notation
@@ -66,7 +67,7 @@ def matching(task: str, found: pd.DataFrame, *, tolerance: Tolerance) -> Table:
     table = _empty(title, ["curve", "demonstrated", "not further, for"], heads)
     for row in found.to_dict("records"):
         if not row["n"]:
-            table.add_row(Text(str(row["curve"])), answer.DENSE_DIVERGED)
+            table.add_row(Text(str(row["curve"])), DENSE_DIVERGED)
             continue
         sign = "≤ " if row["at_edge"] else ""
         span = notation.DENSITY.interval(row["low"], row["high"])

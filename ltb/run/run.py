@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from ltb.analysis.sparsest import DENSE_DIVERGED
 from ltb.common import files
 from ltb.common.errors import Diverged
 from ltb.common.text import printable
@@ -224,7 +225,7 @@ class Run:
     def _summary(self, state: str = "running") -> dict[str, Any]:
         """The summary of this seed, and, of a complete run, what the finished seeds together demonstrate."""
         found = summary.of_last(self._books.rows) | summary.of_seed(self._books.rows, self.setup.config["metric"])
-        if state != "complete" or found.get("sparsest_matching_sparsity") == summary.DENSE_DIVERGED:
+        if state != "complete" or found.get("sparsest_matching_sparsity") == DENSE_DIVERGED:
             return found
         return found | summary.demonstrated(self.folder, self.setup.row["seed"])
 

@@ -13,18 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltb.analysis.sparsest import no_better_than_untrained, sparsest_matching
+from ltb.analysis.sparsest import DENSE_DIVERGED, LEAST, STD, no_better_than_untrained, sparsest_matching
 from ltb.common import files
 from ltb.common.errors import Damaged
 from ltb.common.text import printable
 from ltb.records.schema import LEDGER, is_curve
 from ltb.tracking.mirror import numbers
 
-DENSE_DIVERGED = "the dense network diverged"  # in the place of a number that would compare with it
 UNTRAINED = "dense_no_better_than_untrained"
-LEAST = 3  # seeds to demonstrate anything
 FEW = f"fewer than {LEAST} seeds"
-STD = "std"
 
 
 def of_seed(rows: Sequence[Mapping[str, Any]], metric: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +131,9 @@ def lines(summary: Mapping[str, Any], *, pruned: bool = True) -> list[str]:
     found = summary.get("sparsest_matching_sparsity")
     if pruned and found is not None:
         told = found if found == DENSE_DIVERGED else f"{found:.2%} removed"
-        said.append(f"sparsest level within {summary['matching_tolerance']:g} of dense, in this seed: {told}")
+        tolerance = summary["matching_tolerance"]
+        within = "the tolerance" if tolerance == STD else f"{tolerance:g}"  # one seed has no standard deviation
+        said.append(f"sparsest level within {within} of dense, in this seed: {told}")
     if UNTRAINED in summary:
         said.append(f"the dense network ends validation no better than untrained: {summary[UNTRAINED]}")
     return said

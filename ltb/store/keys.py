@@ -84,6 +84,11 @@ class Keys:
             self._known[id(stage)] = stage, stage.known_as or digest(self._content(stage))
         return self._known[id(stage)][1]
 
+    def at_steps(self, stage: Stage) -> Callable[[int], str]:
+        """Return the keys of a stage at other steps, all else equal: nothing of those is remembered, for they are many."""
+        content = self._content(stage)
+        return lambda step: digest(content | {"fields": content["fields"] | {"step": step}})
+
     def _content(self, stage: Stage) -> dict[str, Any]:
         fields = {
             field.name: canonical(getattr(stage, field.name), self, seedless=self._seedless)

@@ -25,7 +25,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +160,10 @@ class Store:
     def nearest(self, stage: Stage, step: int) -> Any | None:
         """Return the finished result of `stage`'s kind and trajectory that stopped last before `step`."""
         there = set(os.listdir(self.folder)) if self.folder.is_dir() else set()
+        key = self.keys.at_steps(stage)
         for earlier in range(step - 1, 0, -1):
             # By their keys: to read the metadata of all that a shared store holds takes minutes.
-            folder = self.folder / self.keys(replace(stage, step=earlier))  # type: ignore[call-arg]
+            folder = self.folder / key(earlier)
             if folder.name not in there:
                 continue
             try:

@@ -94,6 +94,8 @@ class Training(Bench):
         begin = done.point if done else fit.origin
         if done:
             listener.on_step(begin.step - fit.origin.step)
+            for row in done.history:
+                listener.on_row(row)
         seed = self.seed if fit.noise is None else derive(self.seed, "noise", fit.noise)
         clock = fit.clock or self.clock
         module = self._build("init", clock)

@@ -34,3 +34,23 @@ def test_a_dense_network_that_pruned_ones_are_far_above_is_told(notes):
 @pytest.mark.parametrize(("jump", "spread"), [(0.009, 0.0001), (0.2, 0.2), (-0.1, 0.0)])
 def test_one_that_is_not_decidedly_beyond_the_tolerance_is_not(notes, jump, spread):
     assert notes(jump=jump, spread=spread) == []
+
+
+def test_draws_of_a_control_are_one_level_in_what_is_counted(tmp_path, write_run):
+    for draw in range(3):
+        write_run(
+            tmp_path / f"{draw}",
+            control="reinit",
+            run_id=f"imp-reinit-s0-{draw}",
+            accuracy=lambda level: 0.7,
+            extra=lambda level, d=draw: {
+                "draw": d if level else None,
+                "diverged": level == 2,
+                "early_stop_is_last": level == 1,
+            },
+            config={"control": {"draw": draw}},
+        )
+    found = findings.read([tmp_path])
+    assert found.levels == 3
+    assert [note for note in found.notes if note.startswith("1 of 3 levels diverged")]
+    assert [note for note in found.notes if note.startswith("in 1 of 3 levels validation was best at the last")]

@@ -144,8 +144,8 @@ def test_what_a_reader_must_know_is_noted(run, tmp_path, study):
     assert done.returncode == 0
     assert "note: toy: several runs of imp have the same seed but not the same results" in done.stdout
     assert "note: toy: the dense networks of one seed differ" in done.stdout
-    assert "note: in 3 of 30 levels validation loss was lowest at the last evaluation" in done.stdout
-    assert "note: in 3 of 30 levels validation loss was lowest at the first evaluation" in done.stdout
+    assert "note: in 3 of 30 levels validation was best at the last evaluation" in done.stdout
+    assert "note: in 3 of 30 levels validation was best at the first evaluation" in done.stdout
     assert "note: toy: far is not compared with imp, the reference: no density within 5% of one of its" in done.stdout
 
 

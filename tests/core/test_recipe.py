@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import pytest
 
 from ltb.common.step import Clock
-from ltb.core.allocation import LAMP
+from ltb.core.allocation import LAMP, NM, Blocks, Structured
 from ltb.core.controls import Shuffle
 from ltb.core.criteria import Criterion, Grasp, Magnitude, PerTensorNorm, SmallFinal
-from ltb.core.dynamics import Gradual
+from ltb.core.dynamics import SET, Gradual, RigL
 from ltb.core.objectives import L1
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.schedules import Geometric
+from ltb.execution import Bernoulli, EdgePopup
+from ltb.structure import DependencyGraph
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,24 @@ from ltb.core.schedules import Geometric
             lambda: Recipe(rewind=FineTune(length="0it"), dynamics=Gradual()).check(Clock(5, 20)),
             "dynamics=Gradual: no effect with rewind.length=0it",
         ),
+        *[
+            (
+                lambda execution=execution: Recipe(rewind=FineTune(length="0it"), execution=execution).check(
+                    Clock(5, 20)
+                ),
+                f"execution={type(execution).__name__} prunes in training, and with rewind.length=0it nothing is trained",
+            )
+            for execution in (EdgePopup(), Bernoulli())
+        ],
+        *[
+            (
+                lambda dynamics=dynamics, allocation=allocation: Recipe(dynamics=dynamics, allocation=allocation),
+                f"dynamics={type(dynamics).__name__} grows weights one by one, and "
+                f"allocation={type(allocation).__name__} keeps a pattern of several",
+            )
+            for dynamics in (SET(), RigL())
+            for allocation in (NM(), Blocks(), Structured(DependencyGraph()))
+        ],
         (
             lambda: Recipe(criterion=SmallFinal(), allocation=LAMP()),
             "criterion=SmallFinal: its scores may be below 0, and allocation=LAMP ranks scores of 0 or more",

@@ -19,7 +19,7 @@ from ltb.core.points import Fit, Point
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
 from ltb.execution import Frozen
-from ltb.measures import Bytes
+from ltb.measures import Bytes, Flops, Harvest
 from ltb.training import Training
 from tests.execution.test_edge_popup import Seen, classes
 from tests.training.small import OPTIMIZERS, digest, source, training
@@ -91,7 +91,7 @@ def test_levels_are_measured_as_they_were_trained():
     one = training(4)
     recipe = Recipe(schedule=Explicit((0.4, 0.8)), execution=Frozen())
     start = one.initial()
-    for level in list(levels(recipe, one, measures=[Bytes()]))[1:]:
+    for level in list(levels(recipe, one, measures=[Bytes(), Flops(), Harvest()]))[1:]:
         trained = level.trained
         for name, mask in trained.masks.items():
             assert torch.equal(trained.point.weights[name][~mask], start[name][~mask])
@@ -104,6 +104,11 @@ def test_levels_are_measured_as_they_were_trained():
         # Nothing is saved: every weight has to be kept.
         sizes = level.measured["bytes"]
         assert sizes["csr"] > sizes["dense"]
+        flops = level.measured["flops"]
+        assert flops["speed_up"] == 1
+        assert all(flops[f"{name}_kept"] == flops[name] for name in ("forward", "step", "fit", "search", "total"))
+        assert flops["forward_kept/0.weight"] == flops["forward/0.weight"]
+        assert (level.measured["harvest"]["freed"], level.measured["harvest"]["loss_difference"]) == (0, 0)
 
 
 def test_those_that_moved_toward_zero_are_0_in_the_better_variant():

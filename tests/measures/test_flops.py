@@ -15,7 +15,7 @@ from ltb.core.rewind_rules import EarlyBird
 from ltb.core.schedules import Explicit
 from ltb.core.stages import Dense, Measured
 from ltb.measures import Flops
-from ltb.measures.flops import FlopsProbe
+from ltb.measures.flops import FlopsProbe, forward
 from ltb.models.resnet import ResNetCIFAR
 from tests.training.small import training
 
@@ -172,3 +172,9 @@ def test_what_a_rule_walked_counts_as_search_and_the_dense_network_does_not():
     assert (level.trained.start, values["search"]) == (10, 10 * STEP)
     assert values["search_kept"] == 10 * STEP
     assert values["total_kept"] == pytest.approx(10 * STEP + 15 * step_kept(level))
+
+
+def test_a_vector_among_what_is_prunable_stands_in_no_product():
+    one = training(include=["*"])
+    assert any(one.initial()[name].ndim == 1 for name in one.prunable)
+    assert forward(one, 0.5, "student=equal_flops") == pytest.approx(0.5 * 2 * (6 * 9 + 9 * 3))

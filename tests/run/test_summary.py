@@ -83,3 +83,11 @@ def test_one_seed_has_no_standard_deviation():
     metric = {"name": "accuracy", "direction": "max", "tolerance": "std"}
     assert summary.of_seed(rows, metric)["sparsest_matching_sparsity"] is None
     assert summary.of_seed(rows, metric | {"tolerance": 0})["sparsest_matching_sparsity"] == 0.2
+
+
+def test_a_run_with_the_tolerance_of_a_standard_deviation_whose_dense_network_diverged():
+    rows = [{"sparsity": 0.5 * level, "test/accuracy": 0.1, "diverged": True} for level in range(2)]
+    found = summary.of_seed(rows, {"name": "accuracy", "direction": "max", "tolerance": "std"})
+    assert summary.lines(found) == [
+        "sparsest level within the tolerance of dense, in this seed: the dense network diverged"
+    ]

@@ -10,6 +10,7 @@ from ltb.core.allocation import Global, Layerwise
 from ltb.core.chain import stages
 from ltb.core.controls import Reinit
 from ltb.core.criteria import Criterion, Random
+from ltb.core.objectives import L1
 from ltb.core.recipe import Recipe
 from ltb.core.rewind import FineTune, LearningRate, Weights
 from ltb.core.rewind_rules import EarlyBird
@@ -29,6 +30,14 @@ PINNED = {
     "early bird": "fbce3425f3fe80ad46bf",
     "level 1 from it": "9062d64972ec3d0ac77e",
 }
+
+
+@pytest.mark.parametrize("seedless", [False, True])
+def test_keys_of_other_steps_are_those_of_the_stages(seedless):
+    keys = Keys({"seed": 0}, seedless=seedless)
+    for stage in (Start(5), Start(9, L1())):
+        at = keys.at_steps(stage)
+        assert [at(step) for step in range(1, 12)] == [keys(replace(stage, step=step)) for step in range(1, 12)]
 
 
 def test_pinned_keys():

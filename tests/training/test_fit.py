@@ -85,10 +85,12 @@ def test_a_fit_that_is_killed_at_any_evaluation_goes_on_to_the_same_bytes(tmp_pa
         path, done = tmp_path / f"{left}.safetensors", []
         with pytest.raises(Killed):
             one.fit(dense(one), snapshots=[4, 11], checkpoints=Kept(path, left))
-        listener = mock.Mock(on_step=done.append)
+        told = []
+        listener = mock.Mock(on_step=done.append, on_row=told.append)
         rest = one.fit(dense(one), snapshots=[4, 11], checkpoints=Kept(path, -1), listener=listener)
         assert digest(rest) == digest(whole)
         assert sum(done) == 24
+        assert told == rest.history  # those from before the kill, too: a live curve begins where the fit did
         assert metrics(one, rest) == metrics(one, whole)
         assert rest.origin.step == 0
         assert [{**row, "seconds": 0} for row in rest.history] == [{**row, "seconds": 0} for row in whole.history]

@@ -73,9 +73,12 @@ NO_EVIDENCE = Evidence()
 class Allocation(ABC):
     """(scores, masks, target sparsity in [0, 1), evidence) -> masks. A frozen dataclass without state.
 
-    One that looks at more than scores carries a `probe`, as a criterion does. `counted` is what it keeps an exact number of;
-    `unsigned` says that it takes no score below 0. `execution` is how the networks that it prunes are run where a recipe does not
-    say: None holds masks on the dense one.
+    probe:     gathers what it looks at beside scores, as a criterion's does.
+    execution: how the networks that it prunes are run where a recipe does not say: None holds masks on the dense one.
+    version:   raised when the same settings come to give other masks.
+    counted:   what it keeps an exact number of.
+    unsigned:  whether it takes no score below 0.
+    patterned: whether weights are kept by several at once.
     """
 
     probe: ClassVar[Any] = None
@@ -83,6 +86,7 @@ class Allocation(ABC):
     version: ClassVar[int] = 1
     counted: ClassVar[str] = "weights"
     unsigned: ClassVar[bool] = False
+    patterned: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -29,6 +29,7 @@ class Blocks(Allocation):
     """
 
     counted = "blocks"
+    patterned = True
 
     rows: Count = 4
     columns: Count = 4

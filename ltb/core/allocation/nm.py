@@ -32,6 +32,8 @@ class NM(Allocation):
     layers whose inputs m does not divide.
     """
 
+    patterned = True
+
     n: Count = 2
     m: Count = 4
 

@@ -33,6 +33,7 @@ class Structured(Allocation):
     """
 
     counted = "units"
+    patterned = True
 
     structure: Structure
     inner: Allocation = field(default_factory=lambda: Global(min_per_layer=1))

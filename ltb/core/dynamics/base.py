@@ -23,7 +23,8 @@ START, HUNDRED = Step(0), Step(100)
 class Aim:
     """What a fit whose masks change is to come to: a level's `target` sparsity, as `criterion` and `allocation` have it.
 
-    first: the target sparsity of what was pruned, in [0, target); `outer` are its masks: nothing outside is ever kept.
+    first: the target sparsity of what was pruned, in [0, target); `outer` are its masks: what is pruned is chosen among them, and
+           what is regrown may lie outside.
     start: the weights at the rewind step, and `seed` the run's: evidence, as for any criterion.
     source: the weights of what is pruned, as they are scored.
     """
@@ -82,6 +83,7 @@ class Dynamics(ABC):
     prunes:  whether it brings what was pruned last to the target on its way; else a fit begins at the target.
     ranks:   whether it ranks weights by itself, so that the level's criterion is not asked.
     signed:  where it ranks, whether its scores may be below 0.
+    regrows: whether weights come back one by one, which keeps no pattern of several.
     sums:    whether something is summed over the steps of the fit, see `summed`.
     version: raised when the same settings come to give other masks.
     """
@@ -90,6 +92,7 @@ class Dynamics(ABC):
     prunes: ClassVar[bool] = False
     ranks: ClassVar[bool] = False
     signed: ClassVar[bool] = True
+    regrows: ClassVar[bool] = False
     sums: ClassVar[bool] = False
     version: ClassVar[int] = 1
 

@@ -23,8 +23,10 @@ from ltb.core.seeds import derive
 class Regrowth(Regular):
     """Of a layer's kept weights the smallest ⌊f · kept⌋ are dropped, and as many of what is then not kept are grown.
 
-    What was just dropped may be grown. Each layer keeps its number of weights.
+    What was just dropped may be grown, and so may what an earlier level pruned. Each layer keeps its number of weights.
     """
+
+    regrows: ClassVar[bool] = True
 
     def __call__(self, now: Standing) -> Masks:
         growth, fraction = self.growth(now), self.fraction(now)
