@@ -1,7 +1,8 @@
 """The levels at which two curves are compared: those of one target sparsity, else of one density, else the nearest ones.
 
-Nothing is interpolated. Levels that are only near each other are compared where the ratio of their densities is at most `NEAR`
-and each is the nearest of the other curve's; no level has two partners on one curve.
+Nothing is interpolated. Levels of one target are compared where the ratio of their densities is at most `LEVEL`: half of the channels
+may be a quarter of the weights, and is then compared with a quarter of them. Levels that are only near each other are compared where that
+ratio is at most `NEAR` and each is the nearest of the other curve's. No level has two partners on one curve.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import pandas as pd
 from ltb.analysis import statistics
 
 SAME_TARGET, SAME_DENSITY = 1e-9, 1e-6
-NEAR = 1.05  # of two densities that are compared though they are not the same; a level of a fifth is a ratio of 1.25
+NEAR = 1.05  # of two densities that are compared though they are not the same
+LEVEL = 1.25  # of two densities of one target: apart by more, one of them is as sparse as another level of a fifth
 WHERE = ["task", "quantity", "direction"]
 PAIR = ["task", "curve_a", "curve_b"]
 
 
 def points(rows: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
-    """Return a row per task, curve, seed and target, with `target` and `same` (density), equal numbers where equal.
+    """Return a row per task, curve, seed and target, with `target` and `same` (density), equal numbers where equal, and the
+    `mean_density` of a curve at the target over seeds.
 
     ValueError for a `reference` that is no curve of any task.
     """
@@ -31,7 +34,8 @@ def points(rows: pd.DataFrame, reference: str | None = None) -> pd.DataFrame:
     found = found.assign(
         target=_alike(found["target_sparsity"], SAME_TARGET), same=_alike(found["density"], SAME_DENSITY)
     )
-    return found.drop_duplicates([*WHERE, "curve", "seed", "target"], keep="last")
+    found = found.drop_duplicates([*WHERE, "curve", "seed", "target"], keep="last")
+    return found.assign(mean_density=found.groupby([*WHERE, "curve", "target"])["density"].transform("mean"))
 
 
 def _alike(values: pd.Series, tolerance: float) -> np.ndarray:
@@ -49,12 +53,14 @@ def pairs(points: pd.DataFrame, right: pd.DataFrame | None = None) -> pd.DataFra
 
     The pairs are every two curves (named a < b), or every curve and those on the `right`.
     """
-    kept = [*WHERE, "seed", "curve", "level", "target_sparsity", "density", "target", "same", "value", "diverged"]
+    kept = [*WHERE, "seed", "curve", "level", "target_sparsity", "density", "mean_density", "target", "same"]
+    kept += ["value", "diverged"]
     left, others = points[kept], (points if right is None else right)[kept]
     found = pd.DataFrame(columns=[*PAIR, "level_a", "level_b"])
     for key, met in (("target", "target"), ("same", "density")):
         both = left.merge(others, on=[*WHERE, "seed", key], suffixes=("_a", "_b"))
-        both = _untaken(both[_apart(both, every=right is None)], found).assign(met=met)
+        both = both[_apart(both, every=right is None) & _near(both)]
+        both = _untaken(both, found).assign(met=met)
         found = pd.concat([found, both], ignore_index=True) if len(found) else both
     near = _untaken(_nearest(left, others, every=right is None), found)
     if len(near):
@@ -70,6 +76,12 @@ def pairs(points: pd.DataFrame, right: pd.DataFrame | None = None) -> pd.DataFra
 
 def _apart(both: pd.DataFrame, *, every: bool) -> pd.Series:
     return both["curve_a"] < both["curve_b"] if every else both["curve_a"] != both["curve_b"]
+
+
+def _near(both: pd.DataFrame) -> pd.Series:
+    """Return whether two curves keep about as much at a target, see `LEVEL`: over their seeds, so that all meet or none."""
+    ends = both[["mean_density_a", "mean_density_b"]]
+    return ends.max(axis=1) <= LEVEL * (1 + 1e-9) * ends.min(axis=1)
 
 
 def _untaken(both: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:

@@ -34,6 +34,22 @@ def test_a_level_that_has_its_equal_meets_no_other():
     assert met(paired.differences(together(a, b))) == {(1, 1): "target"}
 
 
+def test_half_of_the_channels_meets_the_level_of_as_many_weights_and_not_that_of_half_of_the_weights():
+    """As a structured method has a target of units, and another one of weights."""
+    weights = curve([[0.7, 0.6, 0.5]] * 3, "a", targets=[0, 0.5, 0.75], densities=[1, 0.5, 0.25])
+    units = curve([[0.7, 0.6, 0.4]] * 3, "b", targets=[0, 0.3, 0.5], densities=[1, 0.49, 0.2549])
+    found = paired.differences(together(weights, units))
+    assert met(found) == {(1, 1): "nearest", (2, 2): "nearest"}
+    assert found["mean"].to_list() == pytest.approx([0.0, 0.1])
+
+
+@pytest.mark.parametrize(("density", "levels"), [(0.4, {(1, 1): "target"}), (0.399, {}), (0.625, {(1, 1): "target"})])
+def test_levels_of_one_target_meet_up_to_a_level_of_a_fifth_apart(density, levels):
+    a = curve([[0.7, 0.6]] * 3, "a", targets=[0, 0.5], densities=[1, 0.5])
+    b = curve([[0.7, 0.6]] * 3, "b", targets=[0, 0.5], densities=[1, density])
+    assert met(paired.differences(together(a, b))) == levels
+
+
 def test_what_meets_the_reference_nowhere_is_said_and_why():
     rows = together(
         curve([[0.7, 0.6]] * 3, "a", targets=[0, 0.5]),
