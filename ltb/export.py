@@ -27,20 +27,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write; it must not be there")
     parser.add_argument("--level", type=int, default=-1, metavar="N", help="as in the ledger; default: the last")
     parser.add_argument("--what", choices=exporting.WHAT, default="trained", help="default: trained")
-    parser.add_argument("--format", choices=export_formats.FORMATS, default="safetensors",
-                        help="safetensors (default), torch: a state dict; lightning: a checkpoint; onnx: the network; "
-                        "the others: what is prunable, sparse")  # fmt: skip
+    parser.add_argument("--format", choices=export_formats.FORMATS,
+                        help="safetensors, torch: a state dict; lightning: a checkpoint; onnx: the network; the others: what "
+                        "is prunable, sparse; default: by the end of OUT, .onnx, .ckpt, .pt, else safetensors")  # fmt: skip
     parser.add_argument("--compact", action="store_true",
                         help="without the units that nothing reads or makes: a smaller network of the same outputs")  # fmt: skip
     given = parser.parse_args(argv)
     try:
         if os.path.lexists(given.out):
             raise ValueError(f"{given.out} is there already")
-        size = exporting.export(given.run, given.level, given.what, given.format, given.out, compact=given.compact)
+        form = given.format or export_formats.SUFFIXES.get(given.out.suffix, ["safetensors"])[0]
+        size = exporting.export(given.run, given.level, given.what, form, given.out, compact=given.compact)
     except (ValueError, OSError) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)
         return 2
-    print(printable(f"{given.out}: {size:,} bytes"))
+    print(printable(f"{given.out}: {form}, {size:,} bytes"))
     return 0
 
 

@@ -1,8 +1,8 @@
 """The levels at which two curves are compared: those of one target sparsity, else of one density, else the nearest ones.
 
-Nothing is interpolated. Levels of one target are compared where the ratio of their densities is at most `LEVEL`: half of the channels
-may be a quarter of the weights, and is then compared with a quarter of them. Levels that are only near each other are compared where that
-ratio is at most `NEAR` and each is the nearest of the other curve's. No level has two partners on one curve.
+Nothing is interpolated. Levels of one target are compared where the ratio of their densities is at most `LEVEL`: half of the
+channels may be a quarter of the weights, and is then compared with a quarter of them. Levels that are only near each other are
+compared where that ratio is at most `NEAR` and each is the nearest of the other curve's. No level has two partners on one curve.
 """
 
 from __future__ import annotations

@@ -13,15 +13,19 @@ from ltb.analysis import statistics
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row per seed and point to draw; the dense network alone is not a curve unless nothing else is.
 
+    A small dense network beside pruned ones is one point, at the share of the dense network's parameters that it has.
     A value that is not finite is not drawn; a finite one of a level that diverged is, and `diverged` says so.
     """
     long = statistics.tidy(rows)
     shown = long["kind"].isin(["value", "early_stop_step"]) & (long["density"] > 0) & np.isfinite(long["value"])
     long = long[shown]
     long = statistics.named(long)
+    share = long["run_id"].map(statistics.shares(rows))
+    long = long.assign(density=long["density"] * share.fillna(1.0))
+    long = long.assign(sparsity=long["sparsity"].where(share.isna(), 1 - long["density"]))
     long["n"] = long.groupby(["task", "kind", "curve", "level"])["run_id"].transform("nunique")
     pruned = long.groupby(["task", "curve"])["level"].transform("max") > 0
-    return long[pruned] if pruned.any() else long
+    return long[pruned | share.notna()] if pruned.any() else long
 
 
 def curves(points: pd.DataFrame, order: Sequence[str] = ()) -> dict[str, str]:

@@ -70,14 +70,17 @@ def distinct(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _own_steps(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the early-stop steps of fine-tuning from its own start: on the dense run's clock none is before T."""
+    """Return the rows with the early-stop steps of fine-tuning from its own start: on the dense run's clock none is before T.
+
+    A network that was not trained, as one that was only quantised, has none.
+    """
     if not {"start_step", "end_step", "early_stop_step"} <= set(rows.columns):
         return rows
     ends = rows[rows["level"] == 0].drop_duplicates("run_id").set_index("run_id")["end_step"]
     start = rows["start_step"].astype("float64")
     behind = (start >= rows["run_id"].map(ends).astype("float64")) & (start > 0)
     own = rows["early_stop_step"] - rows["start_step"].where(behind, 0)
-    return rows.assign(early_stop_step=own)
+    return rows.assign(early_stop_step=own.mask((rows["end_step"] <= rows["start_step"]).fillna(False)))
 
 
 def tidy(rows: pd.DataFrame) -> pd.DataFrame:
@@ -151,6 +154,15 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
     table = spread(seeds.mean().groupby(level=keys, sort=False)).join(without, how="outer").reset_index()
     table = table.fillna({"n": 0, "diverged": 0}).astype({"n": "int64", "diverged": "int64"})
     return table[[*keys, *STATISTICS, "diverged"]]
+
+
+def shares(rows: pd.DataFrame) -> pd.Series:
+    """Return by run how large a network that was never pruned is beside the task's dense one, in parameters; none of that size."""
+    if "parameters" not in rows:
+        return pd.Series(dtype="float64")
+    level0 = rows[~rows["level"].gt(0).groupby(rows["run_id"]).transform("any")].drop_duplicates("run_id")
+    share = level0["parameters"] / level0["task"].map(_network(rows))
+    return share.set_axis(level0["run_id"])[lambda one: one != 1]
 
 
 def _network(rows: pd.DataFrame) -> pd.Series:

@@ -56,6 +56,13 @@ def new_folder(parent: Path, prefix: str) -> Path:
         return folder
 
 
+def open_up(path: Path) -> None:
+    """Give a file that a library wrote for its user alone the mode of any new one."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def share(path: Path) -> None:
     """Give a file the mode that the umask left to the folder that it is in."""
     path.chmod(path.parent.stat().st_mode & 0o666)

@@ -181,7 +181,7 @@ def _title(rows: pd.DataFrame) -> str:
 def _print(found: findings.Contents) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
-        console.width = 200  # a file or a pipe has no edge to wrap at
+        console.width = 1000  # a file or a pipe has no edge to wrap at, or to cut numbers off at
     for task in found.tasks:
         every = (
             found.summary,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -133,6 +133,15 @@ FORMATS: Mapping[str, Form] = {
     "lightning": Lightning(),
     "onnx": Onnx(),
     **{name: Sparse(name) for name in sorted(formats.SPARSE)},
+}
+
+# What the end of a file's name says of its format.
+SUFFIXES: Mapping[str, Sequence[str]] = {
+    ".safetensors": ("safetensors", *sorted(formats.SPARSE)),
+    ".pt": ("torch",),
+    ".pth": ("torch",),
+    ".ckpt": ("lightning",),
+    ".onnx": ("onnx",),
 }
 
 

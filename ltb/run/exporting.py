@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltb.common import files
 from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import network_of
 from ltb.core.loop import Loop
-from ltb.run.export_formats import FORMATS, Export
+from ltb.run.export_formats import FORMATS, SUFFIXES, Export
 from ltb.run.measuring import again
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def export(run: Path, level: int, what: str, form: str, out: Path, *, compact: b
     """
     kind = FORMATS[form]
     kind.check()
+    if out.suffix in SUFFIXES and form not in SUFFIXES[out.suffix]:
+        raise ValueError(f"{out}: a {out.suffix} file is --format {SUFFIXES[out.suffix][0]}, and --format is {form}")
+    if not out.parent.is_dir():
+        raise ValueError(f"{out}: its folder is not there")
     if compact and (what != "trained" or form not in COMPACT):
         raise ValueError(f"--compact: of --what trained, and --format {', '.join(COMPACT)}")
     made, found = _finished(run, level, ticket=what == "ticket")
@@ -56,6 +61,7 @@ def export(run: Path, level: int, what: str, form: str, out: Path, *, compact: b
         module = made.training.module(point, {}).cpu()
         one = Export(module, point.weights, m.standing(found.masks, point.weights), batch)
     kind.write(out, one)
+    files.open_up(out)
     if not kind.same(out, one):
         raise AssertionError(f"{out}: what was read back is not what was written")
     return out.stat().st_size

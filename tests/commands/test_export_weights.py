@@ -1,5 +1,6 @@
 """python -m ltb.export and ltb.load: a level's weights for others, whole commands."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,22 @@ def test_a_state_dict_is_what_load_state_dict_takes(run, capsys):
     assert tensors.digest(tensors.state(fresh)) == tensors.digest(found)
     kept = sum(int((found[name] != 0).sum()) for name in Ticket.load(next(run.glob("tickets/*2*"))).masks)
     assert kept == int(ledger(run)[2]["remaining"])
-    assert "a.safetensors: " in capsys.readouterr().out
+    assert "a.safetensors: safetensors, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_end_of_the_name_is_the_format_and_the_mode_is_the_umasks(run, umask):
+    before = os.umask(umask)
+    try:
+        for name in ("a.pt", "a.ckpt", "a.safetensors", "a"):
+            assert export.main([str(run), name]) == 0
+            assert Path(name).stat().st_mode & 0o777 == 0o666 & ~umask
+    finally:
+        os.umask(before)
+    trained = tensors.state(network_of(ltb.load(run)))
+    found = torch.load("a.pt", weights_only=True), load_file("a.safetensors"), load_file("a")
+    assert {tensors.digest(one) for one in found} == {tensors.digest(trained)}
+    assert "state_dict" in torch.load("a.ckpt", weights_only=True)
 
 
 def test_the_module_has_the_ledgers_accuracy(run):
@@ -97,7 +113,9 @@ def test_a_package_that_is_not_installed_is_named(run, capsys, monkeypatch):
             ["a", "--format", "2:4", "--level", "1"],
             "format=2:4: more than 2 of 4 weights in a row are kept",
         ),
-        (["nowhere/a"], "nowhere"),
+        (["nowhere/a"], "nowhere/a: its folder is not there"),
+        (["a.onnx", "--format", "csr"], "a.onnx: a .onnx file is --format onnx, and --format is csr"),
+        (["a.pt", "--format", "safetensors"], "a.pt: a .pt file is --format torch, and --format is safetensors"),
     ],
 )
 def test_what_cannot_be_written_is_one_line(run, capsys, given, said):

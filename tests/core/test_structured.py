@@ -14,6 +14,7 @@ from ltb.core.criteria import Evidence
 from ltb.core.recipe import Recipe
 from ltb.core.schedules import Explicit
 from ltb.core.units import Group, Structure, gathered
+from ltb.structure import DependencyGraph
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def test_a_network_without_units_is_refused_and_so_is_what_looks_at_weights_shap
         Structured(Chain(), Structured(Chain()))
     with pytest.raises(ValueError, match=r"allocation\.reduce='max'"):
         Structured(Chain(), reduce="max")
-    with pytest.raises(ValueError, match=r"allocation\.m=4: w1 has no inputs"):
+    with pytest.raises(ValueError, match=r"allocation\.inner\.m=4: w1 has no inputs"):
         Structured(Chain(), NM()).check({"w1": (6,)}, (0, 0.5))
 
 
@@ -146,3 +147,9 @@ def test_a_schedule_is_checked_in_units():
     Recipe(Explicit((0.3, 0.5)), allocation=Structured(Chain(), Balanced())).check_network(parts, Clock(5, 20))
     with pytest.raises(ValueError, match="of 11 units levels 1 and 2 both keep 8"):
         Recipe(Explicit((0.3, 0.31)), allocation=Structured(Chain())).check_network(parts, Clock(5, 20))
+
+
+def test_what_the_inner_allocation_refuses_is_told_by_the_key_that_can_be_typed():
+    allocation = Structured(DependencyGraph(), Global(min_per_layer=3))
+    with pytest.raises(ValueError, match=r"^allocation\.inner\.min_per_layer=3: 2 layers would keep 6 units, "):
+        allocation.check({"a": (4,), "b": (8,)}, (0.0, 0.6))

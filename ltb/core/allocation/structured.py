@@ -66,7 +66,12 @@ class Structured(Allocation):
         return self.inner.kept(shapes, target)
 
     def check(self, shapes: Shapes, targets: Sequence[float]) -> None:
-        self.inner.check(shapes, targets)
+        try:
+            self.inner.check(shapes, targets)
+        except ValueError as error:
+            # It names keys of its own, which are a section deeper here, and takes units for weights.
+            told = str(error).replace("weight", "unit").removeprefix("allocation")
+            raise ValueError(f"allocation.inner{told}") from None
 
     def __call__(
         self, scores: Scores, masks: Masks, target: float, evidence: Evidence = NO_EVIDENCE

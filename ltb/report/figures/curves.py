@@ -123,8 +123,10 @@ def layers(
 
 
 def caption(points: pd.DataFrame) -> str:
-    """Return a caption: what the line and the band are, over how many seeds, and what rings are where there are any."""
+    """Return a caption: what line and band are, over how many seeds, and rings and single points where there are any."""
     ring = " Ringed: levels that diverged (loss nan or inf) in some seed." if points["diverged"].any() else ""
+    small = points.groupby("curve")["level"].transform("max").eq(0) & (points["density"] < 1)
+    ring += " Single points: small dense networks, at their share of the dense one’s parameters." if small.any() else ""
     least, most = int(points["n"].min()), int(points["n"].max())
     if most == 1:
         return f"One seed per curve (n = 1): the spread is not known.{ring}"
