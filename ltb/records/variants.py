@@ -92,17 +92,26 @@ def differing(settings: Sequence[Mapping[str, object]]) -> list[str]:
 def label(settings: Sequence[Mapping[str, object]]) -> list[str]:
     """Return one label for each run of a method: equal where its dotted settings are equal, "" if they all are.
 
-    It names all that differs where that is short, else as few settings as tell all apart, with long values cut in the middle.
+    It names all that differs where that is short, else as few settings as tell all apart, with long values cut in the middle. What
+    a run lacks is named where nothing else would be, or would tell it apart.
 
     >>> label([{"rate": 0.2}, {"rate": 0.2}, {"rate": 0.5}])
     ['rate=0.2', 'rate=0.2', 'rate=0.5']
+    >>> label([{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.1, "objective": "L1"}])
+    ['lr=0.1', 'lr=0.2', 'lr=0.1, objective=L1']
+    >>> label([{}, {"objective": "L1"}])
+    ['no objective', 'objective=L1']
     """
     keys = differing(settings)
     exact = [_text([one.get(k, MISSING) for k in keys]) for one in settings]
-    named = [_named(one, keys, LONGEST) for one in settings]
+    named, shown = [_named(one, keys, LONGEST) for one in settings], (keys, LONGEST)
     if max(map(len, named), default=0) > LONGEST or len(set(named)) < len(set(exact)):
         fewest = _telling(settings, keys)
-        named = [_named(one, fewest, LONGEST // max(len(fewest), 1)) for one in settings]
+        shown = fewest, LONGEST // max(len(fewest), 1)
+        named = [_named(one, *shown) for one in settings]
+    short = [_named(one, *shown, lacks=False) for one in settings]
+    of_short = {text: {n for n, s in zip(named, short, strict=True) if s == text} for text in short}
+    named = [s if s and len(of_short[s]) == 1 else n for n, s in zip(named, short, strict=True)]
     alike = {text: list(dict.fromkeys(e for e, n in zip(exact, named, strict=True) if n == text)) for text in named}
     numbers = [
         alike[text].index(this) for text, this in zip(named, exact, strict=True)
@@ -138,9 +147,9 @@ def _telling(settings: Sequence[Mapping[str, object]], keys: Sequence[str]) -> l
     return sorted(found)
 
 
-def _named(one: Mapping[str, object], keys: Sequence[str], longest: int) -> str:
-    said = (_said(key, str(one[key]), longest) if key in one else f"no {_plain(key)}" for key in keys)
-    return ", ".join(said)
+def _named(one: Mapping[str, object], keys: Sequence[str], longest: int, *, lacks: bool = True) -> str:
+    shown = (key for key in keys if lacks or key in one)
+    return ", ".join(_said(key, str(one[key]), longest) if key in one else f"no {_plain(key)}" for key in shown)
 
 
 def _said(key: str, value: str, longest: int) -> str:

@@ -187,7 +187,8 @@ def _comparisons(compared: pd.DataFrame, others: str) -> dict[str, Any]:
     test = str(compared["test"].iloc[0]) if len(compared) else PAIRED
     caption = (
         f"Each curve minus {reference}, the reference, in test values of the same seeds at the sparsest level that all "
-        "have with all their seeds, which no result chooses; levels meet by target, else by density, else as the nearest within "
+        "have with all their seeds, which no result chooses; levels meet by target where both keep about as much, else by "
+        "density, else as the nearest within "
         f"{NEAR - 1:.0%} of it. By {answer.CHOSEN[test]}. Intervals are those of single comparisons; the verdict is by Holm’s p "
         f"below 0.05{others} and needs three seeds. Correlation: of the two values over seeds; where it is low, pairing "
         "gains nothing. The last p is that of the other test, of the comparison alone."
