@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--what", choices=exporting.WHAT, default="trained", help="default: trained")
     parser.add_argument("--format", choices=export_formats.FORMATS,
                         help="safetensors, torch: a state dict; lightning: a checkpoint; onnx: the network; the others: what "
-                        "is prunable, sparse; default: by the end of OUT, .onnx, .ckpt, .pt, else safetensors")  # fmt: skip
+                        "is prunable, sparse; default: by the end of OUT, .onnx, .ckpt, .pt or .pth, else safetensors")  # fmt: skip
     parser.add_argument("--compact", action="store_true",
                         help="without the units that nothing reads or makes: a smaller network of the same outputs")  # fmt: skip
     given = parser.parse_args(argv)
     try:
         if os.path.lexists(given.out):
             raise ValueError(f"{given.out} is there already")
-        form = given.format or export_formats.SUFFIXES.get(given.out.suffix, ["safetensors"])[0]
+        form = given.format or next(iter(export_formats.named(given.out)), "safetensors")
         size = exporting.export(given.run, given.level, given.what, form, given.out, compact=given.compact)
     except (ValueError, OSError) as error:
         print(f"ltb: {printable(error)}", file=sys.stderr)

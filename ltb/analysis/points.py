@@ -39,10 +39,15 @@ def curves(points: pd.DataFrame, order: Sequence[str] = ()) -> dict[str, str]:
 
 
 def ranked(points: pd.DataFrame) -> list[str]:
-    """Return the curves from best to worst at their sparsest common point: the order at the right end of the figure."""
+    """Return the curves from best to worst at their sparsest common point: the order at the right end of the figure.
+
+    What is one point alone decides none: it is in the order where it is as sparse.
+    """
     value = points[points["kind"] == "value"]
     value = value.assign(value=statistics.sign(value) * value["value"])
-    common = value.groupby(["task", "curve"])["sparsity"].max().groupby("task").min()
+    ends = value.groupby(["task", "curve"])[["level", "sparsity"]].max()
+    pruned = ends["level"].groupby("task").transform("max") > 0
+    common = ends.loc[(ends["level"] > 0) | ~pruned, "sparsity"].groupby("task").min()
     there = value[value["sparsity"] >= value["task"].map(common) - 1e-9]
     scores = there.sort_values("sparsity").groupby(["task", "curve", "run_id"])["value"].first()
     ranks = scores.groupby(["task", "curve"]).mean().groupby("task").rank(ascending=False)

@@ -157,12 +157,12 @@ def dense(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def shares(rows: pd.DataFrame) -> pd.Series:
-    """Return by run how large a network that was never pruned is beside the task's dense one, in parameters; none of that size."""
+    """Return by run which share of the task's dense network a smaller one has that was never pruned, in parameters; no others."""
     if "parameters" not in rows:
         return pd.Series(dtype="float64")
     level0 = rows[~rows["level"].gt(0).groupby(rows["run_id"]).transform("any")].drop_duplicates("run_id")
     share = level0["parameters"] / level0["task"].map(_network(rows))
-    return share.set_axis(level0["run_id"])[lambda one: one != 1]
+    return share.set_axis(level0["run_id"])[lambda one: one < 1]
 
 
 def _network(rows: pd.DataFrame) -> pd.Series:

@@ -42,7 +42,9 @@ class _Held:
     refilled: tuple[str, ...] = ()
 
     def mask(self) -> None:
-        if self.integers.data_ptr() != self.parameter.data_ptr():
+        integers, parameter = self.integers, self.parameter
+        # Other strides at the same place are another tensor, too.
+        if integers.data_ptr() != parameter.data_ptr() or integers.stride() != parameter.stride():
             self.follow()
         self.integers.bitwise_and_(self.bits)
         if self.frozen is not None:
@@ -79,7 +81,8 @@ class Hold:
     `release`; in training mode before the next forward too, unless they were written through ``.data``, of which torch
     keeps no count: then after the next step.
     With `frozen` a pruned weight is held at what it is now instead of 0; its gradient and state are 0 all the same.
-    Not held: the state of LBFGS, one vector over all parameters; sparse gradients, which `prunable` refuses.
+    Not held: the state of LBFGS, one vector over all parameters; sparse gradients, which `prunable` refuses; a parameter that takes
+    the place of one that is held (``load_state_dict(assign=True)``).
     Raises ValueError when a mask names no parameter, is not bool, or has another shape.
     """
 

@@ -135,7 +135,6 @@ FORMATS: Mapping[str, Form] = {
     **{name: Sparse(name) for name in sorted(formats.SPARSE)},
 }
 
-# What the end of a file's name says of its format.
 SUFFIXES: Mapping[str, Sequence[str]] = {
     ".safetensors": ("safetensors", *sorted(formats.SPARSE)),
     ".pt": ("torch",),
@@ -143,6 +142,11 @@ SUFFIXES: Mapping[str, Sequence[str]] = {
     ".ckpt": ("lightning",),
     ".onnx": ("onnx",),
 }
+
+
+def named(out: Path) -> Sequence[str]:
+    """Return the formats that a file of such a name may have, the default first; none where the name says nothing."""
+    return SUFFIXES.get(out.suffix.lower(), ())
 
 
 def _save(contents: Mapping[str, Any], out: Path) -> None:

@@ -10,7 +10,7 @@ from ltb.core import masks as m
 from ltb.core import tensors
 from ltb.core.contracts import network_of
 from ltb.core.loop import Loop
-from ltb.run.export_formats import FORMATS, SUFFIXES, Export
+from ltb.run.export_formats import FORMATS, Export, named
 from ltb.run.measuring import again
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def export(run: Path, level: int, what: str, form: str, out: Path, *, compact: b
     """
     kind = FORMATS[form]
     kind.check()
-    if out.suffix in SUFFIXES and form not in SUFFIXES[out.suffix]:
-        raise ValueError(f"{out}: a {out.suffix} file is --format {SUFFIXES[out.suffix][0]}, and --format is {form}")
+    if (known := named(out)) and form not in known:
+        raise ValueError(f"{out}: a {out.suffix} file is --format {known[0]}, and --format is {form}")
     if not out.parent.is_dir():
         raise ValueError(f"{out}: its folder is not there")
     if compact and (what != "trained" or form not in COMPACT):

@@ -203,12 +203,12 @@ class Classification(ChunkedModule):
 
 def _clearing(optimizer: Optimizer) -> Callable[[], None]:
     """Return what drops the gradients: `zero_grad` without its record for profilers, a 50th of a small network's step."""
-    if type(optimizer).zero_grad is not Optimizer.zero_grad:
+    if getattr(optimizer.zero_grad, "__func__", None) is not Optimizer.zero_grad:
         return optimizer.zero_grad  # an optimizer's own
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def clear() -> None:
-        for parameter in parameters:
-            parameter.grad = None
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
     return clear

@@ -15,7 +15,7 @@ def table(**tasks):
     return pd.DataFrame(
         [
             {"task": task, "curve": curve, "run_id": f"{task}{curve}", "kind": "value", "direction": "max"}
-            | {"sparsity": 0.2 * level, "value": value}
+            | {"level": level, "sparsity": 0.2 * level, "value": value}
             for task, curves in tasks.items()
             for curve, values in curves.items()
             for level, value in enumerate(values)
@@ -31,8 +31,17 @@ def test_another_task_that_ends_earlier_moves_nothing(tasks, order):
     assert points.ranked(table(**tasks)) == order
 
 
+@pytest.mark.parametrize("sparsity", [0.1, 0.3, 0.6, 0.7])
+def test_a_single_point_moves_no_curve(sparsity):
+    point = {"task": "A", "curve": "student", "run_id": "s", "kind": "value", "direction": "max", "level": 0}
+    rows = pd.concat([table(A=A), pd.DataFrame([point | {"sparsity": sparsity, "value": 0.4}])], ignore_index=True)
+    found = points.ranked(rows)
+    assert [curve for curve in found if curve != "student"] == ["b", "a"]
+    assert found.index("student") == (1 if sparsity >= 0.6 else 2)
+
+
 def test_a_small_dense_network_is_a_point_at_its_share_of_the_parameters_and_the_dense_one_is_none(tmp_path, write_run):
-    for name, levels, parameters in (("imp", 3, 1000), ("dense", 1, 1000), ("student", 1, 50)):
+    for name, levels, parameters in (("imp", 3, 1000), ("dense", 1, 1000), ("student", 1, 50), ("wider", 1, 2000)):
         write_run(
             tmp_path / name,
             levels,

@@ -41,7 +41,7 @@ def test_a_state_dict_is_what_load_state_dict_takes(run, capsys):
 def test_the_end_of_the_name_is_the_format_and_the_mode_is_the_umasks(run, umask):
     before = os.umask(umask)
     try:
-        for name in ("a.pt", "a.ckpt", "a.safetensors", "a"):
+        for name in ("a.pt", "a.ckpt", "a.safetensors", "a", "b.PTH"):
             assert export.main([str(run), name]) == 0
             assert Path(name).stat().st_mode & 0o777 == 0o666 & ~umask
     finally:
@@ -49,6 +49,7 @@ def test_the_end_of_the_name_is_the_format_and_the_mode_is_the_umasks(run, umask
     trained = tensors.state(network_of(ltb.load(run)))
     found = torch.load("a.pt", weights_only=True), load_file("a.safetensors"), load_file("a")
     assert {tensors.digest(one) for one in found} == {tensors.digest(trained)}
+    assert tensors.digest(torch.load("b.PTH", weights_only=True)) == tensors.digest(trained)
     assert "state_dict" in torch.load("a.ckpt", weights_only=True)
 
 

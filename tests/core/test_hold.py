@@ -246,6 +246,7 @@ MOVES = {
     "other type": lambda net: net.double(),
     "other type and back": lambda net: net.half().float(),
     "other memory": lambda net: setattr(net.weight, "data", net.weight.detach().clone()),
+    "other strides at the same place": lambda net: setattr(net.weight, "data", net.weight.data.view(3, 2).t()),
     "other order": lambda net: setattr(net.weight, "data", net.weight.detach().t().contiguous().t()),
 }
 
